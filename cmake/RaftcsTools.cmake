@@ -1,0 +1,17 @@
+# The command-line programs: written on the C API only, so they link libraftcs.so alone.
+function(rcs_tool name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp
+       ${CMAKE_SOURCE_DIR}/src/tools/common/*.cpp)
+  file(GLOB own ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp)
+  if(own AND TARGET raftcs)
+    add_executable(${name} ${sources})
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/tools ${CMAKE_SOURCE_DIR}/bindings/cpp)
+    target_link_libraries(${name} PRIVATE raftcs rcs_flags Threads::Threads)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endfunction()
+rcs_tool(raftcs-server)
+rcs_tool(raftcs)
+rcs_tool(raftcs-bench)
+rcs_tool(raftcs-plugin-check)

@@ -1,0 +1,21 @@
+// check.cpp: the process-wide counter and handler behind RCS_CHECK.
+#include "base/check.hpp"
+
+#include <atomic>
+
+namespace raftcs {
+namespace {
+std::atomic<CheckHandler> g_handler{nullptr};
+std::atomic<unsigned long> g_failures{0};
+}  // namespace
+
+CheckHandler set_check_handler(CheckHandler handler) { return g_handler.exchange(handler); }
+
+void check_failed(const char* expression, const char* file, int line) {
+  g_failures.fetch_add(1);
+  if (CheckHandler h = g_handler.load()) h(expression, file, line);
+}
+
+unsigned long check_failures() { return g_failures.load(); }
+
+}  // namespace raftcs

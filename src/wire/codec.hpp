@@ -1,0 +1,87 @@
+// codec.hpp: frames to structs and back, with every bound checked.
+//
+// Decoding trusts nothing: lengths are bounded before use, depth is fixed, ids that must
+// not be zero are checked, and a frame is either wholly understood or refused with a
+// sentence. Payloads of decoded messages are slices of the frame. Encoding appends
+// messages of one type to a frame under construction and starts another frame when the
+// type changes, so a batch costs one header.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+#include "raft/types.hpp"
+#include "wire/client_messages.hpp"
+
+namespace raftcs::wire {
+
+struct Limits {
+  uint64_t frame_bytes_max = 64 << 20;
+  uint64_t payload_bytes_max = 16 << 20;
+  uint32_t items_max = 65'536;       // messages in one frame
+  uint32_t text_bytes_max = 4096;    // names, addresses, reasons (admin json: payload_bytes_max)
+  uint32_t members_max = 128;
+  uint32_t capabilities_max = 64;
+};
+
+struct DecodeError {
+  enum class Kind { malformed, foreign /* not our magic */, version, unknown_type } kind;
+  uint32_t version = 0;
+  uint32_t type = 0;
+  std::string text;
+};
+
+// Calls back once for each message of the frame, in order. Nothing is delivered from a
+// malformed frame. Sink is `void(Message&&)` for a variant's alternatives.
+using ClientSink = std::vector<ClientMessage>;
+using ServerSink = std::vector<ServerMessage>;
+// Append the frame's messages to *out; false fills *error and leaves *out as it was.
+bool decode_client_frame(const Bytes& frame, const Limits& limits, ClientSink* out, DecodeError* error);
+bool decode_server_frame(const Bytes& frame, const Limits& limits, ServerSink* out, DecodeError* error);
+
+// Builds frames for one connection. add() per message; take() gives the finished frames in
+// order. Frames are cut at `frame_bytes_soft_max`.
+class FrameBuilder {
+ public:
+  explicit FrameBuilder(size_t frame_bytes_soft_max = 1 << 20);
+  ~FrameBuilder();
+  FrameBuilder(FrameBuilder&&) noexcept;
+  FrameBuilder& operator=(FrameBuilder&&) noexcept;
+
+  void add(const ClientMessage& message);
+  void add(const ServerMessage& message);
+  // Without building a variant, for the hot path.
+  void add_request(Channel channel, RequestId id, RequestId lowest_pending, std::string_view service,
+                   const void* payload, size_t size);
+  void add_response(Channel channel, RequestId id, int32_t app_code, const void* result, size_t size,
+                    Index index);
+  bool empty() const;
+  std::vector<Bytes> take();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// --- peers ---------------------------------------------------------------------------
+// One frame carries the messages of one loop iteration from one node to another:
+// [magic, version, type=peer, cluster, from, to, from_incarnation, crc, [message, ...]].
+// crc is CRC32C over the encoded message array (TR-06, TR-07).
+struct PeerEnvelope {
+  Uuid cluster;
+  NodeId from;
+  NodeId to;
+  Uuid incarnation;  // of the sender
+  bool operator==(const PeerEnvelope&) const = default;
+};
+constexpr uint32_t kPeerMagic = 0x52435350;  // "RCSP"
+
+// Entry payloads are copied into the frame once (the socket needs contiguous bytes).
+Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Message>& messages);
+// Payloads of entries are slices of the frame.
+bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
+                       std::vector<raft::Message>* messages, DecodeError* error);
+
+}  // namespace raftcs::wire

@@ -37,6 +37,7 @@ void print_version() {
               RAFTCS_VERSION_MINOR, RAFTCS_VERSION_PATCH, raftcs_version_string());
 }
 
+// A cell of a markdown table: a bar would end it.
 std::string cell(const char* text) {
   std::string out;
   for (const char* c = text == nullptr ? "" : text; *c != '\0'; ++c) {
@@ -44,10 +45,6 @@ std::string cell(const char* text) {
     out += *c;
   }
   return out;
-}
-
-std::string code_cell(const char* text) {
-  return text == nullptr || *text == '\0' ? "" : "`" + cell(text) + "`";
 }
 
 // What a missing setting of the command line is, before the library says so in its own words.
@@ -115,20 +112,25 @@ ConfigPtr settings_of(const ServerOptions& options) {
   return config;
 }
 
+// The same text as docs/settings.md, which a test of the library compares with its table.
 std::string settings_markdown() {
   std::string out =
       "# Settings\n\n"
-      "Printed by `raftcs-server --print-settings`; the library's own table is the source.\n"
-      "In a TOML file a table `[server]` with the key `id` is the setting `server.id`.\n\n"
+      "Printed from the table in `src/config/settings.cpp`; a test compares the two.\n\n"
+      "A setting is given by `raftcs_config_set`, by `--set NAME=VALUE` of the programs, or in a "
+      "TOML file, where a\ntable `[client.request]` with the key `timeout_ms` is the setting "
+      "`client.request.timeout_ms`. Sizes may end in\n`KiB`, `MiB` or `GiB`.\n\n"
       "| name | type | default | range | unit | meaning |\n"
       "|---|---|---|---|---|---|\n";
   for (uint32_t i = 0;; ++i) {
     raftcs_setting_t setting{};
     setting.struct_size = sizeof setting;
     if (raftcs_setting_at(i, &setting) != RAFTCS_OK) return out;
-    out += "| `" + cell(setting.name) + "` | " + cell(setting.type) + " | " +
-           code_cell(setting.default_value) + " | " + code_cell(setting.range) + " | " +
-           cell(setting.unit) + " | " + cell(setting.text) + " |\n";
+    std::string value = *setting.default_value == '\0'
+                            ? std::string()
+                            : "`" + std::string(setting.default_value) + "`";
+    out += "| `" + std::string(setting.name) + "` | " + setting.type + " | " + value + " | " +
+           cell(setting.range) + " | " + setting.unit + " | " + setting.text + " |\n";
   }
 }
 

@@ -36,7 +36,8 @@ bool run(const uint8_t* data, size_t size,
   for (const Message& message : first) {
     std::visit(
         [&](const auto& m) {
-          if constexpr (requires { m.payload; }) require(inside(m.payload, frame), "payload outside");
+          if constexpr (requires { m.payload; })
+            require(inside(m.payload, frame), "payload outside");
           if constexpr (requires { m.result; }) require(inside(m.result, frame), "result outside");
         },
         message);

@@ -20,7 +20,8 @@ uint64_t any_u64(uint64_t min) {
 }
 Bytes any_bytes() {
   std::string s = any<std::string>();
-  if (*rc::gen::inRange(0, 8) == 0) s.resize(*rc::gen::element<size_t>(31, 32, 255, 256, 65536), 'x');
+  if (*rc::gen::inRange(0, 8) == 0)
+    s.resize(*rc::gen::element<size_t>(31, 32, 255, 256, 65536), 'x');
   return Bytes::copy(s);
 }
 Uuid any_uuid(bool zero_too) {
@@ -52,7 +53,8 @@ struct Filler {
   void uuid_or_nil(const char*, Uuid& v) { v = any<bool>() ? Uuid{} : any_uuid(true); }
   void text(const char*, std::string& v) {
     v = any<std::string>();
-    if (*rc::gen::inRange(0, 8) == 0) v.resize(*rc::gen::element<size_t>(31, 32, 255, 256, 4096), 'x');
+    if (*rc::gen::inRange(0, 8) == 0)
+      v.resize(*rc::gen::element<size_t>(31, 32, 255, 256, 4096), 'x');
   }
   void sentence(const char* what, std::string& v) { text(what, v); }
   void json(const char*, std::string& v) { v = any_bytes().str(); }
@@ -165,7 +167,8 @@ raft::MessageBody any_body(int kind) {
     return m;
   }
   if (kind == 3)
-    return AppendResponse{any<bool>(), any_index(), any_index(), any_index(), any_term(), any_u64(0)};
+    return AppendResponse{any<bool>(), any_index(), any_index(),
+                          any_index(), any_term(),  any_u64(0)};
   if (kind == 4)
     return SnapshotChunk{{any_index(), any_term(), LogTime{any<int64_t>()}, any_membership(),
                           any_u64(0), any<uint32_t>()},

@@ -184,7 +184,7 @@ int run_dump(const Context& context, const BulkOptions& bulk) {
   std::string from;
   uint64_t count = 0;
   for (bool more = true; more;) {
-    Reply reply = session.query(bulk.service, kv::range(from, "", 1'000));
+    Reply reply = session.query(bulk.service, kv::range(from, std::nullopt, 1'000));
     expect_ok(reply, "kv dump");
     auto answer = kv::read_range(reply.data);
     if (!answer) throw Failure(kFailed, "kv dump: the service's answer has an unknown form");

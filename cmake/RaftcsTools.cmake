@@ -15,6 +15,7 @@ function(rcs_tool name)
       ${CMAKE_SOURCE_DIR}/bindings/cpp)
     target_link_libraries(${target} PRIVATE raftcs rcs_flags Threads::Threads)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
+      INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}"
       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
     install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()

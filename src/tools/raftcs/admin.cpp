@@ -117,7 +117,8 @@ void add_admin_commands(CLI::App& app, Context& context) {
       return print_answer(context, answer, "snapshot: " + answer.dump());
     };
   });
-  add_list(app, context, "session", "open sessions", "sessions", {"number", "id", "connected_here", "timeout_ms"});
+  add_list(app, context, "session", "open sessions", "sessions",
+           {"number", "id", "connected_here", "timeout_ms"});
   add_service_commands(app, context);
   add_list(app, context, "plugin", "state machine types loaded by the leader", "plugins",
            {"name", "version", "types", "file"});

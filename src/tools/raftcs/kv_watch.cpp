@@ -81,7 +81,8 @@ int run_watch(const Context& context, const WatchOptions& watch) {
   if (reply.app_code != kv::kOk) throw Failure(kFailed, kv::app_code_text(reply.app_code));
   std::fprintf(stderr, "watching %s\n", tsv_escape(watch.key).c_str());
   follow(context, watch, session);
-  expect_ok(session.submit(watch.service, kv::unwatch(watch.key, watch.prefix)), "taking the watch back");
+  reply = session.submit(watch.service, kv::unwatch(watch.key, watch.prefix));
+  expect_ok(reply, "taking the watch back");
   return kDone;
 }
 

@@ -284,6 +284,7 @@ void raftcs_client_destroy(raftcs_client_t* client) {
       client->core->keep_until_closed(client->runtime);
     } else {
       client->core->wait_closed();
+      client->runtime->forget(client->core->session());
     }
     delete client;
   });

@@ -11,7 +11,7 @@
 #include "capi/error.hpp"
 #include "capi/guard.hpp"
 #include "capi/queue.hpp"
-#include "capi/sm_type.hpp"
+#include "plugin/descriptor.hpp"
 
 namespace raftcs::capi {
 namespace {
@@ -238,7 +238,7 @@ raftcs_status_t raftcs_server_register_sm(raftcs_server_t* server, const raftcs_
   return guard([&]() -> raftcs_status_t {
     if (auto bad = check_handle(server)) return bad;
     if (!type) return RAFTCS_ERR_INVALID_ARGUMENT;
-    raftcs::Status status = raftcs::capi::check_sm_type(*type);
+    raftcs::Status status = raftcs::plugin::check_type(type);
     if (status.is_ok()) status = server->core->add_type(type);
     return fail(status, out_error);
   });

@@ -285,6 +285,12 @@ class Holder final : public Runtime {
   Result<Bytes> export_session(SessionHandle session) override {
     return loop_->with_engine([&](Engine& e, Mono) { return e.export_session(session); });
   }
+  void forget(SessionHandle session) override {
+    loop_->with_engine([&](Engine& e, Mono) {
+      e.forget(session);
+      return 0;
+    });
+  }
 
  private:
   void post(QueuedCall::Kind kind, SessionHandle session) {

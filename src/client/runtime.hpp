@@ -63,6 +63,8 @@ class Runtime {
   virtual bool cancel(SessionHandle session, uint64_t op_id) = 0;
   virtual SessionInfo info(SessionHandle session) = 0;
   virtual Result<Bytes> export_session(SessionHandle session) = 0;
+  // Forgets a closed session; nothing else may be called with it any more.
+  virtual void forget(SessionHandle session) = 0;
 };
 
 }  // namespace raftcs::client

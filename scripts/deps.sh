@@ -8,7 +8,7 @@ set -euo pipefail
 
 run_packages=(
   g++ cmake ninja-build pkg-config make
-  libzmq3-dev libmsgpack-cxx-dev libboost-dev libboost-filesystem-dev libboost-system-dev
+  libzmq3-dev libmsgpack-cxx-dev libboost-dev
   libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
 )
 test_packages=(

@@ -189,6 +189,7 @@ kill_leader() {
   done
   kill -KILL "${pid_of[node-$leader]}" && : >"$work/killed"
 }
+disown "${pid_of[node-$leader]}"  # or the shell reports its death in the middle of the output
 kill_leader &
 killer=$!
 raftcs kv load --rate 8000 --mark "$work/half" --verify-none <"$work/keys.tsv" \
@@ -196,7 +197,6 @@ raftcs kv load --rate 8000 --mark "$work/half" --verify-none <"$work/keys.tsv" \
 : >"$work/loaded"
 wait $killer
 [ -e "$work/killed" ] || fail "the load was over before the leader could be killed"
-wait "${pid_of[node-$leader]}" 2>/dev/null
 unset "pid_of[node-$leader]"
 cat "$work/load.out"
 stall=$(sed -n 's/.*longest stall \([0-9]*\) ms.*/\1/p' "$work/load.out")

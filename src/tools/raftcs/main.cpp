@@ -19,12 +19,15 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("-e,--endpoints", context.endpoints,
                  "client addresses of some or all servers, HOST:PORT[,HOST:PORT...]")
       ->envname("RAFTCS_ENDPOINTS")
-      ->type_name("ENDPOINTS");
+      ->type_name("ENDPOINTS")
+      ->take_last();
   app.add_option("-o,--output", context.output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}));
+      ->check(CLI::IsMember({"table", "json"}))
+      ->take_last();
   app.add_option("--timeout", context.timeout_ms, "how long to wait for an answer")
       ->type_name("MS")
-      ->check(CLI::Range(1, 86'400'000));
+      ->check(CLI::Range(1, 86'400'000))
+      ->take_last();
   bool version = false;
   app.add_flag("--version", version, "print the version");
   tools::add_status_command(app, context);

@@ -19,6 +19,7 @@ class Failover(unittest.TestCase):
                 cluster.servers[dead].start()
                 time.sleep(1)
             dead = cluster.leader()
+            self.assertTrue(all(p.poll() is None for p in running), 'the load ended too early')
             cluster.servers[dead].kill()
         results = []
         for process in running:
@@ -40,11 +41,11 @@ class Failover(unittest.TestCase):
     def test_counters_are_exact_when_leaders_are_killed(self):
         with support.Cluster(3) as cluster:
             cluster.leader()
-            results = self.count_while_killing(cluster, counters=4, times=1200, kills=2)
+            results = self.count_while_killing(cluster, counters=4, times=2400, kills=2)
             self.check_counters(cluster, results)
             # Deadlines are far away, so the library finds every answer.
             self.assertEqual([r['unknown'] for r in results], [0] * 4, results)
-            self.assertEqual([r['done'] for r in results], [1200] * 4, results)
+            self.assertEqual([r['done'] for r in results], [2400] * 4, results)
             status = cluster.converged()
             self.assertEqual(len(status['nodes']), 3)
 

@@ -151,7 +151,7 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
   if (c.unsettled < UINT8_MAX) ++c.unsettled;
   if (c.resend) ++s.counters.resent;
   c.resend = true;
-  ++s.inflight;
+  if (s.inflight++ == 0) s.answered_at = now;
   s.last_sent = now;
 }
 
@@ -177,13 +177,14 @@ void Core::end_command(Session& s, Command&& c, raftcs_status_t status, int32_t 
   e.text = std::move(text);
 }
 
-void Core::on_response(Session& s, wire::Response& m) {
+void Core::on_response(Session& s, wire::Response& m, Mono now) {
   if (!s.bound()) return;
   CommandRing& ring = s.pending.ring_of(m.id.value);
   const Command* c = ring.find(m.id.value);
   if (c == nullptr || c->epoch != s.epoch) return;  // given up, answered, or not sent here
   const Command ended = withdraw(s, ring, m.id.value);
   s.progressed = true;
+  s.answered_at = now;
   s.pause.reset();
   --s.counters.outstanding;
   ++s.counters.completed;

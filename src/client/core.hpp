@@ -127,7 +127,7 @@ class Core {
   void end_command(Session& s, Command&& c, raftcs_status_t status, int32_t outcome, std::string text);
   void expire_commands(Session& s, Mono now, Mono* earliest);
   void give_up_reserved(Session& s);
-  void on_response(Session& s, wire::Response& m);
+  void on_response(Session& s, wire::Response& m, Mono now);
   void on_request_error(Session& s, const wire::RequestError& m, Mono now);
   void hold(Session& s, Mono* until, uint64_t retry_after_ms, Mono now);
 

@@ -79,6 +79,8 @@ void Core::on_session_timer(Session& s, Mono now) {
     begin_attempt(s, now);
   } else if ((s.phase == Phase::linking || s.phase == Phase::asking) && s.attempt_until <= now) {
     attempt_timed_out(s, now);
+  } else if (s.bound() && s.inflight > 0 && s.answered_at + s.stall_ns() <= now) {
+    leave(s, {}, Fate::abandoned, now);
   } else if (s.bound() && s.last_sent + s.keep_alive_ns() <= now) {
     send_keep_alive(s, now);
   }

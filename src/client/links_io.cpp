@@ -37,7 +37,7 @@ void Core::receive(LinkId id, const Bytes& frame, Mono now) {
 
 void Core::dispatch(Link& link, wire::ServerMessage& message, Mono now) {
   if (auto* m = std::get_if<wire::Response>(&message)) {
-    if (Session* s = session_on(link, m->channel)) on_response(*s, *m);
+    if (Session* s = session_on(link, m->channel)) on_response(*s, *m, now);
   } else if (auto* w = std::get_if<wire::Welcome>(&message)) {
     on_welcome(link, *w, now);
   } else if (!link.ready) {

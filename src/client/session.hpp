@@ -73,6 +73,7 @@ struct Session {
   Mono claim_until = Mono::never();    // reserved ids are given up then
   Mono close_until = Mono::never();
   Mono armed = Mono::never();
+  Mono answered_at;                    // last answer to a command, or when inflight left 0
   Mono last_sent;                      // on the channel: any traffic is life (KAL-09)
 
   // commands
@@ -103,6 +104,9 @@ struct Session {
     const auto third = static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs / 3;
     return std::max(third, kNsPerMs);
   }
+  // A command unanswered for this long on a link that lives was lost on the way: the session is
+  // continued anew, which sends it again (CLI-09). Long, so that slow ones are left alone (CMD-21).
+  DurationNs stall_ns() const { return std::max(6 * keep_alive_ns(), 10 * kNsPerSecond); }
   bool bound() const { return phase == Phase::bound; }
   bool ended() const { return phase == Phase::lost || phase == Phase::closed; }
   Mono due() const {
@@ -110,6 +114,7 @@ struct Session {
     if (phase == Phase::waiting) at = std::min(at, wake_at);
     if (phase == Phase::linking || phase == Phase::asking) at = std::min(at, attempt_until);
     if (phase == Phase::bound) at = std::min(at, last_sent + keep_alive_ns());
+    if (phase == Phase::bound && inflight > 0) at = std::min(at, answered_at + stall_ns());
     return at;
   }
 };

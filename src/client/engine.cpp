@@ -239,7 +239,9 @@ Result<Bytes> Engine::export_session(SessionHandle h) const {
   return impl_->export_session(impl_->session(h));
 }
 
-void Engine::receive(LinkId link, const Bytes& frame, Mono now) { impl_->receive(link, frame, now); }
+void Engine::receive(LinkId link, const Bytes& frame, Mono now) {
+  impl_->receive(link, frame, now);
+}
 void Engine::link_down(LinkId link, Mono now) { impl_->drop_link(link, false, now); }
 void Engine::tick(Mono now) { impl_->tick(now); }
 Mono Engine::next_deadline() const { return impl_->next_deadline(); }

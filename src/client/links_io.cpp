@@ -79,7 +79,8 @@ void Core::on_welcome(Link& link, wire::Welcome& m, Mono now) {
   answered(link);
   link.ready = true;
   link.welcome = std::move(m);
-  link.usable = link.welcome.version >= wire::kVersionMin && link.welcome.version <= wire::kVersionMax;
+  link.usable =
+      link.welcome.version >= wire::kVersionMin && link.welcome.version <= wire::kVersionMax;
   link.cluster = directory_.of(link.welcome.cluster);
   if (link.cluster->learn(link.welcome.leader, link.welcome.members)) topology_dirty_ = true;
   for (size_t i = 0; i < link.channels.size(); ++i) {

@@ -82,7 +82,9 @@ class Cluster3 {
   }
   wire::LeaderHint hint() {
     if (leader < 0 || random.chance(0.2)) return {};
-    const auto id = static_cast<uint64_t>(random.chance(0.2) ? random.below(3) : static_cast<uint64_t>(leader)) + 1;
+    const auto id = static_cast<uint64_t>(random.chance(0.2) ? random.below(3)
+                                                             : static_cast<uint64_t>(leader)) +
+                    1;
     return World::hint(id);  // sometimes stale
   }
 
@@ -98,15 +100,20 @@ class Cluster3 {
       w.requests_max = 8;
       reply(link, w);
     } else if (auto* n = std::get_if<wire::CreateSession>(&m)) {
-      if (!leads) return reply(link, wire::SessionRejected{n->channel, n->nonce, wire::RejectReason::not_leader, hint(), 10, ""});
+      if (!leads)
+        return reply(link, wire::SessionRejected{n->channel, n->nonce,
+                                                 wire::RejectReason::not_leader, hint(), 10, ""});
       if (sessions.count(n->proof) == 0) sessions[n->proof].proof = n->proof;  // id = proof here
       bind(link, n->channel, n->proof);
       reply(link, wire::SessionCreated{n->channel, n->nonce, n->proof, 9'000});
       push_all(link, n->channel);
     } else if (auto* k = std::get_if<wire::ContinueSession>(&m)) {
-      if (!leads) return reply(link, wire::SessionRejected{k->channel, k->nonce, wire::RejectReason::not_leader, hint(), 10, ""});
+      if (!leads)
+        return reply(link, wire::SessionRejected{k->channel, k->nonce,
+                                                 wire::RejectReason::not_leader, hint(), 10, ""});
       bind(link, k->channel, k->session);
-      reply(link, wire::SessionContinued{k->channel, k->nonce, 9'000, RequestId(sessions[k->session].highest)});
+      reply(link, wire::SessionContinued{k->channel, k->nonce, 9'000,
+                                         RequestId(sessions[k->session].highest)});
       push_all(link, k->channel);
     } else if (auto* a = std::get_if<wire::KeepAlive>(&m)) {
       reply(link, wire::KeepAliveReply{a->channel, a->timestamp});
@@ -136,13 +143,17 @@ class Cluster3 {
   }
   void push_all(LinkId link, wire::Channel channel) {
     auto& s = sessions[conns[link].bound[channel]];
-    for (uint64_t id = s.acked + 1; id <= s.pushed; ++id) reply(link, wire::Push{channel, PushId(id), {}, 0});
+    for (uint64_t id = s.acked + 1; id <= s.pushed; ++id)
+      reply(link, wire::Push{channel, PushId(id), {}, 0});
   }
   void request(LinkId link, const wire::Request& r, bool leads) {
     Conn& c = conns[link];
     if (!leads || c.bound.count(r.channel) == 0) {
       c.bound.erase(r.channel);
-      return reply(link, wire::SessionClosed{r.channel, leads ? wire::CloseReason::session_error : wire::CloseReason::not_leader, hint()});
+      return reply(link, wire::SessionClosed{r.channel,
+                                             leads ? wire::CloseReason::session_error
+                                                   : wire::CloseReason::not_leader,
+                                             hint()});
     }
     auto& s = sessions[c.bound[r.channel]];
     EXPECT_LE(r.lowest_pending, r.id);
@@ -155,7 +166,8 @@ class Cluster3 {
       return reply(link, wire::RequestError{r.channel, r.id, RAFTCS_ERR_BUSY, 5, ""});
     }
     s.floor = std::max(s.floor, r.lowest_pending.value);
-    if (r.id.value < s.floor) return reply(link, wire::RequestError{r.channel, r.id, RAFTCS_ERR_EVICTED, 0, ""});
+    if (r.id.value < s.floor)
+      return reply(link, wire::RequestError{r.channel, r.id, RAFTCS_ERR_EVICTED, 0, ""});
     auto [it, fresh] = s.replies.try_emplace(r.id.value, r.payload.str(), "r" + r.payload.str());
     EXPECT_EQ(it->second.first, r.payload.str()) << "an id with two payloads";
     if (fresh) ++applied[std::stoull(r.payload.str())];
@@ -184,7 +196,8 @@ class Cluster3 {
   }
   void step() {
     now = now + kMs;
-    std::sort(packets.begin(), packets.end(), [](auto& a, auto& b) { return std::tie(a.at, a.seq) < std::tie(b.at, b.seq); });
+    std::sort(packets.begin(), packets.end(),
+              [](auto& a, auto& b) { return std::tie(a.at, a.seq) < std::tie(b.at, b.seq); });
     while (!packets.empty() && packets.front().at <= now) {
       Packet p = std::move(packets.front());
       packets.pop_front();
@@ -230,10 +243,13 @@ void run_seed(uint64_t seed) {
     w.fault();
     if (w.random.chance(0.1)) {
       const SessionHandle s = all[w.random.below(all.size())];
-      const Mono deadline = w.random.chance(0.3) ? w.now + static_cast<DurationNs>(w.random.below(500)) * kMs : Mono::never();
+      const Mono deadline = w.random.chance(0.3)
+                                ? w.now + static_cast<DurationNs>(w.random.below(500)) * kMs
+                                : Mono::never();
       ++op;
       Engine::Call call{s, op, op, "kv", Bytes::copy(std::to_string(op)), deadline, {}};
-      w.random.chance(0.2) ? w.engine.query(std::move(call), w.now) : w.engine.submit(std::move(call), w.now);
+      w.random.chance(0.2) ? w.engine.query(std::move(call), w.now)
+                           : w.engine.submit(std::move(call), w.now);
     }
     if (op > 0 && w.random.chance(0.005)) {
       const uint64_t victim = w.random.between(op > 5 ? op - 5 : 1, op);

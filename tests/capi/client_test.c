@@ -195,7 +195,8 @@ static void limits_and_arguments(void **state) {
     assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", (size_t)1 << 40, NULL, NULL),
                      RAFTCS_ERR_TOO_LARGE);
     o.flags = 1;
-    assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", 1, &o, NULL), RAFTCS_ERR_UNSUPPORTED);
+    assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", 1, &o, NULL),
+                     RAFTCS_ERR_UNSUPPORTED);
     o.flags = 0;
     o.consistency = RAFTCS_STALE;
     assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", 1, &o, NULL),

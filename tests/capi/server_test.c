@@ -222,7 +222,7 @@ static void logs_of_the_stopped_node(void **state) {
     assert_true(lines > 3);
     OK(raftcs_log_verify(data_dir, count_line, (uint64_t)(uintptr_t)&lines, &error));
     assert_int_not_equal(
-        raftcs_log_dump("/nonexistent", count_line, (uint64_t)(uintptr_t)&lines, NULL), RAFTCS_OK);
+        raftcs_log_dump("/dev/null/raftcs", count_line, (uint64_t)(uintptr_t)&lines, NULL), RAFTCS_OK);
 }
 
 static void stop_before_start(void **state) {
@@ -230,7 +230,7 @@ static void stop_before_start(void **state) {
     raftcs_queue_t *queue = new_queue();
     raftcs_config_t *config = config_with("server.id", "1");
     raftcs_server_t *server = NULL;
-    OK(raftcs_config_set(config, "server.data", "/nonexistent/raftcs", NULL));
+    OK(raftcs_config_set(config, "server.data", "/dev/null/raftcs", NULL));
     OK(raftcs_server_create(config, queue, 8, &server, NULL));
     raftcs_error_t *error = NULL;
     assert_int_not_equal(raftcs_server_start(server, &error), RAFTCS_OK);

@@ -39,7 +39,7 @@ namespace detail {
 template <class T, class ValueOf>
 T majority_value(const std::vector<NodeId>& ids, const ValueOf& value_of) {
   if (ids.empty()) return T{};
-  std::array<T, kMembersMax> values;
+  std::array<T, kMembersMax> values{};
   const size_t n = std::min<size_t>(ids.size(), kMembersMax);
   for (size_t i = 0; i < n; ++i) values[i] = value_of(ids[i]);
   const auto begin = values.begin();

@@ -15,7 +15,8 @@ constexpr char kUsage[] =
     "usage: raftcs-plugin-check [--seed N] [--count N] [--commands FILE] PLUGIN.so\n"
     "  --seed N         of the random commands (1)\n"
     "  --count N        how many commands (2000)\n"
-    "  --commands FILE  real commands, one per line in hexadecimal; damaged ones are made of them\n";
+    "  --commands FILE  real commands, one per line in hexadecimal; damaged ones are made of "
+    "them\n";
 
 int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

@@ -252,7 +252,8 @@ TEST_F(Thesis, Section_4_1_AConfigurationCountsWhenItIsAppended) {
   EXPECT_EQ(cluster_->propose_membership(NodeId(1), make_membership({1, 2, 3, 4})), Refusal::none);
   EXPECT_EQ(node(1).membership(), make_membership({1, 2, 3, 4}));
   EXPECT_EQ(node(2).membership(), make_membership({1, 2, 3}, {4}));
-  EXPECT_EQ(cluster_->propose_membership(NodeId(1), make_membership({2})), Refusal::membership_pending);
+  EXPECT_EQ(cluster_->propose_membership(NodeId(1), make_membership({2})),
+            Refusal::membership_pending);
   cluster_->stabilize();
   EXPECT_EQ(cluster_->propose_membership(NodeId(1), make_membership({1, 2})), Refusal::invalid);
 }

@@ -16,4 +16,23 @@ if(capi_sources)
   if(NOT RAFTCS_SANITIZE)
     target_link_options(raftcs PRIVATE -Wl,-z,defs)
   endif()
+
+  # For programs: library, headers, pkg-config file and CMake package. For plugin writers: the
+  # function raftcs_add_plugin() with its version script.
+  set(RAFTCS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/raftcs)
+  set(RAFTCS_PLUGINS_DIR ${CMAKE_INSTALL_LIBDIR}/raftcs/plugins)
+  include(CMakePackageConfigHelpers)
+  install(TARGETS raftcs EXPORT raftcsTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+  install(EXPORT raftcsTargets NAMESPACE raftcs:: DESTINATION ${RAFTCS_CMAKE_DIR})
+  configure_package_config_file(cmake/raftcsConfig.cmake.in ${CMAKE_BINARY_DIR}/raftcsConfig.cmake
+    INSTALL_DESTINATION ${RAFTCS_CMAKE_DIR} PATH_VARS RAFTCS_PLUGINS_DIR)
+  write_basic_package_version_file(${CMAKE_BINARY_DIR}/raftcsConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+  install(FILES ${CMAKE_BINARY_DIR}/raftcsConfig.cmake ${CMAKE_BINARY_DIR}/raftcsConfigVersion.cmake
+    cmake/RaftcsAddPlugin.cmake cmake/raftcs_plugin.map DESTINATION ${RAFTCS_CMAKE_DIR})
+  configure_file(pkgconfig/raftcs.pc.in ${CMAKE_BINARY_DIR}/raftcs.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/raftcs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/plugins-out/ DESTINATION ${RAFTCS_PLUGINS_DIR}
+    FILES_MATCHING PATTERN "*.so")
 endif()

@@ -132,7 +132,8 @@ RAFTCS_API raftcs_status_t raftcs_setting_at(uint32_t i, raftcs_setting_t *out_s
 
 /* ---- queues and events ----------------------------------------------------------
  * A queue gathers the events of any number of clients and servers. The library never blocks
- * on it and never drops an event; what bounds it is the number of outstanding operations. */
+ * on it and never drops the event of an operation; what bounds it is that an operation counts as
+ * outstanding until its event is taken. Of untaken LOG events at most 1000 are kept. */
 
 enum raftcs_event_kind {
     RAFTCS_EVENT_REPLY = 1,           /* a submit ended */
@@ -185,7 +186,7 @@ RAFTCS_API raftcs_status_t raftcs_queue_set_wakeup(raftcs_queue_t *queue, raftcs
 RAFTCS_API size_t raftcs_queue_length(raftcs_queue_t *queue);
 
 /* Everything about an event in one call. Pointers live as long as the event. */
-typedef struct raftcs_event_info {
+typedef struct raftcs_event_info_s {
     uint32_t struct_size;
     int32_t kind;          /* raftcs_event_kind; skip what you do not know */
     raftcs_status_t status;
@@ -238,8 +239,8 @@ typedef struct raftcs_call_options {
 } raftcs_call_options_t;
 
 /* Checks the settings (client.endpoints is needed) and makes the object; connects nothing. `tag`
- * marks the events that belong to no operation. Clients of one process share connections and
- * threads. */
+ * marks the events that belong to no operation. Without a queue (NULL) only the *_wait functions
+ * can be used. Clients of one process share connections and threads. */
 RAFTCS_API raftcs_status_t raftcs_client_create(const raftcs_config_t *config, raftcs_queue_t *queue,
                                                 uint64_t tag, raftcs_client_t **out_client,
                                                 raftcs_error_t **out_error);
@@ -277,7 +278,7 @@ RAFTCS_API raftcs_status_t raftcs_client_query_wait(raftcs_client_t *client, con
                                                     const raftcs_call_options_t *options,
                                                     raftcs_event_t **out_event);
 /* Acknowledges server-started requests up to `id` after processing; needed only with the setting
- * client.push.ack = "manual". */
+ * client.push.ack = "manual": with "auto" taking the event from the queue acknowledges it. */
 RAFTCS_API raftcs_status_t raftcs_client_ack(raftcs_client_t *client, uint64_t id);
 
 /* Administration: `verb` with `args_json` (a JSON object, NULL for none) at `endpoint`
@@ -293,7 +294,7 @@ RAFTCS_API raftcs_status_t raftcs_client_admin_wait(raftcs_client_t *client, con
                                                     const raftcs_call_options_t *options,
                                                     raftcs_event_t **out_event);
 
-typedef struct raftcs_client_info {
+typedef struct raftcs_client_info_s {
     uint32_t struct_size;
     int32_t state;               /* raftcs_client_state */
     uint8_t session_id[16];      /* zero before the session is open */
@@ -342,7 +343,7 @@ RAFTCS_API raftcs_status_t raftcs_server_stop(raftcs_server_t *server);
 RAFTCS_API raftcs_status_t raftcs_server_admin(raftcs_server_t *server, uint64_t tag, const char *verb,
                                                const char *args_json);
 
-typedef struct raftcs_server_info {
+typedef struct raftcs_server_info_s {
     uint32_t struct_size;
     int32_t running;             /* 1 between start and stop */
     uint64_t id;

@@ -1,0 +1,275 @@
+/* A cluster of one inside this process, with a state machine written here: a sum. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "raftcs_plugin.h"
+#include "support.h"
+
+/* ---- the state machine: commands add their length; "push" also sends the sum back ------ */
+
+static raftcs_status_t sum_create(const raftcs_host_t *host, const raftcs_sm_args_t *args,
+                                  void **out_sm) {
+    (void)host, (void)args;
+    *out_sm = calloc(1, sizeof(uint64_t));
+    return *out_sm ? RAFTCS_OK : RAFTCS_ERR_NO_MEMORY;
+}
+static void sum_destroy(void *sm) { free(sm); }
+
+static raftcs_status_t sum_apply(void *sm, const raftcs_apply_batch_t *batch,
+                                 const raftcs_sink_t *sink) {
+    uint64_t *sum = sm;
+    for (uint32_t i = 0; i < batch->count; ++i) {
+        const raftcs_command_t *command =
+            (const raftcs_command_t *)((const char *)batch->commands +
+                                       (size_t)i * batch->entry_stride);
+        if (command->len == 0) {
+            raftcs_status_t bad = sink->reply(sink, i, 3, "empty", 5);
+            if (bad) return bad;
+            continue;
+        }
+        *sum += command->len;
+        raftcs_status_t bad = sink->reply(sink, i, 0, sum, sizeof *sum);
+        if (bad) return bad;
+        if (command->len == 4 && memcmp(command->data, "push", 4) == 0) {
+            bad = sink->push(sink, command->session, sum, sizeof *sum);
+            if (bad && bad != RAFTCS_ERR_BUSY) return bad;
+        }
+    }
+    return RAFTCS_OK;
+}
+static raftcs_status_t sum_query(void *sm, const raftcs_query_t *query, const raftcs_sink_t *sink) {
+    (void)query;
+    return sink->reply(sink, 0, 0, sm, sizeof(uint64_t));
+}
+static raftcs_status_t sum_snapshot_begin(void *sm, void **out_snapshot) {
+    uint64_t *copy = malloc(sizeof *copy);
+    if (!copy) return RAFTCS_ERR_NO_MEMORY;
+    memcpy(copy, sm, sizeof *copy);
+    *out_snapshot = copy;
+    return RAFTCS_OK;
+}
+static raftcs_status_t sum_snapshot_write(void *sm, void *snapshot, const raftcs_writer_t *writer) {
+    (void)sm;
+    return writer->write(writer, snapshot, sizeof(uint64_t));
+}
+static void sum_snapshot_end(void *sm, void *snapshot) {
+    (void)sm;
+    free(snapshot);
+}
+static raftcs_status_t sum_restore(void *sm, const raftcs_snapshot_info_t *info,
+                                   const raftcs_reader_t *reader) {
+    (void)info;
+    size_t n = 0;
+    raftcs_status_t bad = reader->read(reader, sm, sizeof(uint64_t), &n);
+    if (bad) return bad;
+    return n == sizeof(uint64_t) ? RAFTCS_OK : RAFTCS_ERR_CORRUPT;
+}
+
+static const raftcs_sm_type_t sum_type = {
+    .struct_size = sizeof sum_type,
+    .id = "test.sum",
+    .snapshot_version_write = 1,
+    .snapshot_version_read_min = 1,
+    .apply_version_min = 1,
+    .apply_version_max = 1,
+    .create = sum_create,
+    .destroy = sum_destroy,
+    .apply = sum_apply,
+    .query = sum_query,
+    .snapshot_begin = sum_snapshot_begin,
+    .snapshot_write = sum_snapshot_write,
+    .snapshot_end = sum_snapshot_end,
+    .restore = sum_restore,
+};
+
+/* ---- the cluster of one ---------------------------------------------------------------- */
+
+static char data_dir[256];
+
+static raftcs_server_t *start_server(raftcs_queue_t *queue) {
+    raftcs_config_t *config = NULL;
+    raftcs_server_t *server = NULL;
+    raftcs_error_t *error = NULL;
+    OK(raftcs_config_create(&config));
+    OK(raftcs_config_set(config, "server.id", "1", NULL));
+    OK(raftcs_config_set(config, "server.data", data_dir, NULL));
+    OK(raftcs_config_set(config, "server.client_listen", "tcp://127.0.0.1:0", NULL));
+    OK(raftcs_config_set(config, "server.peer_listen", "tcp://127.0.0.1:0", NULL));
+    OK(raftcs_config_set(config, "log.segment_bytes", "1MiB", NULL));
+    OK(raftcs_config_set(config, "log.disk_reserve_bytes", "0", NULL));
+    OK(raftcs_server_create(config, queue, 50, &server, &error));
+    raftcs_config_destroy(config);
+    OK(raftcs_server_register_sm(server, &sum_type, &error));
+    assert_int_equal(raftcs_server_register_sm(server, &sum_type, NULL), RAFTCS_ERR_ALREADY_EXISTS);
+    raftcs_status_t status = raftcs_server_start(server, &error);
+    if (status != RAFTCS_OK) fail_msg("start: %s", raftcs_error_text(error));
+    assert_int_equal(raftcs_server_start(server, NULL), RAFTCS_ERR_BAD_STATE);
+    return server;
+}
+
+static raftcs_client_t *connect_to(raftcs_server_t *server, raftcs_queue_t *queue) {
+    raftcs_server_info_t info = {.struct_size = sizeof info};
+    raftcs_client_t *client = NULL;
+    OK(raftcs_server_info(server, &info));
+    assert_int_equal(info.running, 1);
+    raftcs_config_t *config = config_with("client.endpoints", info.client_address);
+    OK(raftcs_client_create(config, queue, 60, &client, NULL));
+    raftcs_config_destroy(config);
+    OK(raftcs_client_open(client));
+    OK(raftcs_client_wait_connected(client, 20000));
+    return client;
+}
+
+static uint64_t number_of(const raftcs_event_t *event) {
+    raftcs_event_info_t info = {.struct_size = sizeof info};
+    uint64_t n = 0;
+    OK(raftcs_event_info(event, &info));
+    if (info.status != RAFTCS_OK) fail_msg("%s", info.text);
+    assert_int_equal(info.data_len, sizeof n);
+    memcpy(&n, info.data, sizeof n);
+    return n;
+}
+
+static uint64_t ask(raftcs_client_t *client) {
+    raftcs_event_t *event = NULL;
+    OK(raftcs_client_query_wait(client, "sum", "", 0, NULL, &event));
+    uint64_t n = number_of(event);
+    raftcs_event_destroy(event);
+    return n;
+}
+
+static void commands_queries_and_pushes(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_server_t *server = start_server(queue);
+    raftcs_client_t *client = connect_to(server, queue);
+    raftcs_event_t *event = NULL;
+    for (uint64_t i = 1; i <= 200; ++i) {
+        OK(raftcs_client_submit(client, "sum", i, "abc", 3, NULL, NULL));
+    }
+    for (uint64_t i = 1; i <= 200; ++i) { /* in order, each once */
+        event = next_of(queue, RAFTCS_EVENT_REPLY);
+        assert_int_equal(raftcs_event_tag(event), i);
+        assert_int_equal(raftcs_event_outcome(event), RAFTCS_OUTCOME_APPLIED);
+        assert_int_equal(number_of(event), 3 * i);
+        assert_true(raftcs_event_index(event) > 0);
+        raftcs_event_destroy(event);
+    }
+    assert_int_equal(ask(client), 600);
+    OK(raftcs_client_submit_wait(client, "sum", NULL, 0, NULL, &event));
+    assert_int_equal(raftcs_event_status(event), RAFTCS_OK);
+    assert_int_equal(raftcs_event_app_code(event), 3);
+    raftcs_event_destroy(event);
+    OK(raftcs_client_submit_wait(client, "none", "x", 1, NULL, &event));
+    assert_int_equal(raftcs_event_status(event), RAFTCS_ERR_NOT_FOUND);
+    raftcs_event_destroy(event);
+
+    for (uint64_t i = 1; i <= 3; ++i) {
+        OK(raftcs_client_submit(client, "sum", i, "push", 4, NULL, NULL));
+    }
+    for (uint64_t i = 1; i <= 3; ++i) {
+        event = next_of(queue, RAFTCS_EVENT_SERVER_REQUEST);
+        assert_int_equal(raftcs_event_op_id(event), i);
+        assert_int_equal(number_of(event), 600 + 4 * i);
+        raftcs_event_destroy(event);
+    }
+    OK(raftcs_client_admin_wait(client, NULL, "status", NULL, NULL, &event));
+    assert_int_equal(raftcs_event_status(event), RAFTCS_OK);
+    raftcs_event_destroy(event);
+    OK(raftcs_server_admin(server, 5, "status", NULL));
+    event = next_of(queue, RAFTCS_EVENT_ADMIN_REPLY);
+    assert_int_equal(raftcs_event_tag(event), 5);
+    raftcs_event_destroy(event);
+    raftcs_client_destroy(client);
+    raftcs_server_destroy(server);
+    raftcs_queue_destroy(queue);
+}
+
+static void the_state_outlives_a_restart(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_server_t *server = start_server(queue);
+    raftcs_client_t *client = connect_to(server, queue);
+    assert_int_equal(ask(client), 612);
+    OK(raftcs_client_close(client, 0));
+    raftcs_client_destroy(client);
+    OK(raftcs_server_stop(server));
+    OK(raftcs_server_stop(server));
+    raftcs_event_t *event = NULL;
+    do { /* the client's CLOSED comes first */
+        raftcs_event_destroy(event);
+        event = next_of(queue, RAFTCS_EVENT_CLOSED);
+    } while (raftcs_event_tag(event) != 50);
+    raftcs_event_destroy(event);
+    raftcs_server_destroy(server);
+    assert_int_equal(raftcs_log_verify(data_dir, NULL, 0, NULL), RAFTCS_ERR_INVALID_ARGUMENT);
+    raftcs_queue_destroy(queue);
+}
+
+static void count_line(uint64_t user_data, const char *line, size_t len) {
+    uint64_t *count = (uint64_t *)(uintptr_t)user_data;
+    assert_non_null(line);
+    if (len > 0) ++*count;
+}
+
+static void logs_of_the_stopped_node(void **state) {
+    (void)state;
+    uint64_t lines = 0;
+    raftcs_error_t *error = NULL;
+    OK(raftcs_log_dump(data_dir, count_line, (uint64_t)(uintptr_t)&lines, &error));
+    assert_true(lines > 3);
+    OK(raftcs_log_verify(data_dir, count_line, (uint64_t)(uintptr_t)&lines, &error));
+    assert_int_not_equal(
+        raftcs_log_dump("/dev/null/raftcs", count_line, (uint64_t)(uintptr_t)&lines, NULL), RAFTCS_OK);
+}
+
+static void stop_before_start(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_config_t *config = config_with("server.id", "1");
+    raftcs_server_t *server = NULL;
+    OK(raftcs_config_set(config, "server.data", "/dev/null/raftcs", NULL));
+    OK(raftcs_server_create(config, queue, 8, &server, NULL));
+    raftcs_error_t *error = NULL;
+    assert_int_not_equal(raftcs_server_start(server, &error), RAFTCS_OK);
+    assert_true(strlen(raftcs_error_text(error)) > 0);
+    raftcs_error_destroy(error);
+    OK(raftcs_server_stop(server));
+    raftcs_event_t *event = next_of(queue, RAFTCS_EVENT_CLOSED);
+    assert_int_equal(raftcs_event_tag(event), 8);
+    raftcs_event_destroy(event);
+    raftcs_server_destroy(server);
+    raftcs_config_destroy(config);
+    raftcs_queue_destroy(queue);
+}
+
+static int make_dir(void **state) {
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    char root[200];
+    snprintf(root, sizeof root, "%s/raftcs_capi_XXXXXX",
+             base && strlen(base) < 150 ? base : "/tmp");
+    if (!mkdtemp(root)) return -1;
+    snprintf(data_dir, sizeof data_dir, "%s/node", root);
+    return 0;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    char command[300];
+    data_dir[strlen(data_dir) - strlen("/node")] = '\0';
+    snprintf(command, sizeof command, "rm -r '%s'", data_dir);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commands_queries_and_pushes),
+        cmocka_unit_test(the_state_outlives_a_restart),
+        cmocka_unit_test(logs_of_the_stopped_node),
+        cmocka_unit_test(stop_before_start),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

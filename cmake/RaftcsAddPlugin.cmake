@@ -9,6 +9,9 @@ function(raftcs_add_plugin name)
     target_link_libraries(${name} PRIVATE rcs_flags)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
     set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/plugins-out)
+  elseif(TARGET raftcs::raftcs)  # outside of the tree: the installed headers, not the library
+    target_include_directories(${name} PRIVATE
+      $<TARGET_PROPERTY:raftcs::raftcs,INTERFACE_INCLUDE_DIRECTORIES>)
   endif()
   target_link_options(${name} PRIVATE -Wl,--version-script=${RAFTCS_PLUGIN_MAP} -Wl,-z,now)
   if(NOT RAFTCS_SANITIZE)

@@ -371,9 +371,9 @@ class Kv : public raftcs_sm::StateMachine {
     auto& owed = it->second;
     while (!owed.empty()) {
       const Watch& w = *owed.begin();
-      if (!answer.push(session,
-                       Writer().array(4).text("lost").bytes(w.key).boolean(w.prefix).integer(0).str()))
-        return;
+      Writer marker;
+      marker.array(4).text("lost").bytes(w.key).boolean(w.prefix).integer(0);
+      if (!answer.push(session, marker.str())) return;
       owed.erase(owed.begin());
     }
     lost_.erase(it);

@@ -209,7 +209,8 @@ std::unique_ptr<raftcs_event> ClientCore::receive(client::Event&& event) {
 
 // What wait_connected looks at.
 void ClientCore::note(const client::Event& event) {
-  if (event.kind != client::EventKind::state && event.kind != client::EventKind::session_lost) return;
+  if (event.kind != client::EventKind::state && event.kind != client::EventKind::session_lost)
+    return;
   std::lock_guard hold(lock_);
   if (event.kind == client::EventKind::session_lost) {
     lost_ = event.status;

@@ -31,7 +31,9 @@ raftcs_status_t raftcs_event_info(const raftcs_event_t* event, raftcs_event_info
   return raftcs::capi::write_struct(info, raftcs::capi::kEventInfoFirst, out_info);
 }
 
-int32_t raftcs_event_kind(const raftcs_event_t* event) { return is_handle(event) ? event->kind : 0; }
+int32_t raftcs_event_kind(const raftcs_event_t* event) {
+  return is_handle(event) ? event->kind : 0;
+}
 
 raftcs_status_t raftcs_event_status(const raftcs_event_t* event) {
   return is_handle(event) ? event->status : RAFTCS_ERR_BAD_HANDLE;

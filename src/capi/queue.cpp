@@ -194,7 +194,8 @@ raftcs_status_t raftcs_queue_create(const raftcs_queue_options_t* options,
                                     raftcs_queue_t** out_queue) {
   return guard([&]() -> raftcs_status_t {
     raftcs_queue_options_t o;
-    if (auto bad = raftcs::capi::read_struct(options, raftcs::capi::kQueueOptionsFirst, &o)) return bad;
+    if (auto bad = raftcs::capi::read_struct(options, raftcs::capi::kQueueOptionsFirst, &o))
+      return bad;
     if (o.flags != 0) return RAFTCS_ERR_UNSUPPORTED;
     if (!out_queue) return RAFTCS_ERR_INVALID_ARGUMENT;
     *out_queue = new raftcs_queue;
@@ -216,7 +217,8 @@ raftcs_status_t raftcs_queue_next_batch(raftcs_queue_t* queue, int64_t timeout_m
                                         size_t* out_count) {
   return guard([&]() -> raftcs_status_t {
     if (auto bad = check_handle(queue)) return bad;
-    if (!out_events || cap == 0 || !out_count || timeout_ms < -1) return RAFTCS_ERR_INVALID_ARGUMENT;
+    if (!out_events || cap == 0 || !out_count || timeout_ms < -1)
+      return RAFTCS_ERR_INVALID_ARGUMENT;
     if (timeout_ms != 0 && raftcs::capi::in_callback) return RAFTCS_ERR_WRONG_THREAD;
     auto keep = queue->queue;  // destroyed by another thread while this one sleeps: no harm
     *out_count = keep->take(timeout_ms, out_events, cap);

@@ -14,7 +14,8 @@ using Stage = PendingCall::Stage;
 void Core::admin(Session& s, Engine::Call&& call, const std::string& endpoint, Mono now) {
   if (const raftcs_status_t status = admission(s); status != RAFTCS_OK) {
     const bool busy = status == RAFTCS_ERR_BUSY;
-    refuse(s, EventKind::admin_reply, call, status, busy ? "too many operations are outstanding" : "the client is closed");
+    refuse(s, EventKind::admin_reply, call, status,
+           busy ? "too many operations are outstanding" : "the client is closed");
     return;
   }
   ++s.counters.submitted;
@@ -60,7 +61,8 @@ void Core::send_admin(uint32_t slot, Mono now) {
       release_admin(c, now);
       retry_admin(slot, {}, now);
     } else {
-      end_call(s, slot, foreign ? RAFTCS_ERR_WRONG_CLUSTER : RAFTCS_ERR_VERSION_MISMATCH, kNotApplied,
+      end_call(s, slot, foreign ? RAFTCS_ERR_WRONG_CLUSTER : RAFTCS_ERR_VERSION_MISMATCH,
+               kNotApplied,
                foreign ? "the server belongs to another cluster" : "no protocol version in common");
     }
     return;
@@ -135,7 +137,8 @@ void Core::admin_link_lost(uint32_t slot, Mono now) {
   const bool sent = c.stage == Stage::sent;
   c.stage = Stage::waiting;
   if (sent) {
-    end_call(session(c.session), slot, RAFTCS_ERR_UNREACHABLE, kUnknown, "the connection was lost before the answer");
+    end_call(session(c.session), slot, RAFTCS_ERR_UNREACHABLE, kUnknown,
+             "the connection was lost before the answer");
   } else {
     retry_admin(slot, {}, now);
   }
@@ -158,7 +161,9 @@ void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
   }
   int32_t outcome = kNotApplied;
   if (m.status == RAFTCS_OK) outcome = kApplied;
-  if (m.status == RAFTCS_ERR_TIMED_OUT || m.status == RAFTCS_ERR_DROPPED || m.status == RAFTCS_ERR_CLOSED) outcome = kUnknown;
+  if (m.status == RAFTCS_ERR_TIMED_OUT || m.status == RAFTCS_ERR_DROPPED ||
+      m.status == RAFTCS_ERR_CLOSED)
+    outcome = kUnknown;
   end_call(s, slot, m.status, outcome, std::move(m.text));
   effects_.events.back().data = Bytes::adopt(std::move(m.json));
 }

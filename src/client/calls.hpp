@@ -23,22 +23,22 @@ struct PendingCall {
   };
   Stage stage = Stage::free;
   bool admin = false;
-  bool hint_credit = true;   // admin: may follow a hint at once
-  LinkId link = 0;           // linking, sent
+  bool hint_credit = true;  // admin: may follow a hint at once
+  LinkId link = 0;          // linking, sent
   SessionHandle session = 0;
   uint32_t generation = 0;
   uint32_t before = 0, after = 0;  // slots of the session's list; 0: none
   uint64_t op_id = 0;
   uint64_t tag = 0;
   Mono deadline;
-  Mono retry_at;             // admin, waiting
-  Mono attempt_until;        // admin, linking
+  Mono retry_at;       // admin, waiting
+  Mono attempt_until;  // admin, linking
   DurationNs backoff_ns = 0;
   wire::Consistency consistency = wire::Consistency::linearizable;
-  std::string service;       // or verb
+  std::string service;  // or verb
   Bytes payload;
-  std::string endpoint;      // admin: where it must go; empty: to the leader
-  std::string target;        // admin: where it goes next; empty: choose
+  std::string endpoint;  // admin: where it must go; empty: to the leader
+  std::string target;    // admin: where it goes next; empty: choose
 };
 
 struct CallList {

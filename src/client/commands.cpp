@@ -17,8 +17,9 @@ int32_t outcome_of(const Command& c) { return c.unsettled == 0 ? kNotApplied : k
 
 // Refusals after which the command is sent again.
 bool is_retriable(raftcs_status_t status) {
-  return status == RAFTCS_ERR_BUSY || status == RAFTCS_ERR_NO_LEADER || status == RAFTCS_ERR_NOT_LEADER ||
-         status == RAFTCS_ERR_NO_SPACE || status == RAFTCS_ERR_DROPPED;
+  return status == RAFTCS_ERR_BUSY || status == RAFTCS_ERR_NO_LEADER ||
+         status == RAFTCS_ERR_NOT_LEADER || status == RAFTCS_ERR_NO_SPACE ||
+         status == RAFTCS_ERR_DROPPED;
 }
 
 }  // namespace
@@ -31,7 +32,8 @@ raftcs_status_t Core::admission(const Session& s) const {
   return RAFTCS_OK;
 }
 
-void Core::refuse(Session& s, EventKind kind, const Engine::Call& call, raftcs_status_t status, const char* text) {
+void Core::refuse(Session& s, EventKind kind, const Engine::Call& call, raftcs_status_t status,
+                  const char* text) {
   ++s.counters.submitted;
   ++s.counters.completed;
   Event& e = emit(s, kind);
@@ -46,7 +48,8 @@ void Core::refuse(Session& s, EventKind kind, const Engine::Call& call, raftcs_s
 void Core::submit(Session& s, Engine::Call&& call, Mono) {
   if (const raftcs_status_t status = admission(s); status != RAFTCS_OK) {
     const bool busy = status == RAFTCS_ERR_BUSY;
-    refuse(s, EventKind::reply, call, status, busy ? "too many operations are outstanding" : "the client is closed");
+    refuse(s, EventKind::reply, call, status,
+           busy ? "too many operations are outstanding" : "the client is closed");
     return;
   }
   if (s.phase == Phase::lost) {
@@ -109,14 +112,16 @@ void Core::flush_commands(Session& s, Mono now) {
   uint64_t wide = std::max<uint64_t>(s.options.window_max, 1);
   if (server_max != 0) wide = std::min(wide, server_max);
   const auto window = static_cast<uint32_t>(wide);
-  if (!send_ring(s, s.pending.old, window, now) || !send_ring(s, s.pending.sent, window, now)) return;
+  if (!send_ring(s, s.pending.old, window, now) || !send_ring(s, s.pending.sent, window, now))
+    return;
   CommandRing& queue = s.pending.queue;
   CommandRing& sent = s.pending.sent;
   const uint64_t payload_max = s.link->welcome.payload_bytes_max;
   while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < wide * kSpanFactor) {
     Command c = queue.take(queue.base());
     if (payload_max != 0 && c.payload.size() > payload_max) {
-      end_command(s, std::move(c), RAFTCS_ERR_TOO_LARGE, kNotApplied, "the payload is over the servers' limit");
+      end_command(s, std::move(c), RAFTCS_ERR_TOO_LARGE, kNotApplied,
+                  "the payload is over the servers' limit");
       continue;
     }
     const uint64_t id = sent.push(std::move(c));
@@ -143,15 +148,15 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, Mono now) {
 
 void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
   Link& link = *s.link;
-  link.frames.add_request(s.channel, RequestId(id), RequestId(s.pending.lowest()), c.service, c.payload.data(),
-                          c.payload.size());
+  link.frames.add_request(s.channel, RequestId(id), RequestId(s.pending.lowest()), c.service,
+                          c.payload.data(), c.payload.size());
   touch(link);
   expect(link, now);
   c.epoch = s.epoch;
   if (c.unsettled < UINT8_MAX) ++c.unsettled;
   if (c.resend) ++s.counters.resent;
   c.resend = true;
-  ++s.inflight;
+  if (s.inflight++ == 0) s.answered_at = now;
   s.last_sent = now;
 }
 
@@ -166,7 +171,8 @@ Command Core::withdraw(Session& s, CommandRing& ring, uint64_t id) {
   return c;
 }
 
-void Core::end_command(Session& s, Command&& c, raftcs_status_t status, int32_t outcome, std::string text) {
+void Core::end_command(Session& s, Command&& c, raftcs_status_t status, int32_t outcome,
+                       std::string text) {
   --s.counters.outstanding;
   ++s.counters.completed;
   Event& e = emit(s, EventKind::reply);
@@ -177,13 +183,14 @@ void Core::end_command(Session& s, Command&& c, raftcs_status_t status, int32_t 
   e.text = std::move(text);
 }
 
-void Core::on_response(Session& s, wire::Response& m) {
+void Core::on_response(Session& s, wire::Response& m, Mono now) {
   if (!s.bound()) return;
   CommandRing& ring = s.pending.ring_of(m.id.value);
   const Command* c = ring.find(m.id.value);
   if (c == nullptr || c->epoch != s.epoch) return;  // given up, answered, or not sent here
   const Command ended = withdraw(s, ring, m.id.value);
   s.progressed = true;
+  s.answered_at = now;
   s.pause.reset();
   --s.counters.outstanding;
   ++s.counters.completed;
@@ -203,7 +210,8 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
   Command* c = ring.find(m.id.value);
   if (c == nullptr || c->epoch != s.epoch) return;
   if (m.status == RAFTCS_ERR_SESSION_EXPIRED) {
-    lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::abandoned, now);
+    lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::abandoned,
+         now);
     return;
   }
   if (is_retriable(m.status)) {
@@ -218,7 +226,8 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
   int32_t outcome = kNotApplied;
   if (m.status == RAFTCS_ERR_EVICTED) {
     outcome = kUnknown;  // applied once, long ago, or given up: the reply is gone (CMD-10)
-  } else if (m.status != RAFTCS_ERR_TOO_LARGE && m.status != RAFTCS_ERR_NOT_FOUND && m.status != RAFTCS_ERR_MISUSE) {
+  } else if (m.status != RAFTCS_ERR_TOO_LARGE && m.status != RAFTCS_ERR_NOT_FOUND &&
+             m.status != RAFTCS_ERR_MISUSE) {
     if (c->unsettled > 0) --c->unsettled;  // an earlier sending of it may still be applied
     outcome = outcome_of(*c);
   }
@@ -247,7 +256,8 @@ void Core::expire_commands(Session& s, Mono now, Mono* earliest) {
         continue;
       }
       const int32_t outcome = outcome_of(*c);
-      end_command(s, withdraw(s, *ring, id), RAFTCS_ERR_TIMED_OUT, outcome, "the deadline has passed");
+      end_command(s, withdraw(s, *ring, id), RAFTCS_ERR_TIMED_OUT, outcome,
+                  "the deadline has passed");
     }
   }
   mark(s);  // the window may have opened
@@ -259,7 +269,8 @@ bool Core::cancel(Session& s, uint64_t op_id) {
       const Command* c = ring->find(id);
       if (c == nullptr || c->op_id != op_id) continue;
       const int32_t outcome = outcome_of(*c);
-      end_command(s, withdraw(s, *ring, id), RAFTCS_ERR_CANCELLED, outcome, "cancelled by the caller");
+      end_command(s, withdraw(s, *ring, id), RAFTCS_ERR_CANCELLED, outcome,
+                  "cancelled by the caller");
       mark(s);
       return true;
     }
@@ -268,7 +279,8 @@ bool Core::cancel(Session& s, uint64_t op_id) {
     const PendingCall& c = calls_.at(slot);
     if (c.op_id != op_id) continue;
     const bool unknown = c.admin && c.stage == PendingCall::Stage::sent;
-    end_call(s, slot, RAFTCS_ERR_CANCELLED, unknown ? kUnknown : kNotApplied, "cancelled by the caller");
+    end_call(s, slot, RAFTCS_ERR_CANCELLED, unknown ? kUnknown : kNotApplied,
+             "cancelled by the caller");
     return true;
   }
   return false;

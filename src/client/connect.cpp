@@ -50,7 +50,8 @@ Status Core::resume(Session& s, const Bytes& bytes, Mono now) {
     return Status(RAFTCS_ERR_BAD_STATE, "resume comes before open and before the first command");
   }
   RCS_ASSIGN(token, decode_token(bytes));
-  if (!s.options.cluster.is_zero() && !token.cluster.is_zero() && s.options.cluster != token.cluster) {
+  if (!s.options.cluster.is_zero() && !token.cluster.is_zero() &&
+      s.options.cluster != token.cluster) {
     return Status(RAFTCS_ERR_WRONG_CLUSTER, "the token belongs to another cluster");
   }
   s.id = token.session;
@@ -105,12 +106,14 @@ std::string Core::choose_endpoint(Session& s) {
   if (!s.target.empty()) return std::exchange(s.target, {});
   const std::string* leader = s.cluster != nullptr ? &s.cluster->leader.client_address : nullptr;
   s.leader_next = !s.leader_next;
-  if (!s.leader_next && leader != nullptr && !leader->empty() && *leader != s.last_endpoint) return *leader;
+  if (!s.leader_next && leader != nullptr && !leader->empty() && *leader != s.last_endpoint)
+    return *leader;
   std::vector<const std::string*> all;
   for (const std::string& e : s.options.endpoints) all.push_back(&e);
   if (s.cluster != nullptr) {
     for (const wire::MemberInfo& m : s.cluster->members) {
-      const bool known = m.client_address.empty() || contains(s.options.endpoints, m.client_address);
+      const bool known =
+          m.client_address.empty() || contains(s.options.endpoints, m.client_address);
       if (!known) all.push_back(&m.client_address);
     }
   }
@@ -188,7 +191,8 @@ std::string Core::redirect_of(const Link& link) const {
 void Core::ask(Session& s, Mono now) {
   Link& link = *s.link;
   if (!link.usable) {
-    refuse_server(s, RAFTCS_ERR_VERSION_MISMATCH, "no protocol version in common with the servers", now);
+    refuse_server(s, RAFTCS_ERR_VERSION_MISMATCH, "no protocol version in common with the servers",
+                  now);
     return;
   }
   if (!s.cluster_id.is_zero() && s.cluster_id != link.welcome.cluster) {
@@ -205,7 +209,8 @@ void Core::ask(Session& s, Mono now) {
   s.nonce = random_.non_zero();
   if (s.id.is_zero()) {
     s.asked_create = true;
-    send(link, wire::CreateSession{s.channel, s.nonce, s.proof, s.options.session_timeout_ms, s.options.capabilities});
+    send(link, wire::CreateSession{s.channel, s.nonce, s.proof, s.options.session_timeout_ms,
+                                   s.options.capabilities});
   } else {
     send(link, wire::ContinueSession{s.channel, s.nonce, s.id, s.proof, PushId(s.received_push)});
   }
@@ -233,7 +238,8 @@ void Core::retry(Session& s, const std::string& hint, DurationNs not_before, Mon
 // A binding ended while the session lives on.
 void Core::leave(Session& s, const std::string& hint, Fate fate, Mono now) {
   const DurationNs lasted = now - s.bound_since;
-  const bool settled = lasted >= s.backoff.longest() || (s.progressed && lasted >= s.backoff.shortest());
+  const bool settled =
+      lasted >= s.backoff.longest() || (s.progressed && lasted >= s.backoff.shortest());
   s.hint_credit = settled;
   if (settled) s.backoff.reset();
   detach(s, fate, now);
@@ -243,7 +249,8 @@ void Core::leave(Session& s, const std::string& hint, Fate fate, Mono now) {
 
 // This server can never serve the session. When none of as many as are known can, it ends.
 void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now) {
-  const size_t known = s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
+  const size_t known =
+      s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
   if (++s.refusals >= known) {
     lose(s, status, text, Fate::released, now);
     return;
@@ -290,7 +297,8 @@ void Core::bind(Session& s, uint64_t timeout_ms, Mono now) {
 }
 
 void Core::on_created(Session& s, const wire::SessionCreated& m, Mono now) {
-  if (s.phase != Phase::asking || m.nonce != s.nonce || !s.id.is_zero() || m.session.is_zero()) return;
+  if (s.phase != Phase::asking || m.nonce != s.nonce || !s.id.is_zero() || m.session.is_zero())
+    return;
   s.id = m.session;
   bind(s, m.timeout_ms, now);
 }
@@ -304,7 +312,8 @@ void Core::on_continued(Session& s, const wire::SessionContinued& m, Mono now) {
     const uint64_t applied = std::min(m.highest_request.value, UINT64_MAX / 2);
     s.pending.sent.restart(std::max(s.pending.sent.end(), applied + 1) + kFreshGap);
     if (s.reserved > 0) {
-      s.claim_until = now + static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
+      s.claim_until =
+          now + static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
     }
   }
   bind(s, m.timeout_ms, now);
@@ -326,7 +335,8 @@ bool Core::proof_refused(Session& s, const wire::SessionRejected& m, Mono now) {
         s.proof = random_.uuid();
         return false;
       }
-      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::released, now);
+      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::released,
+           now);
       return true;
     case wire::RejectReason::invalid:
     case wire::RejectReason::wrong_proof:
@@ -356,17 +366,20 @@ void Core::on_rejected(Session& s, const wire::SessionRejected& m, Mono now) {
 
 void Core::on_closed(Session& s, const wire::SessionClosed& m, Mono now) {
   if (s.phase != Phase::asking && s.phase != Phase::bound) return;
-  const bool leads = m.reason != wire::CloseReason::not_leader && m.reason != wire::CloseReason::shutdown;
+  const bool leads =
+      m.reason != wire::CloseReason::not_leader && m.reason != wire::CloseReason::shutdown;
   if (!leads) s.cluster->doubt(s.link->welcome.node);
   const std::string hint = usable_hint(s, m.leader, s.link->endpoint);
   switch (m.reason) {
     case wire::CloseReason::taken_over:
-      lose(s, RAFTCS_ERR_SESSION_TAKEN, "another client continued this session", Fate::released, now);
+      lose(s, RAFTCS_ERR_SESSION_TAKEN, "another client continued this session", Fate::released,
+           now);
       return;
     case wire::CloseReason::expired:
     case wire::CloseReason::closed:
       if (s.phase != Phase::bound && s.id.is_zero()) break;
-      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::released, now);
+      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::released,
+           now);
       return;
     case wire::CloseReason::shutdown:
     case wire::CloseReason::not_leader:

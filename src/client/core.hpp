@@ -117,17 +117,19 @@ class Core {
   bool proof_refused(Session& s, const wire::SessionRejected& m, Mono now);
 
   // --- commands.cpp
-  void refuse(Session& s, EventKind kind, const Engine::Call& call, raftcs_status_t status, const char* text);
+  void refuse(Session& s, EventKind kind, const Engine::Call& call, raftcs_status_t status,
+              const char* text);
   raftcs_status_t admission(const Session& s) const;
   bool claim(Session& s, Command& command);
   void flush_commands(Session& s, Mono now);
   bool send_ring(Session& s, CommandRing& ring, uint32_t window, Mono now);
   void send_command(Session& s, uint64_t id, Command& c, Mono now);
   Command withdraw(Session& s, CommandRing& ring, uint64_t id);
-  void end_command(Session& s, Command&& c, raftcs_status_t status, int32_t outcome, std::string text);
+  void end_command(Session& s, Command&& c, raftcs_status_t status, int32_t outcome,
+                   std::string text);
   void expire_commands(Session& s, Mono now, Mono* earliest);
   void give_up_reserved(Session& s);
-  void on_response(Session& s, wire::Response& m);
+  void on_response(Session& s, wire::Response& m, Mono now);
   void on_request_error(Session& s, const wire::RequestError& m, Mono now);
   void hold(Session& s, Mono* until, uint64_t retry_after_ms, Mono now);
 
@@ -135,7 +137,8 @@ class Core {
   void flush_queries(Session& s, Mono now);
   void ready_queries(Session& s);    // all waiting ones, in order
   void requeue_queries(Session& s);  // those sent on the link being left
-  void end_call(Session& s, uint32_t slot, raftcs_status_t status, int32_t outcome, std::string text);
+  void end_call(Session& s, uint32_t slot, raftcs_status_t status, int32_t outcome,
+                std::string text);
   void end_calls(Session& s, raftcs_status_t status, const char* text, bool admins_too);
   void expire_calls(Session& s, Mono now, Mono* earliest);
   void on_query_response(Link& link, wire::QueryResponse& m, Mono now);

@@ -60,7 +60,8 @@ void Cluster::doubt(NodeId node) {
 }
 
 Bytes Cluster::json() const {
-  std::string s = "{\"cluster\":\"" + id.hex() + "\",\"leader\":" + to_string(leader.id) + ",\"leader_address\":";
+  std::string s = "{\"cluster\":\"" + id.hex() + "\",\"leader\":" + to_string(leader.id) +
+                  ",\"leader_address\":";
   append_json_text(&s, address_of(leader));
   s += ",\"members\":[";
   bool first = true;

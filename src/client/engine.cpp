@@ -79,6 +79,8 @@ void Core::on_session_timer(Session& s, Mono now) {
     begin_attempt(s, now);
   } else if ((s.phase == Phase::linking || s.phase == Phase::asking) && s.attempt_until <= now) {
     attempt_timed_out(s, now);
+  } else if (s.bound() && s.inflight > 0 && s.answered_at + s.stall_ns() <= now) {
+    leave(s, {}, Fate::abandoned, now);
   } else if (s.bound() && s.last_sent + s.keep_alive_ns() <= now) {
     send_keep_alive(s, now);
   }
@@ -237,7 +239,9 @@ Result<Bytes> Engine::export_session(SessionHandle h) const {
   return impl_->export_session(impl_->session(h));
 }
 
-void Engine::receive(LinkId link, const Bytes& frame, Mono now) { impl_->receive(link, frame, now); }
+void Engine::receive(LinkId link, const Bytes& frame, Mono now) {
+  impl_->receive(link, frame, now);
+}
 void Engine::link_down(LinkId link, Mono now) { impl_->drop_link(link, false, now); }
 void Engine::tick(Mono now) { impl_->tick(now); }
 Mono Engine::next_deadline() const { return impl_->next_deadline(); }

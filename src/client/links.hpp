@@ -24,8 +24,8 @@
 
 namespace raftcs::client {
 
-constexpr DurationNs kLinkGraceNs = 5 * kNsPerSecond;     // how long an unused link is kept
-constexpr DurationNs kLinkSilenceNs = 2 * kNsPerSecond;   // least silence that means "down"
+constexpr DurationNs kLinkGraceNs = 5 * kNsPerSecond;    // how long an unused link is kept
+constexpr DurationNs kLinkSilenceNs = 2 * kNsPerSecond;  // least silence that means "down"
 
 struct Link {
   static constexpr SessionHandle kFree = UINT32_MAX;
@@ -38,15 +38,15 @@ struct Link {
   wire::Welcome welcome;
   Cluster* cluster = nullptr;
   wire::FrameBuilder frames;
-  bool dirty = false;               // frames to take
-  std::vector<SessionHandle> channels;     // [channel - 1]
+  bool dirty = false;                   // frames to take
+  std::vector<SessionHandle> channels;  // [channel - 1]
   std::vector<wire::Channel> free_channels;
-  std::vector<uint64_t> admins;     // correlations of admin calls that use it; may be stale
+  std::vector<uint64_t> admins;  // correlations of admin calls that use it; may be stale
   uint32_t users = 0;
   uint32_t expected = 0;
   bool probed = false;
-  Mono heard;                       // last frame, or when `expected` left 0
-  Mono idle_since;                  // when users became 0
+  Mono heard;       // last frame, or when `expected` left 0
+  Mono idle_since;  // when users became 0
   Mono armed = Mono::never();
   DurationNs silence_ns = kLinkSilenceNs;
 

@@ -37,7 +37,7 @@ void Core::receive(LinkId id, const Bytes& frame, Mono now) {
 
 void Core::dispatch(Link& link, wire::ServerMessage& message, Mono now) {
   if (auto* m = std::get_if<wire::Response>(&message)) {
-    if (Session* s = session_on(link, m->channel)) on_response(*s, *m);
+    if (Session* s = session_on(link, m->channel)) on_response(*s, *m, now);
   } else if (auto* w = std::get_if<wire::Welcome>(&message)) {
     on_welcome(link, *w, now);
   } else if (!link.ready) {
@@ -79,7 +79,8 @@ void Core::on_welcome(Link& link, wire::Welcome& m, Mono now) {
   answered(link);
   link.ready = true;
   link.welcome = std::move(m);
-  link.usable = link.welcome.version >= wire::kVersionMin && link.welcome.version <= wire::kVersionMax;
+  link.usable =
+      link.welcome.version >= wire::kVersionMin && link.welcome.version <= wire::kVersionMax;
   link.cluster = directory_.of(link.welcome.cluster);
   if (link.cluster->learn(link.welcome.leader, link.welcome.members)) topology_dirty_ = true;
   for (size_t i = 0; i < link.channels.size(); ++i) {

@@ -13,7 +13,8 @@ using Stage = PendingCall::Stage;
 void Core::query(Session& s, Engine::Call&& call) {
   if (const raftcs_status_t status = admission(s); status != RAFTCS_OK) {
     const bool busy = status == RAFTCS_ERR_BUSY;
-    refuse(s, EventKind::query_reply, call, status, busy ? "too many operations are outstanding" : "the client is closed");
+    refuse(s, EventKind::query_reply, call, status,
+           busy ? "too many operations are outstanding" : "the client is closed");
     return;
   }
   if (s.phase == Phase::lost) {
@@ -47,7 +48,8 @@ void Core::flush_queries(Session& s, Mono now) {
       s.ready[kept++] = correlation;
       continue;
     }
-    send(link, wire::Query{s.bound() ? s.channel : 0, correlation, c.service, c.payload, c.consistency});
+    send(link,
+         wire::Query{s.bound() ? s.channel : 0, correlation, c.service, c.payload, c.consistency});
     c.stage = Stage::sent;
     c.link = link.id;
     expect(link, now);
@@ -74,7 +76,8 @@ void Core::requeue_queries(Session& s) {
   if (s.calls.first != 0) ready_queries(s);
 }
 
-void Core::end_call(Session& s, uint32_t slot, raftcs_status_t status, int32_t outcome, std::string text) {
+void Core::end_call(Session& s, uint32_t slot, raftcs_status_t status, int32_t outcome,
+                    std::string text) {
   PendingCall& open = calls_.at(slot);
   if (open.admin) {
     release_admin(open, {});
@@ -111,7 +114,8 @@ void Core::expire_calls(Session& s, Mono now, Mono* earliest) {
       *earliest = std::min(*earliest, c.deadline);
     } else {
       const bool unknown = c.admin && c.stage == Stage::sent;
-      end_call(s, slot, RAFTCS_ERR_TIMED_OUT, unknown ? kUnknown : kNotApplied, "the deadline has passed");
+      end_call(s, slot, RAFTCS_ERR_TIMED_OUT, unknown ? kUnknown : kNotApplied,
+               "the deadline has passed");
     }
     slot = after;
   }
@@ -136,7 +140,8 @@ void Core::on_query_response(Link& link, wire::QueryResponse& m, Mono now) {
       return;
     case RAFTCS_ERR_SESSION_EXPIRED:
       if (!s.bound()) break;
-      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::abandoned, now);
+      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::abandoned,
+           now);
       return;
     default:
       break;

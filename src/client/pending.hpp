@@ -26,11 +26,11 @@ namespace raftcs::client {
 struct Command {
   enum class Slot : uint8_t { empty, reserved, live };
   Slot slot = Slot::empty;
-  uint8_t unsettled = 0;   // times sent without a definite "not applied" to that sending
-  bool resend = false;     // was on a wire before
-  uint32_t epoch = 0;      // binding it was last sent in; 0: must be sent
+  uint8_t unsettled = 0;  // times sent without a definite "not applied" to that sending
+  bool resend = false;    // was on a wire before
+  uint32_t epoch = 0;     // binding it was last sent in; 0: must be sent
   uint64_t op_id = 0;
-  uint64_t tag = 0;        // reserved: the digest
+  uint64_t tag = 0;  // reserved: the digest
   Mono deadline;
   std::string service;
   Bytes payload;
@@ -85,7 +85,8 @@ class CommandRing {
   void grow() {
     const size_t size = slots_.empty() ? 8 : slots_.size() * 2;
     std::vector<Command> larger(size);
-    for (uint64_t id = base_; id < end_; ++id) larger[id & (size - 1)] = std::move(slots_[id & mask_]);
+    for (uint64_t id = base_; id < end_; ++id)
+      larger[id & (size - 1)] = std::move(slots_[id & mask_]);
     slots_ = std::move(larger);
     mask_ = size - 1;
   }

@@ -16,7 +16,8 @@ void Core::on_push(Session& s, wire::Push& m) {
     return;
   }
   if (m.id.value != s.received_push + 1) return;
-  if (s.options.manual_ack && s.received_push - s.acked_push >= s.options.unacked_pushes_max) return;
+  if (s.options.manual_ack && s.received_push - s.acked_push >= s.options.unacked_pushes_max)
+    return;
   s.received_push = m.id.value;
   ++s.counters.pushes;
   Event& e = emit(s, EventKind::push);

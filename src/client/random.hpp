@@ -25,7 +25,8 @@ class Random {
 
   uint64_t next() {
     if (used_ + 2 > block_.size()) refill();
-    const uint64_t v = static_cast<uint64_t>(block_[used_]) | static_cast<uint64_t>(block_[used_ + 1]) << 32;
+    const uint64_t v =
+        static_cast<uint64_t>(block_[used_]) | static_cast<uint64_t>(block_[used_ + 1]) << 32;
     block_[used_] = block_[used_ + 1] = 0;  // what was given out is not kept
     used_ += 2;
     return v;
@@ -45,7 +46,8 @@ class Random {
   }
   // d spread evenly over three quarters to five quarters of itself (CLI-10).
   DurationNs around(DurationNs d) {
-    return d <= 0 ? 0 : d - d / 4 + static_cast<DurationNs>(below(static_cast<uint64_t>(d / 2) + 1));
+    return d <= 0 ? 0
+                  : d - d / 4 + static_cast<DurationNs>(below(static_cast<uint64_t>(d / 2) + 1));
   }
   // d or up to a quarter more: for "not before" times that a server named.
   DurationNs at_least(DurationNs d) {

@@ -37,7 +37,8 @@ struct QueuedCall {
 // that one is let go on the thread itself.
 class Loop : public std::enable_shared_from_this<Loop> {
  public:
-  Loop(std::unique_ptr<net::ClientLinks> links, const std::array<uint64_t, 4>& seed, Deliver deliver)
+  Loop(std::unique_ptr<net::ClientLinks> links, const std::array<uint64_t, 4>& seed,
+       Deliver deliver)
       : links_(std::move(links)), engine_(seed), deliver_(deliver) {}
 
   Status start() {

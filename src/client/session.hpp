@@ -40,12 +40,12 @@ struct Session {
   raftcs_status_t lost_status = RAFTCS_OK;
 
   // identity
-  Uuid id;             // zero: not created yet
+  Uuid id;  // zero: not created yet
   Uuid proof;
-  Uuid cluster_id;     // zero: the first met
+  Uuid cluster_id;  // zero: the first met
   Cluster* cluster = nullptr;
   uint64_t topology_told = 0;
-  uint64_t timeout_ms = 0;  // in force
+  uint64_t timeout_ms = 0;    // in force
   bool asked_create = false;  // a create may have reached a server
 
   // connecting
@@ -60,29 +60,30 @@ struct Session {
   bool leader_next = true;    // the next choice prefers the leader others have found
   uint32_t refusals = 0;      // servers in a row that can never serve this session
   Mono bound_since;
-  bool progressed = false;    // a response came during this binding
+  bool progressed = false;  // a response came during this binding
   bool was_bound = false;
 
   // times; never() when not due
-  Mono wake_at = Mono::never();        // waiting
-  Mono attempt_until = Mono::never();  // linking, asking
-  Mono deadline_at = Mono::never();    // no operation's deadline is earlier
-  Mono hold_until = Mono::never();     // commands pause after BUSY
+  Mono wake_at = Mono::never();             // waiting
+  Mono attempt_until = Mono::never();       // linking, asking
+  Mono deadline_at = Mono::never();         // no operation's deadline is earlier
+  Mono hold_until = Mono::never();          // commands pause after BUSY
   Mono queries_hold_until = Mono::never();  // queries pause likewise
-  Mono admins_at = Mono::never();      // no admin call is to be looked at earlier
-  Mono claim_until = Mono::never();    // reserved ids are given up then
+  Mono admins_at = Mono::never();           // no admin call is to be looked at earlier
+  Mono claim_until = Mono::never();         // reserved ids are given up then
   Mono close_until = Mono::never();
   Mono armed = Mono::never();
-  Mono last_sent;                      // on the channel: any traffic is life (KAL-09)
+  Mono answered_at;  // last answer to a command, or when inflight left 0
+  Mono last_sent;    // on the channel: any traffic is life (KAL-09)
 
   // commands
   Pending pending;
   uint32_t epoch = 0;
-  uint64_t cursor = 0;        // every id below is on the wire
+  uint64_t cursor = 0;  // every id below is on the wire
   uint32_t inflight = 0;
-  uint32_t reserved = 0;      // ids of a token not claimed yet
-  uint64_t claim_from = 0;    // claims are in order: the next is searched from here
-  bool fresh_gap = false;     // resumed: fresh ids start behind a gap
+  uint32_t reserved = 0;    // ids of a token not claimed yet
+  uint64_t claim_from = 0;  // claims are in order: the next is searched from here
+  bool fresh_gap = false;   // resumed: fresh ids start behind a gap
   bool dirty = false;
 
   // queries and admin calls
@@ -100,16 +101,22 @@ struct Session {
 
   DurationNs keep_alive_ns() const {
     if (options.keep_alive_ns > 0) return options.keep_alive_ns;
-    const auto third = static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs / 3;
+    const auto third =
+        static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs / 3;
     return std::max(third, kNsPerMs);
   }
+  // A command unanswered for this long on a link that lives was lost on the way: the session is
+  // continued anew, which sends it again (CLI-09). Long, so that slow ones are left alone (CMD-21).
+  DurationNs stall_ns() const { return std::max(6 * keep_alive_ns(), 10 * kNsPerSecond); }
   bool bound() const { return phase == Phase::bound; }
   bool ended() const { return phase == Phase::lost || phase == Phase::closed; }
   Mono due() const {
-    Mono at = std::min({deadline_at, hold_until, queries_hold_until, admins_at, claim_until, close_until});
+    Mono at = std::min(
+        {deadline_at, hold_until, queries_hold_until, admins_at, claim_until, close_until});
     if (phase == Phase::waiting) at = std::min(at, wake_at);
     if (phase == Phase::linking || phase == Phase::asking) at = std::min(at, attempt_until);
     if (phase == Phase::bound) at = std::min(at, last_sent + keep_alive_ns());
+    if (phase == Phase::bound && inflight > 0) at = std::min(at, answered_at + stall_ns());
     return at;
   }
 };

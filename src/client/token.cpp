@@ -87,7 +87,8 @@ uint64_t command_digest(std::string_view service, const Bytes& payload) {
   // FNV-1a over length, service and payload, then the finisher of MurmurHash3.
   uint64_t h = 0xcbf29ce484222325ull;
   const auto mix = [&h](uint8_t b) { h = (h ^ b) * 0x100000001b3ull; };
-  for (unsigned shift = 0; shift < 64; shift += 8) mix(static_cast<uint8_t>(service.size() >> shift));
+  for (unsigned shift = 0; shift < 64; shift += 8)
+    mix(static_cast<uint8_t>(service.size() >> shift));
   for (char c : service) mix(static_cast<uint8_t>(c));
   for (uint8_t b : payload) mix(b);
   h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdull;

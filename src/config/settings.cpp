@@ -104,10 +104,11 @@ constexpr Setting kSettings[] = {
      "Longest session timeout a client may have.", nullptr},
 
     {"client.endpoints", Type::text, "", "", "",
-     "Client addresses (tcp://host:port, commas between) of some or all servers. Needed by a client.",
+     "Client addresses (tcp://host:port, commas between) of some or all servers. Needed by a "
+     "client.",
      check_endpoints},
-    {"client.name", Type::text, "", "", "",
-     "A name for people, shown in lists of sessions.", nullptr},
+    {"client.name", Type::text, "", "", "", "A name for people, shown in lists of sessions.",
+     nullptr},
     {"client.capabilities", Type::text, "client=raftcs", "", "",
      "name=value with commas between; state machines see them when the session begins.",
      check_capabilities},

@@ -49,7 +49,8 @@ struct Found {
 // Depth is bounded by the parser's own limit on nested tables.
 void collect(const toml::table& table, const std::string& prefix, std::vector<Found>* out) {
   for (const auto& [key, node] : table) {
-    std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+    std::string name =
+        prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
     if (auto inner = node.as_table()) {
       collect(*inner, name, out);
     } else {

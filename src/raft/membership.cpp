@@ -46,8 +46,8 @@ bool decode_membership(ByteReader* in, Membership* out) {
     Bytes peer = in->blob(), client = in->blob();
     Bytes incarnation = in->raw(16);
     uint8_t role = in->u8(), outgoing = in->u8();
-    if (in->failed() || !member.id || peer.size() > kAddressBytesMax || client.size() > kAddressBytesMax)
-      return false;
+    if (in->failed() || !member.id) return false;
+    if (peer.size() > kAddressBytesMax || client.size() > kAddressBytesMax) return false;
     if (role < 1 || role > 2 || outgoing > 1) return false;
     if (!m.members.empty() && m.members.back().id >= member.id) return false;
     member.peer_address = peer.str();

@@ -151,7 +151,8 @@ std::vector<SessionNum> Machine::silent_sessions(LogTime now, size_t count_max) 
 Result<std::unique_ptr<Snapshot>> Machine::begin_snapshot() {
   if (!impl_->applier.failed().is_ok()) return impl_->applier.failed();
   if (impl_->applier.inside_entry())
-    return Status(RAFTCS_ERR_BAD_STATE, "an entry is applied in part: no snapshot until it is done");
+    return Status(RAFTCS_ERR_BAD_STATE,
+                  "an entry is applied in part: no snapshot until it is done");
   return take_snapshot(impl_->state);
 }
 

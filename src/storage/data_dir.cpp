@@ -21,7 +21,9 @@ class DataDirFiles final : public DataDir {
  public:
   DataDirFiles(sys::FileSystem& fs, const std::string& path, const Options& options,
                const Identity& identity, std::unique_ptr<sys::FileSystem::Lock> lock)
-      : lock_(std::move(lock)), identity_(identity), snapshots_(fs, path, poison_),
+      : lock_(std::move(lock)),
+        identity_(identity),
+        snapshots_(fs, path, poison_),
         log_(fs, path, options, identity.incarnation, poison_) {}
 
   Status open(std::vector<std::string>* notes) {
@@ -34,7 +36,9 @@ class DataDirFiles final : public DataDir {
 
   Status write(const WriteBatch& batch) override { return log_.write(batch); }
   // Whatever is asked, nothing goes that a published snapshot does not cover (SN-09).
-  Status compact(Index up_to) override { return log_.compact(std::min(up_to, snapshots_.published())); }
+  Status compact(Index up_to) override {
+    return log_.compact(std::min(up_to, snapshots_.published()));
+  }
   bool prepare_ahead() override { return log_.prepare_ahead(); }
   uint64_t log_file_bytes() const override { return log_.bytes(); }
 
@@ -102,7 +106,8 @@ Result<bool> DataDir::is_initialised(sys::FileSystem& fs, const std::string& pat
   if (std::find(names.begin(), names.end(), kIdentityName) != names.end()) return true;
   for (const std::string& name : names)
     if (is_ours(name) && !is_temporary(name))
-      return {RAFTCS_ERR_CORRUPT, join_path(path, kIdentityName) + " is missing, but " + name + " is there"};
+      return {RAFTCS_ERR_CORRUPT,
+              join_path(path, kIdentityName) + " is missing, but " + name + " is there"};
   return false;
 }
 

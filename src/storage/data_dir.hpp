@@ -90,7 +90,8 @@ class DataDir {
   virtual uint64_t log_file_bytes() const = 0;  // from any thread
 
   // [snapshot lane]
-  virtual Result<std::unique_ptr<SnapshotWriter>> begin_snapshot(const raft::SnapshotMeta& meta) = 0;
+  virtual Result<std::unique_ptr<SnapshotWriter>> begin_snapshot(
+      const raft::SnapshotMeta& meta) = 0;
   virtual Result<std::unique_ptr<SnapshotReader>> open_snapshot(Index index) = 0;  // verifies first
   struct Chunk {
     Bytes data;

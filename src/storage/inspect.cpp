@@ -37,12 +37,14 @@ const char* entry_type_name(uint8_t type) {
 
 std::string record_line(uint64_t segment, const ScannedRecord& r) {
   const RecordHeader& h = r.header;
-  std::string out = std::string("{\"record\":\"") + kind_name(h.kind) + "\"," + number("segment", segment) +
-                    "," + number("offset", r.offset) + "," + number("session", h.session);
+  std::string out = std::string("{\"record\":\"") + kind_name(h.kind) + "\"," +
+                    number("segment", segment) + "," + number("offset", r.offset) + "," +
+                    number("session", h.session);
   switch (h.kind) {
     case RecordKind::entry:
       out += "," + number("index", h.a) + "," + number("term", h.b) + ",\"type\":\"" +
-             entry_type_name(h.detail) + "\",\"time\":" + std::to_string(static_cast<int64_t>(h.c)) + "," +
+             entry_type_name(h.detail) +
+             "\",\"time\":" + std::to_string(static_cast<int64_t>(h.c)) + "," +
              number("size", h.length);
       break;
     case RecordKind::hard_state:
@@ -74,7 +76,8 @@ Status dump_directory(sys::FileSystem& fs, const std::string& path,
                       const std::function<void(const std::string&)>& line) {
   RCS_ASSIGN(identity, read_identity(fs, path));
   line("{\"file\":\"identity\",\"cluster\":\"" + identity.cluster.hex() + "\"," +
-       number("node", identity.node.value) + ",\"incarnation\":\"" + identity.incarnation.hex() + "\"}");
+       number("node", identity.node.value) + ",\"incarnation\":\"" + identity.incarnation.hex() +
+       "\"}");
   RCS_ASSIGN(names, fs.list(path));
   uint32_t session = 0;
   for (const std::string& name : names) {
@@ -83,14 +86,15 @@ Status dump_directory(sys::FileSystem& fs, const std::string& path,
     if (parse_snapshot_name(name, &index)) {
       RCS_ASSIGN(snapshot, open_snapshot_file(fs, join_path(path, name), index));
       line("{\"file\":\"" + name + "\"," + number("index", index.value) + "," +
-           number("term", snapshot.meta.term.value) + "," + number("size", snapshot.meta.size) + "," +
-           number("checksum", snapshot.meta.checksum) + "}");
+           number("term", snapshot.meta.term.value) + "," + number("size", snapshot.meta.size) +
+           "," + number("checksum", snapshot.meta.checksum) + "}");
     } else if (parse_segment_name(name, &segment)) {
-      RCS_ASSIGN(scan, scan_file(fs, join_path(path, name), segment, identity.incarnation, session));
+      RCS_ASSIGN(scan,
+                 scan_file(fs, join_path(path, name), segment, identity.incarnation, session));
       session = scan.session;
-      line("{\"file\":\"" + name + "\"," + number("size", scan.file_bytes) + ",\"begun\":" +
-           (scan.begun ? "true" : "false") + "," + number("end", scan.end) + ",\"damaged\":" +
-           (scan.damaged ? "true" : "false") + "}");
+      line("{\"file\":\"" + name + "\"," + number("size", scan.file_bytes) +
+           ",\"begun\":" + (scan.begun ? "true" : "false") + "," + number("end", scan.end) +
+           ",\"damaged\":" + (scan.damaged ? "true" : "false") + "}");
       for (const ScannedRecord& r : scan.records) line(record_line(segment, r));
     }
   }
@@ -127,7 +131,8 @@ Result<std::vector<Finding>> verify_directory(sys::FileSystem& fs, const std::st
         damage(name, scan ? scan->end : 0, status.text());
         log_whole = false;
       } else if (scan->torn) {
-        findings.push_back({false, name, scan->end, "the last write was not finished; opening cuts it"});
+        findings.push_back(
+            {false, name, scan->end, "the last write was not finished; opening cuts it"});
       }
     } else if (name != kIdentityName) {
       findings.push_back({false, name, 0, "not a file of a finished state"});

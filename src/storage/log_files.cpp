@@ -28,7 +28,10 @@ uint64_t vote_reserve_bytes(const Options& options) {
 
 LogFiles::LogFiles(sys::FileSystem& fs, std::string directory, const Options& options,
                    const Uuid& incarnation, Poison& poison)
-    : fs_(fs), directory_(std::move(directory)), options_(options), incarnation_(incarnation),
+    : fs_(fs),
+      directory_(std::move(directory)),
+      options_(options),
+      incarnation_(incarnation),
       poison_(poison) {}
 
 // An empty write behind the last one: it proves at the next opening that the last one was
@@ -39,11 +42,13 @@ LogFiles::~LogFiles() {
   const uint64_t start = align_up(end_, kSectorBytes);
   if (start + kSectorBytes > segments_.back().file_bytes) return;
   const RecordSeed seed(incarnation_, segments_.back().number);
-  const WriteEncoder encoder(buffer_, seed, {start, session_, false, end_, end_checksum_, nullptr}, nothing);
+  const WriteEncoder encoder(buffer_, seed, {start, session_, false, end_, end_checksum_, nullptr},
+                             nothing);
   (void)active_->write_pieces_at(start, encoder.pieces()).is_ok();
 }
 
-Status LogFiles::create_first(sys::FileSystem& fs, const std::string& path, const Uuid& incarnation) {
+Status LogFiles::create_first(sys::FileSystem& fs, const std::string& path,
+                              const Uuid& incarnation) {
   RCS_ASSIGN(file, fs.open(path, sys::OpenMode::create));
   SegmentStart start;
   start.number = 1;
@@ -86,10 +91,11 @@ Status LogFiles::check(const WriteBatch& batch) const {
   }
   for (const raft::Entry& e : batch.append) {
     if (e.index != last.next())
-      return {RAFTCS_ERR_INTERNAL, "entry " + to_string(e.index) + " was to be written after entry " +
-                                       to_string(last)};
+      return {RAFTCS_ERR_INTERNAL,
+              "entry " + to_string(e.index) + " was to be written after entry " + to_string(last)};
     if (e.term > hard_state.term)
-      return {RAFTCS_ERR_INTERNAL, "entry " + to_string(e.index) + " has a later term than the node"};
+      return {RAFTCS_ERR_INTERNAL,
+              "entry " + to_string(e.index) + " has a later term than the node"};
     if (e.payload.size() > kRecordBytesMax)
       return {RAFTCS_ERR_TOO_LARGE, "entry " + to_string(e.index) + " is over 1 GiB"};
     last = e.index;
@@ -101,7 +107,8 @@ Status LogFiles::check_space(const WriteBatch& batch) const {
   if (options_.reserve_bytes == 0 || batch.append.empty()) return Status::ok();
   RCS_ASSIGN(free, fs_.free_bytes(directory_));
   if (free >= options_.reserve_bytes) return Status::ok();
-  return {RAFTCS_ERR_NO_SPACE, directory_ + " has " + std::to_string(free) + " bytes free, below the " +
+  return {RAFTCS_ERR_NO_SPACE, directory_ + " has " + std::to_string(free) +
+                                   " bytes free, below the " +
                                    std::to_string(options_.reserve_bytes) + " kept in reserve"};
 }
 
@@ -111,11 +118,13 @@ Status LogFiles::make_room(const WriteBatch& batch, bool* roll) {
   const uint64_t need =
       align_up(end_, kSectorBytes) + align_up(write_bytes(batch, false), kSectorBytes) + reserve;
   *roll = need > std::max(options_.segment_bytes, active.file_bytes);
-  if (!*roll) return need <= active.file_bytes ? Status::ok() : prepare(*active_, &active.file_bytes, need);
+  if (!*roll)
+    return need <= active.file_bytes ? Status::ok() : prepare(*active_, &active.file_bytes, need);
   if (spares_.empty()) RCS_TRY(add_spare());
   Spare& spare = spares_.front();
   const uint64_t need_there = align_up(write_bytes(batch, true), kSectorBytes) + reserve;
-  return need_there <= spare.prepared ? Status::ok() : prepare(*spare.file, &spare.prepared, need_there);
+  return need_there <= spare.prepared ? Status::ok()
+                                      : prepare(*spare.file, &spare.prepared, need_there);
 }
 
 // Writes zeros behind *prepared, at least to `up_to`, and makes them durable.
@@ -157,8 +166,12 @@ Status LogFiles::commit(const WriteBatch& batch, bool begins_session, bool roll)
     start.hard_state = hard_state_;
   }
   const RecordSeed seed(incarnation_, roll ? start.number : segments_.back().number);
-  const WriteEncoder::Place place{roll ? 0 : align_up(end_, kSectorBytes), session_, begins_session,
-                                  end_, end_checksum_, roll ? &start : nullptr};
+  const WriteEncoder::Place place{roll ? 0 : align_up(end_, kSectorBytes),
+                                  session_,
+                                  begins_session,
+                                  end_,
+                                  end_checksum_,
+                                  roll ? &start : nullptr};
   const WriteEncoder encoder(buffer_, seed, place, batch);
   sys::File& file = roll ? *spares_.front().file : *active_;
   Status status = file.write_pieces_at(place.offset, encoder.pieces());

@@ -27,8 +27,9 @@
 
 namespace raftcs::storage {
 
-constexpr uint64_t kPrepareBytes = 1 << 20;   // zeros written and synced at a time
-constexpr uint64_t kVoteReserveBytes = 32 << 10;  // left by appends for hard state when the disk is full
+constexpr uint64_t kPrepareBytes = 1 << 20;  // zeros written and synced at a time
+constexpr uint64_t kVoteReserveBytes =
+    32 << 10;  // left by appends for hard state when the disk is full
 
 class LogFiles {
  public:

@@ -18,9 +18,9 @@ Status LogFiles::open(const std::optional<raft::SnapshotMeta>& snapshot,
   RCS_ASSIGN(state, recover_log(fs_, directory_, incarnation_, snapshot, &needs_reset));
   RCS_TRY(adopt(state, notes));
   if (state.torn)
-    notes->push_back("the last write to " + path_of(segments_.back().number) + " was cut at offset " +
-                     std::to_string(end_) + ", after entry " + to_string(last_) +
-                     ": it was not finished when the machine stopped");
+    notes->push_back("the last write to " + path_of(segments_.back().number) +
+                     " was cut at offset " + std::to_string(end_) + ", after entry " +
+                     to_string(last_) + ": it was not finished when the machine stopped");
   if (needs_reset)
     notes->push_back("the log was replaced by the snapshot at entry " + to_string(snapshot->index));
   // The snapshot may have become durable before the term it came with (RC-01).
@@ -61,8 +61,8 @@ Status LogFiles::adopt(LogState& state, std::vector<std::string>* notes) {
   SegmentInfo& active = segments_.back();
   RCS_ASSIGN(file, fs_.open(path_of(active.number), sys::OpenMode::read_write));
   active_ = std::move(file);
-  active.file_bytes = std::max(active.file_bytes / kSectorBytes * kSectorBytes,
-                               align_up(end_, kSectorBytes));
+  active.file_bytes =
+      std::max(active.file_bytes / kSectorBytes * kSectorBytes, align_up(end_, kSectorBytes));
   for (const uint64_t number : state.prepared) {
     const uint64_t next = active.number + spares_.size() + 1;
     if (number != next || spares_.size() >= options_.spare_segments) {
@@ -83,7 +83,8 @@ Status LogFiles::adopt(LogState& state, std::vector<std::string>* notes) {
 }
 
 // In the last segment even when that is full: a session start is one sector.
-Status LogFiles::begin_session(const std::optional<raft::SnapshotMeta>& reset, bool write_hard_state) {
+Status LogFiles::begin_session(const std::optional<raft::SnapshotMeta>& reset,
+                               bool write_hard_state) {
   ++session_;
   WriteBatch batch;
   batch.reset_log = reset;

@@ -7,8 +7,8 @@ namespace raftcs::storage {
 
 Status LogReplay::corrupt(uint64_t number, uint64_t offset, const std::string& what) const {
   return {RAFTCS_ERR_CORRUPT, join_path(directory_, segment_name(number)) + " at offset " +
-                                  std::to_string(offset) + ": " + what + " (the last good entry is " +
-                                  to_string(state_.last()) + ")"};
+                                  std::to_string(offset) + ": " + what +
+                                  " (the last good entry is " + to_string(state_.last()) + ")"};
 }
 
 Status LogReplay::add(const SegmentScan& scan) {
@@ -87,8 +87,8 @@ Status LogReplay::apply_entry(const SegmentScan& scan, const ScannedRecord& reco
   if (h.detail < 1 || h.detail > 3)
     return {RAFTCS_ERR_VERSION_MISMATCH, join_path(directory_, segment_name(scan.number)) +
                                              " at offset " + std::to_string(record.offset) +
-                                             ": entry " + std::to_string(h.a) + " has unknown type " +
-                                             std::to_string(h.detail)};
+                                             ": entry " + std::to_string(h.a) +
+                                             " has unknown type " + std::to_string(h.detail)};
   raft::Entry entry;
   entry.index = Index(h.a);
   entry.term = Term(h.b);

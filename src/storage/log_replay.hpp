@@ -30,10 +30,10 @@ struct LogState {
   std::vector<uint64_t> obsolete;     // begun, but left over below a gap
   std::vector<uint64_t> prepared;     // not begun
   raft::HardState hard_state;
-  Index base;                         // the index before the first entry
-  Term base_term;                     // 0: unknown
+  Index base;      // the index before the first entry
+  Term base_term;  // 0: unknown
   std::vector<raft::Entry> entries;
-  uint64_t end = 0;                   // of the last begun segment
+  uint64_t end = 0;  // of the last begun segment
   uint32_t end_checksum = 0;
   uint32_t session = 0;
   bool torn = false;

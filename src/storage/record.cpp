@@ -29,7 +29,8 @@ Status decode_segment_start(const Bytes& payload, SegmentStart* out) {
     return {RAFTCS_ERR_CORRUPT, "this is no log segment"};
   if (format != kFormat)
     return {RAFTCS_ERR_VERSION_MISMATCH, "the segment has format " + std::to_string(format) +
-                                             ", this program knows format " + std::to_string(kFormat)};
+                                             ", this program knows format " +
+                                             std::to_string(kFormat)};
   SegmentStart start;
   start.number = in.u64();
   const Bytes incarnation = in.raw(start.incarnation.bytes.size());
@@ -48,7 +49,8 @@ RecordSeed::RecordSeed(const Uuid& incarnation, uint64_t segment_number) {
   seed_ = crc32c(seed_, &segment_number, sizeof segment_number);
 }
 
-uint32_t RecordSeed::checksum(uint64_t offset, const RecordHeader& header, const void* payload) const {
+uint32_t RecordSeed::checksum(uint64_t offset, const RecordHeader& header,
+                              const void* payload) const {
   static constexpr uint8_t kZeros[kRecordAlignBytes] = {};
   uint32_t crc = crc32c(seed_, &offset, sizeof offset);
   crc = crc32c(crc, reinterpret_cast<const uint8_t*>(&header) + sizeof header.checksum,

@@ -19,7 +19,7 @@
 
 namespace raftcs::storage {
 
-constexpr uint64_t kSectorBytes = 512;      // a write never shares a sector with another one
+constexpr uint64_t kSectorBytes = 512;  // a write never shares a sector with another one
 constexpr uint64_t kRecordAlignBytes = 8;
 constexpr uint32_t kRecordBytesMax = 1u << 30;  // of one payload; bounds a length before use
 constexpr uint32_t kFormat = 1;
@@ -38,7 +38,7 @@ struct RecordHeader {
   uint32_t checksum = 0;  // CRC32C of everything behind this field, padding included
   uint32_t length = 0;    // of the payload
   RecordKind kind = RecordKind::write;
-  uint8_t detail = 0;     // entry: its type; write: 1 when it begins a session
+  uint8_t detail = 0;  // entry: its type; write: 1 when it begins a session
   uint16_t zero = 0;
   uint32_t session = 0;
   uint64_t write_start = 0;
@@ -58,7 +58,9 @@ struct SegmentStart {
 };
 constexpr uint32_t kSegmentStartBytes = 12 + 4 + 8 + 16 + 8 + 8 + 8 + 8;
 
-constexpr uint64_t align_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+constexpr uint64_t align_up(uint64_t value, uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 constexpr uint64_t record_bytes(uint64_t payload_bytes) {
   return sizeof(RecordHeader) + align_up(payload_bytes, kRecordAlignBytes);
 }
@@ -77,7 +79,7 @@ class RecordSeed {
   uint32_t seed_;
 };
 
-std::string segment_name(uint64_t number);                    // log-<16 hex digits>
+std::string segment_name(uint64_t number);  // log-<16 hex digits>
 bool parse_segment_name(const std::string& name, uint64_t* number);
 std::string join_path(const std::string& directory, const std::string& name);
 

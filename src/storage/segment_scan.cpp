@@ -21,7 +21,8 @@ class Scanner {
     if (scan_.begun) {
       RCS_TRY(decode_segment_start(scan_.records.front().payload, &scan_.start));
       if (scan_.start.number != scan_.number)
-        return {RAFTCS_ERR_CORRUPT, "the segment carries number " + std::to_string(scan_.start.number)};
+        return {RAFTCS_ERR_CORRUPT,
+                "the segment carries number " + std::to_string(scan_.start.number)};
     }
     look_behind();
     return std::move(scan_);
@@ -100,7 +101,8 @@ class Scanner {
     if (!scan_.begun || at + sizeof(RecordHeader) > image_.size()) return;
     RecordHeader h;
     std::memcpy(&h, image_.data() + at, sizeof h);
-    if (h.kind == RecordKind::write && h.write_start == at && h.session == scan_.session) scan_.torn = true;
+    if (h.kind == RecordKind::write && h.write_start == at && h.session == scan_.session)
+      scan_.torn = true;
   }
 
   Bytes image_;
@@ -116,8 +118,8 @@ Result<SegmentScan> scan_segment(sys::File& file, uint64_t number, const Uuid& i
   auto block = std::make_shared_for_overwrite<uint8_t[]>(static_cast<size_t>(size) + 1);
   RCS_ASSIGN(got, file.read_at(0, block.get(), static_cast<size_t>(size)));
   const uint8_t* data = block.get();
-  Scanner scanner(Bytes(std::shared_ptr<const void>(std::move(block), data), data, got), incarnation,
-                  number, session_min);
+  Scanner scanner(Bytes(std::shared_ptr<const void>(std::move(block), data), data, got),
+                  incarnation, number, session_min);
   return scanner.run();
 }
 

@@ -25,15 +25,15 @@ struct ScannedRecord {
 struct SegmentScan {
   uint64_t number = 0;
   uint64_t file_bytes = 0;
-  bool begun = false;           // its first record is valid; else it is only prepared
+  bool begun = false;  // its first record is valid; else it is only prepared
   SegmentStart start;
   std::vector<ScannedRecord> records;  // in order, first the segment record
-  uint64_t end = 0;             // the first byte behind the last valid record
-  uint32_t end_checksum = 0;    // of that record
-  uint32_t session = 0;         // of that record
-  bool torn = false;            // something unfinished was found at `end`
-  bool damaged = false;         // a durable write lies behind damage that begins at `end`
-  uint64_t proof_offset = 0;    // damaged: where that durable write begins
+  uint64_t end = 0;                    // the first byte behind the last valid record
+  uint32_t end_checksum = 0;           // of that record
+  uint32_t session = 0;                // of that record
+  bool torn = false;                   // something unfinished was found at `end`
+  bool damaged = false;                // a durable write lies behind damage that begins at `end`
+  uint64_t proof_offset = 0;           // damaged: where that durable write begins
 };
 
 // Errors are those of reading, and VERSION_MISMATCH. `session_min`: of the segment before.

@@ -15,7 +15,8 @@ constexpr char kReceivedSuffix[] = ".received";  // coming from another node
 constexpr uint64_t kSyncEveryBytes = 4 << 20;
 
 bool has_suffix(const std::string& name, const std::string& suffix) {
-  return name.size() > suffix.size() && name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
+  return name.size() > suffix.size() &&
+         name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
 }
 
 }  // namespace
@@ -24,7 +25,10 @@ bool has_suffix(const std::string& name, const std::string& suffix) {
 class SnapshotFiles::Writer final : public SnapshotWriter {
  public:
   Writer(SnapshotFiles& owner, const raft::SnapshotMeta& meta, std::string path)
-      : owner_(owner), meta_(meta), path_(std::move(path)), body_offset_(encode_snapshot_header(meta).size()) {}
+      : owner_(owner),
+        meta_(meta),
+        path_(std::move(path)),
+        body_offset_(encode_snapshot_header(meta).size()) {}
 
   ~Writer() override {
     if (!file_) return;
@@ -114,7 +118,9 @@ SnapshotFiles::SnapshotFiles(sys::FileSystem& fs, std::string directory, Poison&
     : fs_(fs), directory_(std::move(directory)), poison_(poison) {}
 SnapshotFiles::~SnapshotFiles() = default;
 
-std::string SnapshotFiles::path_of(Index index) const { return join_path(directory_, snapshot_name(index)); }
+std::string SnapshotFiles::path_of(Index index) const {
+  return join_path(directory_, snapshot_name(index));
+}
 
 Status SnapshotFiles::absorb(Status status) {
   if (status.is_ok() || status.code() == RAFTCS_ERR_NO_SPACE) return status;
@@ -187,7 +193,8 @@ Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, u
     sending_ = std::move(snapshot);
   }
   if (offset > sending_->meta.size)
-    return {RAFTCS_ERR_INVALID_ARGUMENT, "offset " + std::to_string(offset) + " is behind the snapshot"};
+    return {RAFTCS_ERR_INVALID_ARGUMENT,
+            "offset " + std::to_string(offset) + " is behind the snapshot"};
   std::vector<uint8_t> data(static_cast<size_t>(std::min(size_max, sending_->meta.size - offset)));
   RCS_TRY(read_snapshot_body(*sending_, offset, data.data(), data.size()));
   DataDir::Chunk chunk;
@@ -197,7 +204,8 @@ Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, u
 }
 
 Result<DataDir::ChunkWritten> SnapshotFiles::write_chunk(const raft::SnapshotMeta& meta,
-                                                         uint64_t offset, const Bytes& data, bool last) {
+                                                         uint64_t offset, const Bytes& data,
+                                                         bool last) {
   RCS_TRY(poison_.get());
   if (latest_ && *latest_ == meta) return DataDir::ChunkWritten{meta.size, true};
   if (latest_ && meta.index < latest_->index) return DataDir::ChunkWritten{0, false};

@@ -49,7 +49,7 @@ class SnapshotFiles {
   Poison& poison_;
   std::optional<raft::SnapshotMeta> latest_;
   std::atomic<uint64_t> published_{0};
-  std::unique_ptr<Writer> receiving_;  // of a snapshot that comes in chunks
+  std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks
   std::optional<SnapshotFile> sending_;  // verified once, then read chunk by chunk
 };
 

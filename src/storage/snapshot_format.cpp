@@ -13,8 +13,8 @@
 namespace raftcs::storage {
 namespace {
 
-constexpr char kMagic[] = "raftcs snap";      // 11 characters and the zero
-constexpr char kTrailerMagic[] = "snapend";   // 7 characters and the zero
+constexpr char kMagic[] = "raftcs snap";     // 11 characters and the zero
+constexpr char kTrailerMagic[] = "snapend";  // 7 characters and the zero
 constexpr uint32_t kDescriptionBytesMax = 1 << 20;
 constexpr uint64_t kHeaderFixedBytes = 12 + 4 + 4;
 constexpr size_t kReadBytes = 256 << 10;
@@ -96,7 +96,8 @@ Result<SnapshotFile> open_snapshot_file(sys::FileSystem& fs, const std::string& 
 
 Status read_snapshot_body(SnapshotFile& snapshot, uint64_t offset, void* out, size_t size) {
   RCS_ASSIGN(got, snapshot.file->read_at(snapshot.body_offset + offset, out, size));
-  if (got != size) return corrupt(snapshot.path, snapshot.body_offset + offset + got, "the file is too short");
+  if (got != size)
+    return corrupt(snapshot.path, snapshot.body_offset + offset + got, "the file is too short");
   return Status::ok();
 }
 
@@ -104,14 +105,16 @@ Status verify_snapshot_body(SnapshotFile& snapshot) {
   std::vector<uint8_t> buffer(kReadBytes);
   uint32_t crc = 0;
   for (uint64_t at = 0; at < snapshot.meta.size;) {
-    const auto size = static_cast<size_t>(std::min<uint64_t>(buffer.size(), snapshot.meta.size - at));
+    const auto size =
+        static_cast<size_t>(std::min<uint64_t>(buffer.size(), snapshot.meta.size - at));
     RCS_TRY(read_snapshot_body(snapshot, at, buffer.data(), size));
     crc = crc32c(crc, buffer.data(), size);
     at += size;
   }
   if (crc != snapshot.meta.checksum)
-    return corrupt(snapshot.path, snapshot.body_offset,
-                   "the contents of the snapshot at entry " + to_string(snapshot.meta.index) + " are damaged");
+    return corrupt(
+        snapshot.path, snapshot.body_offset,
+        "the contents of the snapshot at entry " + to_string(snapshot.meta.index) + " are damaged");
   return Status::ok();
 }
 

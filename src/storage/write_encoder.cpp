@@ -19,7 +19,11 @@ uint64_t write_bytes(const WriteBatch& batch, bool begins_segment) {
 
 WriteEncoder::WriteEncoder(std::vector<uint8_t>& buffer, const RecordSeed& seed, const Place& place,
                            const WriteBatch& batch)
-    : buffer_(buffer), seed_(seed), start_(place.offset), session_(place.session), end_(place.offset) {
+    : buffer_(buffer),
+      seed_(seed),
+      start_(place.offset),
+      session_(place.session),
+      end_(place.offset) {
   size_t reserve = 4 * sizeof(RecordHeader) + 2 * kSectorBytes;
   for (const raft::Entry& e : batch.append) {
     reserve += sizeof(RecordHeader) + kRecordAlignBytes;
@@ -32,7 +36,8 @@ WriteEncoder::WriteEncoder(std::vector<uint8_t>& buffer, const RecordSeed& seed,
   add(place.segment ? RecordKind::segment : RecordKind::write, place.begins_session ? 1 : 0,
       place.end_before, place.checksum_before, write_bytes(batch, place.segment != nullptr), start);
   if (batch.hard_state)
-    add(RecordKind::hard_state, 0, 0, batch.hard_state->term.value, batch.hard_state->vote.value, {});
+    add(RecordKind::hard_state, 0, 0, batch.hard_state->term.value, batch.hard_state->vote.value,
+        {});
   if (batch.reset_log)
     add(RecordKind::reset, 0, batch.reset_log->index.value, batch.reset_log->term.value,
         static_cast<uint64_t>(batch.reset_log->time.ns), {});
@@ -81,7 +86,8 @@ void WriteEncoder::append_zeros(size_t size) {
 
 // Goes on with the last piece when that ends where this begins.
 void WriteEncoder::extend(const uint8_t* at, size_t size) {
-  if (!pieces_.empty() && static_cast<const uint8_t*>(pieces_.back().data) + pieces_.back().size == at)
+  if (!pieces_.empty() &&
+      static_cast<const uint8_t*>(pieces_.back().data) + pieces_.back().size == at)
     pieces_.back().size += size;
   else
     pieces_.push_back({at, size});

@@ -18,10 +18,10 @@ uint64_t write_bytes(const WriteBatch& batch, bool begins_segment);
 class WriteEncoder {
  public:
   struct Place {
-    uint64_t offset = 0;         // where the write begins
+    uint64_t offset = 0;  // where the write begins
     uint32_t session = 0;
     bool begins_session = false;
-    uint64_t end_before = 0;     // of the records before it, here or in the segment before
+    uint64_t end_before = 0;  // of the records before it, here or in the segment before
     uint32_t checksum_before = 0;
     const SegmentStart* segment = nullptr;  // set: begins this segment
   };
@@ -30,11 +30,12 @@ class WriteEncoder {
                const WriteBatch& batch);
 
   const std::vector<sys::File::Piece>& pieces() const { return pieces_; }
-  uint64_t end() const { return end_; }                // without padding
+  uint64_t end() const { return end_; }  // without padding
   uint32_t end_checksum() const { return checksum_; }
 
  private:
-  void add(RecordKind kind, uint8_t detail, uint64_t a, uint64_t b, uint64_t c, const Bytes& payload);
+  void add(RecordKind kind, uint8_t detail, uint64_t a, uint64_t b, uint64_t c,
+           const Bytes& payload);
   void append(const void* data, size_t size);
   void append_zeros(size_t size);
   void extend(const uint8_t* at, size_t size);

@@ -98,11 +98,13 @@ class PosixFile final : public File {
         const size_t skip = i == piece ? within : 0;
         const size_t size = std::min(pieces[i].size - skip, kTransferBytesMax - bytes);
         if (size == 0 && bytes == kTransferBytesMax) break;
-        io[count++] = {const_cast<uint8_t*>(static_cast<const uint8_t*>(pieces[i].data)) + skip, size};
+        io[count++] = {const_cast<uint8_t*>(static_cast<const uint8_t*>(pieces[i].data)) + skip,
+                       size};
         bytes += size;
       }
       ssize_t n = 0;
-      if (bytes > 0) n = ::pwritev(fd_.get(), io, static_cast<int>(count), static_cast<off_t>(offset));
+      if (bytes > 0)
+        n = ::pwritev(fd_.get(), io, static_cast<int>(count), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return failure(errno, "writing", path_);
       if (n == 0 && bytes > 0) return failure(EIO, "writing", path_);
@@ -209,7 +211,8 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Status rename(const std::string& from, const std::string& to) override {
-    if (::rename(from.c_str(), to.c_str()) != 0) return failure(errno, "renaming", from + " to " + to);
+    if (::rename(from.c_str(), to.c_str()) != 0)
+      return failure(errno, "renaming", from + " to " + to);
     return Status::ok();
   }
 

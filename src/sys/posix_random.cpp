@@ -75,8 +75,7 @@ void after_fork_child() {
 }  // namespace
 
 RandomSource& os_random() {
-  static const int registered =
-      ::pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  static const int registered = ::pthread_atfork(before_fork, after_fork_parent, after_fork_child);
   RCS_CHECK(registered == 0);
   return instance();
 }

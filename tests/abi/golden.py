@@ -21,7 +21,8 @@ def declarations(include):
     for body in re.findall(r"\benum\s+\w+\s*\{(.*?)\}", text, flags=re.S):
         constants += re.findall(r"\b(RAFTCS_\w+)\s*=", body)
     structs = []
-    for tag, body, name in re.findall(r"\bstruct\s+(\w+)\s*\{(.*?)\}\s*(\w*)\s*;", text, flags=re.S):
+    pattern = r"\bstruct\s+(\w+)\s*\{(.*?)\}\s*(\w*)\s*;"
+    for tag, body, name in re.findall(pattern, text, flags=re.S):
         fields = []
         for statement in body.split(";"):
             pointer = re.search(r"\(\*(\w+)\)\s*\(", statement)

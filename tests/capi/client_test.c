@@ -195,13 +195,23 @@ static void limits_and_arguments(void **state) {
     assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", (size_t)1 << 40, NULL, NULL),
                      RAFTCS_ERR_TOO_LARGE);
     o.flags = 1;
-    assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", 1, &o, NULL), RAFTCS_ERR_UNSUPPORTED);
+    assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", 1, &o, NULL),
+                     RAFTCS_ERR_UNSUPPORTED);
     o.flags = 0;
     o.consistency = RAFTCS_STALE;
     assert_int_equal(raftcs_client_submit(client, "kv", 1, "x", 1, &o, NULL),
                      RAFTCS_ERR_INVALID_ARGUMENT);
     assert_int_equal(raftcs_client_admin(client, "nowhere", 1, "status", NULL, NULL, NULL),
                      RAFTCS_ERR_INVALID_ARGUMENT);
+    raftcs_client_destroy(client);
+    raftcs_queue_destroy(queue);
+}
+
+static void tokens(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_client_t *client = client_on(queue, NULL, NULL);
+    assert_int_equal(raftcs_client_resume(client, NULL, 0), RAFTCS_ERR_INVALID_ARGUMENT);
     assert_int_equal(raftcs_client_resume(client, "junk", 4), RAFTCS_ERR_MALFORMED);
     OK(raftcs_client_open(client));
     assert_int_equal(raftcs_client_resume(client, "junk", 4), RAFTCS_ERR_BAD_STATE);
@@ -275,6 +285,7 @@ int main(void) {
         cmocka_unit_test(interrupts),
         cmocka_unit_test(any_order_of_destruction),
         cmocka_unit_test(limits_and_arguments),
+        cmocka_unit_test(tokens),
         cmocka_unit_test(waiting_calls_are_refused_in_callbacks),
         cmocka_unit_test(forked_children),
     };

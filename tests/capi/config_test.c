@@ -7,7 +7,8 @@ static void errors_have_sentences(void **state) {
     raftcs_error_t *error = NULL;
     const char *value = NULL;
     OK(raftcs_config_create(&config));
-    assert_int_equal(raftcs_config_set(config, "client.nam", "x", &error), RAFTCS_ERR_UNKNOWN_OPTION);
+    assert_int_equal(raftcs_config_set(config, "client.nam", "x", &error),
+                     RAFTCS_ERR_UNKNOWN_OPTION);
     assert_int_equal(raftcs_error_status(error), RAFTCS_ERR_UNKNOWN_OPTION);
     assert_non_null(strstr(raftcs_error_text(error), "client.name"));
     raftcs_error_destroy(error);

@@ -2,6 +2,7 @@
 #include "tests/scenario/cluster.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/check.hpp"

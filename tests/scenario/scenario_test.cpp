@@ -5,6 +5,7 @@
 // the output that came into the files instead of comparing. Commands:
 //
 //   cluster V [L]      V voters, then L learners          tick MS      time passes for all
+//   run MS             time passes in small steps, everything works meanwhile
 //   campaign N         N's election timeout passes        propose N X  an entry at N
 //   persist N [one]    N's writes become durable          io N         one chunk read/write
 //   deliver A B        what is on the link A to B now     drop A B     the same, lost
@@ -126,6 +127,13 @@ class Runner {
     if (command == "net") return net();
     uint64_t n = 0;
     in >> n;
+    if (command == "run") {
+      for (uint64_t ms = 0; ms < n; ms += 10) {
+        c.advance(10 * kNsPerMs);
+        c.stabilize();
+      }
+      return "";
+    }
     if (command == "tick") return c.advance(static_cast<DurationNs>(n) * kNsPerMs), "";
     const NodeId a(n);
     if (command == "campaign") return c.campaign(a), "";
@@ -170,7 +178,7 @@ class Runner {
     } else if (m.node) {
       for (Index i = m.node->status().first; i <= m.node->last_index(); ++i) add(*m.node->entry(i));
     }
-    return s + "\n";
+    return (s.empty() ? "empty" : s) + "\n";  // a blank line would end the block
   }
 
   std::string config(NodeId id, std::istringstream& in) {

@@ -11,16 +11,17 @@ using Sector = std::array<uint8_t, kSimSectorBytes>;
 struct SimDisk::Inode {
   uint64_t id = 0;
   std::vector<uint8_t> durable;
-  uint64_t size = 0;                    // as the process sees it
-  std::map<uint64_t, Sector> pending;   // by sector number
-  std::map<uint64_t, Sector> lost;      // clean after a failed sync, not on the disk
+  uint64_t size = 0;                   // as the process sees it
+  std::map<uint64_t, Sector> pending;  // by sector number
+  std::map<uint64_t, Sector> lost;     // clean after a failed sync, not on the disk
   bool size_lost = false;
 
   Sector durable_sector(uint64_t number) const {
     Sector s{};
     const uint64_t at = number * kSimSectorBytes;
     if (at < durable.size())
-      std::memcpy(s.data(), durable.data() + at, std::min<uint64_t>(kSimSectorBytes, durable.size() - at));
+      std::memcpy(s.data(), durable.data() + at,
+                  std::min<uint64_t>(kSimSectorBytes, durable.size() - at));
     return s;
   }
   Sector sector(uint64_t number) const {
@@ -52,7 +53,10 @@ struct SimDisk::State {
 class SimDisk::Handle final : public sys::File {
  public:
   Handle(std::shared_ptr<State> state, InodePtr inode, std::string path, bool writable)
-      : state_(std::move(state)), epoch_(state_->epoch), inode_(std::move(inode)), path_(std::move(path)),
+      : state_(std::move(state)),
+        epoch_(state_->epoch),
+        inode_(std::move(inode)),
+        path_(std::move(path)),
         writable_(writable) {}
 
   Result<size_t> read_at(uint64_t offset, void* out, size_t size) override {
@@ -124,7 +128,8 @@ class SimDisk::Handle final : public sys::File {
   }
   void put(uint64_t offset, const uint8_t* data, uint64_t size) {
     for (uint64_t done = 0; done < size;) {
-      const uint64_t at = offset + done, number = at / kSimSectorBytes, within = at % kSimSectorBytes;
+      const uint64_t at = offset + done, number = at / kSimSectorBytes,
+                     within = at % kSimSectorBytes;
       const uint64_t part = std::min(size - done, kSimSectorBytes - within);
       Sector s = inode_->sector(number);
       std::memcpy(s.data() + within, data + done, static_cast<size_t>(part));
@@ -263,7 +268,8 @@ void SimDisk::crash(Prng& prng, const CrashProfile& profile) {
   std::vector<Fate> fates;
   const size_t ordered = static_cast<size_t>(prng.between(0, changes_pending_.size()));
   for (size_t i = 0; i < changes_pending_.size(); ++i)
-    fates.push_back((profile.ordered_metadata ? i < ordered : prng.chance(0.5)) ? Fate::kept : Fate::lost);
+    fates.push_back((profile.ordered_metadata ? i < ordered : prng.chance(0.5)) ? Fate::kept
+                                                                                : Fate::lost);
   static constexpr Fate kHurt[] = {Fate::lost, Fate::half, Fate::garbage};
   while (fates.size() < pending_count())
     fates.push_back(prng.chance(profile.hurt) ? kHurt[prng.below(3)] : Fate::kept);
@@ -339,7 +345,8 @@ Result<std::unique_ptr<sys::File>> SimDisk::open(const std::string& path, sys::O
   auto it = current_.find(path);
   if (create) {
     if (it != current_.end()) return {RAFTCS_ERR_IO, "creating " + path + ": it exists"};
-    if (directories_.count(directory_of(path)) == 0) return {RAFTCS_ERR_IO, "creating " + path + ": no directory"};
+    if (directories_.count(directory_of(path)) == 0)
+      return {RAFTCS_ERR_IO, "creating " + path + ": no directory"};
     auto inode = std::make_shared<Inode>();
     inode->id = next_inode_++;
     it = current_.emplace(path, inode).first;
@@ -365,7 +372,8 @@ Status SimDisk::make_directories(const std::string& path) {
 
 Result<std::vector<std::string>> SimDisk::list(const std::string& directory) {
   RCS_TRY(enter(Call::list, directory, false));
-  if (directories_.count(directory) == 0) return {RAFTCS_ERR_IO, "listing " + directory + ": no such directory"};
+  if (directories_.count(directory) == 0)
+    return {RAFTCS_ERR_IO, "listing " + directory + ": no such directory"};
   std::vector<std::string> names;
   for (const auto& [path, inode] : current_)
     if (directory_of(path) == directory) names.push_back(path.substr(path.find_last_of('/') + 1));

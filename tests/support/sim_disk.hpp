@@ -26,8 +26,23 @@ namespace raftcs::sim {
 
 constexpr uint64_t kSimSectorBytes = 512;
 
-enum class Call : uint8_t { open, read, write, sync, truncate, size, exists, mkdir, list, rename, remove,
-                            sync_directory, free_bytes, lock, drop_cache };
+enum class Call : uint8_t {
+  open,
+  read,
+  write,
+  sync,
+  truncate,
+  size,
+  exists,
+  mkdir,
+  list,
+  rename,
+  remove,
+  sync_directory,
+  free_bytes,
+  lock,
+  drop_cache
+};
 constexpr size_t kCallKinds = 15;
 
 // What a crash makes of one pending thing. Sizes and directory operations know kept and
@@ -35,7 +50,7 @@ constexpr size_t kCallKinds = 15;
 enum class Fate : uint8_t { lost, kept, half, garbage };
 
 struct CrashProfile {
-  double hurt = 0.8;             // of the pending sectors are not simply kept
+  double hurt = 0.8;              // of the pending sectors are not simply kept
   bool ordered_metadata = false;  // directory operations survive as a prefix
 };
 
@@ -55,8 +70,8 @@ class SimDisk final : public sys::FileSystem {
   void restart_process();
 
   // --- faults ------------------------------------------------------------------------
-  void fail_nth(Call call, uint64_t nth);   // from now, 1 is the next: I/O error, once
-  void power_off_after(uint64_t changes);   // calls that change something; then all fail
+  void fail_nth(Call call, uint64_t nth);  // from now, 1 is the next: I/O error, once
+  void power_off_after(uint64_t changes);  // calls that change something; then all fail
   bool powered_off() const { return powered_off_; }
   void set_capacity(std::optional<uint64_t> bytes) { capacity_bytes_ = bytes; }
   // Changes one durable byte; false when there is none.
@@ -83,7 +98,7 @@ class SimDisk final : public sys::FileSystem {
 
  private:
   struct Inode;
-  struct State;      // shared with handles, so that these may outlive the disk
+  struct State;  // shared with handles, so that these may outlive the disk
   class Handle;
   class LockHandle;
   using InodePtr = std::shared_ptr<Inode>;

@@ -15,7 +15,11 @@
 namespace raftcs::client::testing {
 
 // The values of raftcs_outcome.
-enum : int32_t { RAFTCS_OUTCOME_APPLIED = 1, RAFTCS_OUTCOME_NOT_APPLIED = 2, RAFTCS_OUTCOME_UNKNOWN = 3 };
+enum : int32_t {
+  RAFTCS_OUTCOME_APPLIED = 1,
+  RAFTCS_OUTCOME_NOT_APPLIED = 2,
+  RAFTCS_OUTCOME_UNKNOWN = 3
+};
 
 constexpr DurationNs kMs = kNsPerMs;
 inline Uuid uuid_of(uint8_t b) {
@@ -118,8 +122,12 @@ class World {
     w.session_timeout_ms_max = 1'000'000;
     return w;
   }
-  static NodeId node_of(const std::string& e) { return NodeId(e == kA ? 1 : e == kB ? 2 : e == kC ? 3 : 9); }
-  static std::string address_of(uint64_t node) { return node == 1 ? kA : node == 2 ? kB : node == 3 ? kC : ""; }
+  static NodeId node_of(const std::string& e) {
+    return NodeId(e == kA ? 1 : e == kB ? 2 : e == kC ? 3 : 9);
+  }
+  static std::string address_of(uint64_t node) {
+    return node == 1 ? kA : node == 2 ? kB : node == 3 ? kC : "";
+  }
   static wire::LeaderHint hint(uint64_t node) { return {NodeId(node), address_of(node)}; }
 
   // Opens a session at the only endpoint the engine tries; gives back its channel there.
@@ -146,8 +154,8 @@ class World {
     q.pop_front();
     return true;
   }
-  void submit(SessionHandle s, uint64_t op, const std::string& payload = "x", Mono deadline = Mono::never(),
-              const std::string& service = "kv") {
+  void submit(SessionHandle s, uint64_t op, const std::string& payload = "x",
+              Mono deadline = Mono::never(), const std::string& service = "kv") {
     engine.submit({s, op, op + 1'000, service, Bytes::copy(payload), deadline, {}}, now);
     pump();
   }
@@ -156,7 +164,8 @@ class World {
     engine.query({s, op, op + 1'000, "kv", Bytes::copy("q"), deadline, c}, now);
     pump();
   }
-  void admin(SessionHandle s, uint64_t op, const std::string& endpoint, Mono deadline = Mono::never()) {
+  void admin(SessionHandle s, uint64_t op, const std::string& endpoint,
+             Mono deadline = Mono::never()) {
     engine.admin({s, op, op + 1'000, "status", {}, deadline, {}}, endpoint, now);
     pump();
   }
@@ -199,14 +208,14 @@ struct Bound : World {
   wire::Channel ch = 0;
 };
 
-#define EXPECT_ENDED(w, op, st, oc)                         \
-  do {                                                      \
-    auto e_ = (w).event(EventKind::reply);                  \
-    ASSERT_TRUE(e_);                                        \
-    EXPECT_EQ(e_->op_id, static_cast<uint64_t>(op));        \
-    EXPECT_EQ(e_->tag, static_cast<uint64_t>(op) + 1'000);  \
-    EXPECT_EQ(e_->status, (st));                            \
-    EXPECT_EQ(e_->outcome, static_cast<int32_t>(oc));       \
+#define EXPECT_ENDED(w, op, st, oc)                        \
+  do {                                                     \
+    auto e_ = (w).event(EventKind::reply);                 \
+    ASSERT_TRUE(e_);                                       \
+    EXPECT_EQ(e_->op_id, static_cast<uint64_t>(op));       \
+    EXPECT_EQ(e_->tag, static_cast<uint64_t>(op) + 1'000); \
+    EXPECT_EQ(e_->status, (st));                           \
+    EXPECT_EQ(e_->outcome, static_cast<int32_t>(oc));      \
   } while (0)
 
 }  // namespace raftcs::client::testing

@@ -12,7 +12,8 @@ using wire::CloseReason;
 using wire::RejectReason;
 
 // Answers every hello with a welcome and every create or continue with a rejection.
-size_t run_rejecting(World& w, DurationNs d, const std::function<wire::SessionRejected(LinkId)>& answer) {
+size_t run_rejecting(World& w, DurationNs d,
+                     const std::function<wire::SessionRejected(LinkId)>& answer) {
   size_t attempts = 0;
   const Mono end = w.now + d;
   while (w.now < end) {
@@ -84,7 +85,8 @@ TEST(ClientRules, ABoundSessionThatIsThrownOutAtOnceBacksOff) {
       if (auto c = w.get<wire::ContinueSession>(l)) {
         ++binds;
         w.give(l, wire::SessionContinued{c->channel, c->nonce, 9'000, {}});
-        w.give(l, wire::SessionClosed{c->channel, CloseReason::not_leader, w.hint(w.endpoint_of[l] == kA ? 2 : 1)});
+        w.give(l, wire::SessionClosed{c->channel, CloseReason::not_leader,
+                                      w.hint(w.endpoint_of[l] == kA ? 2 : 1)});
       }
     }
   }
@@ -431,11 +433,13 @@ TEST(ClientMany, CostOfSubmitAndResponse) {
       std::vector<size_t> chosen;
       for (uint64_t i = 0; i < kBatch; ++i) chosen.push_back(turn++ % sessions);
       auto t0 = std::chrono::steady_clock::now();
-      for (size_t i : chosen) e.submit({all[i], ++sent, 1, "kv", payload, now + kNsPerSecond * 10, {}}, now);
+      for (size_t i : chosen)
+        e.submit({all[i], ++sent, 1, "kv", payload, now + kNsPerSecond * 10, {}}, now);
       fx = e.take_effects(now);
       auto t1 = std::chrono::steady_clock::now();
       spent += (t1 - t0).count();
-      for (size_t i : chosen) b.add_response(channels[i], RequestId(next[i]++), 0, "ok", 2, Index(1));
+      for (size_t i : chosen)
+        b.add_response(channels[i], RequestId(next[i]++), 0, "ok", 2, Index(1));
       auto frames = b.take();
       t0 = std::chrono::steady_clock::now();
       for (auto& f : frames) e.receive(link, f, now);
@@ -445,7 +449,8 @@ TEST(ClientMany, CostOfSubmitAndResponse) {
       for (auto& ev : fx.events) replies += ev.kind == EventKind::reply && ev.status == RAFTCS_OK;
     }
     EXPECT_EQ(replies, rounds * kBatch);
-    RecordProperty("ns_per_command_" + std::to_string(sessions), static_cast<int>(spent / static_cast<int64_t>(rounds * kBatch)));
+    RecordProperty("ns_per_command_" + std::to_string(sessions),
+                   static_cast<int>(spent / static_cast<int64_t>(rounds * kBatch)));
     std::printf("%zu sessions: %lld ns per submit and response\n", sessions,
                 static_cast<long long>(spent / static_cast<int64_t>(rounds * kBatch)));
   }

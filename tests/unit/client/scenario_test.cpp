@@ -57,7 +57,8 @@ TEST(ClientScenario, T_C03_T_TS04_RejectionWithHintIsFollowedWithAFreshNonce) {
   w.give(a, w.welcome_of(a));
   auto first = w.get<wire::CreateSession>(a);
   ASSERT_TRUE(first);
-  w.give(a, wire::SessionRejected{first->channel, first->nonce, RejectReason::not_leader, w.hint(2), 0, ""});
+  w.give(a, wire::SessionRejected{first->channel, first->nonce, RejectReason::not_leader, w.hint(2),
+                                  0, ""});
   const LinkId b = w.link_to(kB);  // an address that was never configured (W-C17, LDR-03)
   ASSERT_NE(b, 0u);
   w.give(b, w.welcome_of(b));
@@ -268,7 +269,8 @@ TEST(ClientScenario, T_C15_T_C18_T_C19_T_TS32_PushesInOrderAcknowledgedOncePerFl
     EXPECT_EQ(a->up_to, PushId(id));
   }
   wire::FrameBuilder b;  // a batch: one acknowledgement (SRQ-07)
-  for (uint64_t id = 4; id <= 9; ++id) b.add(wire::ServerMessage(wire::Push{w.ch, PushId(id), {}, 0}));
+  for (uint64_t id = 4; id <= 9; ++id)
+    b.add(wire::ServerMessage(wire::Push{w.ch, PushId(id), {}, 0}));
   for (auto& f : b.take()) w.engine.receive(w.link, f, w.now);
   EXPECT_EQ(w.count<wire::PushAck>(w.link), 1u);
   EXPECT_EQ(w.get<wire::PushAck>(w.link)->up_to, PushId(9));
@@ -314,7 +316,8 @@ TEST(ClientScenario, T_C20_T_TS11_T_TS26_T_TS52_ExpiryDuringContinueEndsEverythi
   w.give(again, w.welcome_of(again));
   auto c = w.get<wire::ContinueSession>(again);
   ASSERT_TRUE(c);
-  w.give(again, wire::SessionRejected{c->channel, c->nonce, RejectReason::session_expired, {}, 0, ""});
+  w.give(again,
+         wire::SessionRejected{c->channel, c->nonce, RejectReason::session_expired, {}, 0, ""});
   EXPECT_ENDED(w, 1, RAFTCS_ERR_SESSION_EXPIRED, RAFTCS_OUTCOME_UNKNOWN);
   EXPECT_ENDED(w, 2, RAFTCS_ERR_SESSION_EXPIRED, RAFTCS_OUTCOME_UNKNOWN);
   EXPECT_ENDED(w, 3, RAFTCS_ERR_SESSION_EXPIRED, RAFTCS_OUTCOME_NOT_APPLIED);
@@ -506,12 +509,14 @@ TEST(ClientScenario, T_TS27_TwoRedirectsThenSuccess) {
   const LinkId a = w.last_link();
   w.give(a, w.welcome_of(a));
   auto c = w.get<wire::CreateSession>(a);
-  w.give(a, wire::SessionRejected{c->channel, c->nonce, RejectReason::not_leader, w.hint(2), 0, ""});
+  w.give(a,
+         wire::SessionRejected{c->channel, c->nonce, RejectReason::not_leader, w.hint(2), 0, ""});
   const LinkId b = w.link_to(kB);
   w.give(b, w.welcome_of(b));
   c = w.get<wire::CreateSession>(b);
   ASSERT_TRUE(c);
-  w.give(b, wire::SessionRejected{c->channel, c->nonce, RejectReason::not_leader, w.hint(3), 0, ""});
+  w.give(b,
+         wire::SessionRejected{c->channel, c->nonce, RejectReason::not_leader, w.hint(3), 0, ""});
   EXPECT_EQ(w.link_to(kC), 0u);  // the second in a row waits
   w.run(50 * kMs);
   const LinkId l3 = w.link_to(kC);

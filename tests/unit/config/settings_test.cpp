@@ -45,7 +45,8 @@ TEST(Settings, RangesAreKept) {
     Config c;
     EXPECT_TRUE(c.set(s.name, range.substr(0, dots)).is_ok()) << s.name;
     EXPECT_TRUE(c.set(s.name, range.substr(dots + 2)).is_ok()) << s.name;
-    EXPECT_EQ(c.set(s.name, range.substr(dots + 2) + "0").code(), RAFTCS_ERR_INVALID_ARGUMENT) << s.name;
+    EXPECT_EQ(c.set(s.name, range.substr(dots + 2) + "0").code(), RAFTCS_ERR_INVALID_ARGUMENT)
+        << s.name;
     for (const char* bad : {"", "x", "1x", "1.5", "+1", "0x10", "--1", "-", " 1", "-99999999999"}) {
       EXPECT_EQ(c.set(s.name, bad).code(), RAFTCS_ERR_INVALID_ARGUMENT) << s.name << " " << bad;
     }
@@ -99,8 +100,9 @@ TEST(Settings, Endpoints) {
   for (const char* good : {"tcp://a:1", "tcp://127.0.0.1:65535", "tcp://[::1]:7001"}) {
     EXPECT_TRUE(check_endpoint(good, false).is_ok()) << good;
   }
-  for (const char* bad : {"", "a:1", "tcp://", "tcp://a", "tcp://:1", "tcp://a:", "tcp://a:0",
-                          "tcp://a:65536", "tcp://a:*", "tcp://::1:7001", "tcp://a b:1", "ipc://a:1"}) {
+  for (const char* bad :
+       {"", "a:1", "tcp://", "tcp://a", "tcp://:1", "tcp://a:", "tcp://a:0", "tcp://a:65536",
+        "tcp://a:*", "tcp://::1:7001", "tcp://a b:1", "ipc://a:1"}) {
     EXPECT_FALSE(check_endpoint(bad, false).is_ok()) << bad;
   }
   EXPECT_TRUE(check_endpoint("tcp://*:0", true).is_ok());
@@ -154,8 +156,10 @@ void expect_error(const std::string& text, raftcs_status_t code, const std::stri
 }
 
 TEST(SettingsFile, ErrorsNameTheLine) {
-  expect_error("[client]\nname='x'\n\nendpoint = 'y'\n", RAFTCS_ERR_UNKNOWN_OPTION, "4", "client.endpoints");
-  expect_error("[client]\nname='x'\npush.ack = 'no'\n", RAFTCS_ERR_INVALID_ARGUMENT, "3", "client.push.ack");
+  expect_error("[client]\nname='x'\n\nendpoint = 'y'\n", RAFTCS_ERR_UNKNOWN_OPTION, "4",
+               "client.endpoints");
+  expect_error("[client]\nname='x'\npush.ack = 'no'\n", RAFTCS_ERR_INVALID_ARGUMENT, "3",
+               "client.push.ack");
   expect_error("client.name='x'\n[raft]\nheartbeat_ms = 1.5\n", RAFTCS_ERR_INVALID_ARGUMENT, "3",
                "raft.heartbeat_ms");
   expect_error("client.name='x'\n[raft\n", RAFTCS_ERR_MALFORMED, "2", "");

@@ -10,8 +10,8 @@
 //   W6 no complaint of damage, W8 no gap, W9 a log that can be written, rolled, recovered.
 // The test counts what it tried and fails when that is too little.
 #include <algorithm>
-#include <cstdlib>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 
 #include "storage_fixture.hpp"
@@ -94,7 +94,8 @@ class CrashTest : public ::testing::Test {
         p->snapshots.push_back(step.index);
         auto writer = dir.begin_snapshot(make_meta(step.index, step.term));
         const std::string body(700, static_cast<char>('A' + step.index % 26));
-        if (!writer || !(*writer)->write(body.data(), body.size()).is_ok() || !(*writer)->publish()) return false;
+        if (!writer || !(*writer)->write(body.data(), body.size()).is_ok() || !(*writer)->publish())
+          return false;
         p->snapshots = {step.index};
         return true;
       }
@@ -125,7 +126,8 @@ class CrashTest : public ::testing::Test {
   // Does the image fit one of the allowed states, given the snapshot found?
   static bool fits(const raft::BootImage& image, const Progress& p) {
     const uint64_t covered = image.snapshot ? image.snapshot->index.value : 0;
-    if (std::find(p.snapshots.begin(), p.snapshots.end(), covered) == p.snapshots.end()) return false;
+    if (std::find(p.snapshots.begin(), p.snapshots.end(), covered) == p.snapshots.end())
+      return false;
     for (const Model& m : p.allowed) {
       std::vector<raft::Entry> want;
       for (const raft::Entry& e : m.entries)
@@ -137,7 +139,8 @@ class CrashTest : public ::testing::Test {
       // A published snapshot in conflict with the log voids it before the reset is written.
       bool conflict = false;
       for (const raft::Entry& e : m.entries)
-        if (image.snapshot && e.index.value == covered && e.term != image.snapshot->term) conflict = true;
+        if (image.snapshot && e.index.value == covered && e.term != image.snapshot->term)
+          conflict = true;
       if (conflict) want.clear();
       if (same_hard_state && image.entries == want) return true;
     }
@@ -157,9 +160,10 @@ class CrashTest : public ::testing::Test {
     ASSERT_TRUE(dir.is_ok()) << where << ": " << status_of(dir);  // W6
     for (const std::string& note : notes) counts_.torn += note.find("was cut") != std::string::npos;
     const raft::BootImage image = (*dir)->take_boot_image();
-    ASSERT_TRUE(fits(image, p)) << where << ": term " << image.hard_state.term.value << ", snapshot "
-                                << (image.snapshot ? image.snapshot->index.value : 0) << ", entries "
-                                << image.entries.size();
+    ASSERT_TRUE(fits(image, p)) << where << ": term " << image.hard_state.term.value
+                                << ", snapshot "
+                                << (image.snapshot ? image.snapshot->index.value : 0)
+                                << ", entries " << image.entries.size();
     if (image.snapshot) ASSERT_OK((*dir)->open_snapshot(image.snapshot->index));
     // W9: go on, over a segment's end, and recover again.
     const uint64_t covered = image.snapshot ? image.snapshot->index.value : 0;
@@ -178,7 +182,8 @@ class CrashTest : public ::testing::Test {
   }
 
   // W5: the recovery itself is cut off after each of its changes.
-  void check_nested(const SimDisk& crashed, const Progress& p, Prng& prng, const std::string& where) {
+  void check_nested(const SimDisk& crashed, const Progress& p, Prng& prng,
+                    const std::string& where) {
     for (uint64_t n = 0;; ++n) {
       auto disk = crashed.clone();
       disk->power_off_after(n);
@@ -228,11 +233,14 @@ class CrashTest : public ::testing::Test {
   }
 
   void report(const std::string& name, uint64_t crashes_min, uint64_t points_min) {
-    std::printf("%s: %llu crash points (%llu exhaustive), %llu crashes, %llu of them in a recovery, %llu torn tails cut\n",
-                name.c_str(), static_cast<unsigned long long>(counts_.points),
-                static_cast<unsigned long long>(counts_.exhaustive_points),
-                static_cast<unsigned long long>(counts_.crashes),
-                static_cast<unsigned long long>(counts_.nested), static_cast<unsigned long long>(counts_.torn));
+    std::printf(
+        "%s: %llu crash points (%llu exhaustive), %llu crashes, %llu of them in a recovery, %llu "
+        "torn tails cut\n",
+        name.c_str(), static_cast<unsigned long long>(counts_.points),
+        static_cast<unsigned long long>(counts_.exhaustive_points),
+        static_cast<unsigned long long>(counts_.crashes),
+        static_cast<unsigned long long>(counts_.nested),
+        static_cast<unsigned long long>(counts_.torn));
     EXPECT_GE(counts_.crashes, crashes_min);
     EXPECT_GE(counts_.points, points_min);
   }
@@ -247,7 +255,8 @@ class CrashTest : public ::testing::Test {
 };
 
 Step write_step(WriteBatch batch) { return {Step::write, std::move(batch), 0, 0}; }
-Step append(uint64_t first, uint64_t count, uint64_t term, size_t bytes, uint64_t truncate_from = 0) {
+Step append(uint64_t first, uint64_t count, uint64_t term, size_t bytes,
+            uint64_t truncate_from = 0) {
   WriteBatch batch = append_batch(first, count, term, bytes);
   if (truncate_from != 0) batch.truncate_from = Index(truncate_from);
   return write_step(std::move(batch));
@@ -260,17 +269,31 @@ Step vote(uint64_t term, uint64_t whom) {
 
 TEST_F(CrashTest, AppendAndVote) {
   crash_everywhere("append and vote",
-                   {vote(1, 2), append(1, 1, 1, 100), append(2, 3, 1, 300), vote(2, 3), append(5, 2, 2, 900),
-                    append(7, 1, 2, 0), {Step::reopen, {}, 0, 0}, append(8, 4, 3, 200), vote(4, 0)},
+                   {vote(1, 2),
+                    append(1, 1, 1, 100),
+                    append(2, 3, 1, 300),
+                    vote(2, 3),
+                    append(5, 2, 2, 900),
+                    append(7, 1, 2, 0),
+                    {Step::reopen, {}, 0, 0},
+                    append(8, 4, 3, 200),
+                    vote(4, 0)},
                    samples(60));
   report("append and vote", 1000, 45);
 }
 
 TEST_F(CrashTest, TruncateAndRoll) {
   crash_everywhere("truncate and roll",
-                   {append(1, 2, 1, 900), append(3, 2, 1, 900), append(5, 2, 1, 900), append(7, 1, 1, 900),
-                    append(2, 1, 2, 50, 2), append(3, 3, 2, 700), append(6, 1, 2, 1200),
-                    append(1, 2, 3, 20, 1), {Step::reopen, {}, 0, 0}, append(3, 4, 3, 600)},
+                   {append(1, 2, 1, 900),
+                    append(3, 2, 1, 900),
+                    append(5, 2, 1, 900),
+                    append(7, 1, 1, 900),
+                    append(2, 1, 2, 50, 2),
+                    append(3, 3, 2, 700),
+                    append(6, 1, 2, 1200),
+                    append(1, 2, 3, 20, 1),
+                    {Step::reopen, {}, 0, 0},
+                    append(3, 4, 3, 600)},
                    samples(40));
   report("truncate and roll", 1500, 60);
 }
@@ -296,9 +319,16 @@ TEST_F(CrashTest, ReceivedSnapshotReplacesTheLog) {
   WriteBatch conflict = append_batch(24, 1, 6, 100);
   conflict.reset_log = make_meta(23, 6);
   crash_everywhere("received snapshot",
-                   {append(1, 4, 1, 400), vote(5, 0), {Step::publish, {}, 20, 5}, write_step(after),
-                    append(23, 2, 5, 300), {Step::compact, {}, 20, 0}, vote(6, 1),
-                    {Step::publish, {}, 23, 6}, write_step(conflict), {Step::compact, {}, 23, 0}},
+                   {append(1, 4, 1, 400),
+                    vote(5, 0),
+                    {Step::publish, {}, 20, 5},
+                    write_step(after),
+                    append(23, 2, 5, 300),
+                    {Step::compact, {}, 20, 0},
+                    vote(6, 1),
+                    {Step::publish, {}, 23, 6},
+                    write_step(conflict),
+                    {Step::compact, {}, 23, 0}},
                    samples(40));
   report("received snapshot", 3000, 40);
 }

@@ -32,7 +32,8 @@ class DataDirTest : public ::testing::Test {
   }
   void expect_entries(uint64_t first, uint64_t last) {
     ASSERT_EQ(image_.entries.size(), last + 1 - first);
-    for (size_t i = 0; i < image_.entries.size(); ++i) EXPECT_EQ(image_.entries[i].index.value, first + i);
+    for (size_t i = 0; i < image_.entries.size(); ++i)
+      EXPECT_EQ(image_.entries[i].index.value, first + i);
   }
   raft::SnapshotMeta publish(uint64_t index, uint64_t term, const std::string& body) {
     auto writer = dir_->begin_snapshot(make_meta(index, term));
@@ -182,7 +183,8 @@ TEST_F(DataDirTest, MissingPartsAreRefused) {  // RC-01, PS-09
   std::filesystem::resize_file(middle, 4096);
   auto cut = DataDir::open(*fs_, path_, options_, nullptr);
   EXPECT_EQ(cut.status().code(), RAFTCS_ERR_CORRUPT);
-  EXPECT_NE(cut.status().text().find("log-0000000000000003"), std::string::npos) << cut.status().text();
+  EXPECT_NE(cut.status().text().find("log-0000000000000003"), std::string::npos)
+      << cut.status().text();
   for (const auto& f : std::filesystem::directory_iterator(path_))
     if (f.path().filename().string().rfind("log-", 0) == 0) std::filesystem::remove(f.path());
   EXPECT_EQ(DataDir::open(*fs_, path_, options_, nullptr).status().code(), RAFTCS_ERR_CORRUPT);
@@ -252,7 +254,8 @@ TEST_F(DataDirTest, SnapshotGoesOverInChunks) {  // SN-07, SN-08
     ASSERT_OK(written);
     if (!chunk->last) {  // a duplicate, and one too early
       EXPECT_EQ(other.write_snapshot_chunk(meta, at, chunk->data, false)->next_offset, at + 1000);
-      EXPECT_EQ(other.write_snapshot_chunk(meta, at + 5000, chunk->data, false)->next_offset, at + 1000);
+      EXPECT_EQ(other.write_snapshot_chunk(meta, at + 5000, chunk->data, false)->next_offset,
+                at + 1000);
     }
     complete = written->complete;
     at = written->next_offset;

@@ -26,7 +26,9 @@ class FaultTest : public ::testing::Test {
     dir_ = std::move(opened).value();
     image_ = dir_->take_boot_image();
   }
-  void write(uint64_t index, size_t bytes = 300) { ASSERT_OK(dir_->write(append_batch(index, 1, 1, bytes))); }
+  void write(uint64_t index, size_t bytes = 300) {
+    ASSERT_OK(dir_->write(append_batch(index, 1, 1, bytes)));
+  }
 
   SimDisk disk_;
   Options options_;
@@ -59,8 +61,9 @@ TEST_F(FaultTest, FirstErrorIsFinal) {  // PS-02, PS-03
 
 TEST_F(FaultTest, EveryCallMayFailOnce) {
   uint64_t failures = 0;
-  for (const Call call : {Call::open, Call::read, Call::write, Call::sync, Call::rename, Call::remove,
-                          Call::sync_directory, Call::list, Call::size, Call::drop_cache, Call::lock}) {
+  for (const Call call :
+       {Call::open, Call::read, Call::write, Call::sync, Call::rename, Call::remove,
+        Call::sync_directory, Call::list, Call::size, Call::drop_cache, Call::lock}) {
     for (uint64_t nth = 1; nth <= 40; ++nth) {
       SimDisk disk;
       ASSERT_OK(DataDir::create(disk, kPath, make_identity()));
@@ -80,13 +83,15 @@ TEST_F(FaultTest, EveryCallMayFailOnce) {
       }
       disk.crash({});
       auto dir = DataDir::open(disk, kPath, options_, nullptr);
-      ASSERT_TRUE(dir.is_ok()) << "call kind " << static_cast<int>(call) << ", " << nth << ": " << status_of(dir);
+      ASSERT_TRUE(dir.is_ok()) << "call kind " << static_cast<int>(call) << ", " << nth << ": "
+                               << status_of(dir);
       const raft::BootImage image = (*dir)->take_boot_image();
       const uint64_t covered = image.snapshot ? image.snapshot->index.value : 0;
       ASSERT_GE(covered + image.entries.size(), durable);
     }
   }
-  std::printf("%llu runs stopped by an injected error\n", static_cast<unsigned long long>(failures));
+  std::printf("%llu runs stopped by an injected error\n",
+              static_cast<unsigned long long>(failures));
   EXPECT_GT(failures, 60u);
 }
 
@@ -163,8 +168,9 @@ TEST_F(FaultTest, OneFlippedByteIsNeverSilent) {  // PS-06, W7
       (seen ? reported : slack) += 1;
     }
   }
-  std::printf("%llu bytes flipped: %llu reported, %llu in slack\n", static_cast<unsigned long long>(flips),
-              static_cast<unsigned long long>(reported), static_cast<unsigned long long>(slack));
+  std::printf("%llu bytes flipped: %llu reported, %llu in slack\n",
+              static_cast<unsigned long long>(flips), static_cast<unsigned long long>(reported),
+              static_cast<unsigned long long>(slack));
   EXPECT_GT(reported, 1500u);
 }
 
@@ -178,8 +184,9 @@ TEST_F(FaultTest, DumpShowsEveryRecord) {
   std::string all;
   ASSERT_OK(dump_directory(disk_, kPath, [&](const std::string& line) { all += line + "\n"; }));
   EXPECT_EQ(disk_.changes(), before);
-  for (const char* part : {"\"identity\"", "\"truncate\"", "\"index\":2,\"term\":2,\"type\":\"ops\",\"time\":2000,\"size\":10",
-                           "\"hard_state\""})
+  for (const char* part :
+       {"\"identity\"", "\"truncate\"",
+        "\"index\":2,\"term\":2,\"type\":\"ops\",\"time\":2000,\"size\":10", "\"hard_state\""})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
 }
 

@@ -20,7 +20,8 @@ inline Uuid make_uuid(uint8_t fill) {
 
 inline Identity make_identity() { return {make_uuid(0xC1), NodeId(7), make_uuid(0x1C)}; }
 
-inline raft::Entry make_entry(uint64_t index, uint64_t term, size_t payload_bytes, char fill = 'x') {
+inline raft::Entry make_entry(uint64_t index, uint64_t term, size_t payload_bytes,
+                              char fill = 'x') {
   raft::Entry e;
   e.index = Index(index);
   e.term = Term(term);
@@ -30,11 +31,13 @@ inline raft::Entry make_entry(uint64_t index, uint64_t term, size_t payload_byte
   return e;
 }
 
-inline WriteBatch append_batch(uint64_t first, uint64_t count, uint64_t term, size_t payload_bytes) {
+inline WriteBatch append_batch(uint64_t first, uint64_t count, uint64_t term,
+                               size_t payload_bytes) {
   WriteBatch batch;
   batch.hard_state = raft::HardState{Term(term), NodeId(1)};
   for (uint64_t i = 0; i < count; ++i)
-    batch.append.push_back(make_entry(first + i, term, payload_bytes, static_cast<char>('a' + (first + i) % 26)));
+    batch.append.push_back(
+        make_entry(first + i, term, payload_bytes, static_cast<char>('a' + (first + i) % 26)));
   return batch;
 }
 
@@ -67,9 +70,9 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-#define ASSERT_OK(expr)                                       \
-  do {                                                        \
-    const auto& rcs_checked = (expr);                         \
+#define ASSERT_OK(expr)                                         \
+  do {                                                          \
+    const auto& rcs_checked = (expr);                           \
     ASSERT_TRUE(rcs_checked.is_ok()) << status_of(rcs_checked); \
   } while (0)
 

@@ -30,7 +30,8 @@ TEST_F(PosixFileSystemTest, PiecesOfAllSizesArriveInOrder) {  // PS-12
   auto file = fs_->open(path_ + "/f", OpenMode::create);
   ASSERT_TRUE(file.is_ok());
   std::vector<std::string> parts;
-  for (size_t i = 0; i < 2000; ++i) parts.push_back(std::string(i % 7 == 0 ? 0 : i % 300, static_cast<char>('a' + i % 26)));
+  for (size_t i = 0; i < 2000; ++i)
+    parts.push_back(std::string(i % 7 == 0 ? 0 : i % 300, static_cast<char>('a' + i % 26)));
   std::vector<File::Piece> pieces;
   std::string all;
   for (const std::string& p : parts) {
@@ -71,7 +72,8 @@ TEST_F(PosixFileSystemTest, FullDiskIsToldApart) {
 TEST_F(PosixFileSystemTest, NamesAndDirectories) {
   ASSERT_TRUE(fs_->make_directories(path_ + "/a/b/c").is_ok());
   ASSERT_TRUE(fs_->make_directories(path_ + "/a/b/c").is_ok());
-  for (const char* name : {"z", "y", "x"}) ASSERT_TRUE(fs_->open(path_ + "/a/" + name, OpenMode::create).is_ok());
+  for (const char* name : {"z", "y", "x"})
+    ASSERT_TRUE(fs_->open(path_ + "/a/" + name, OpenMode::create).is_ok());
   ASSERT_TRUE(fs_->rename(path_ + "/a/z", path_ + "/a/y").is_ok());
   ASSERT_TRUE(fs_->sync_directory(path_ + "/a").is_ok());
   EXPECT_EQ(fs_->list(path_ + "/a").value(), (std::vector<std::string>{"b", "x", "y"}));

@@ -1,0 +1,228 @@
+// instance.cpp: the host's side of each call.
+#include "instance.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+namespace plugin_check {
+namespace {
+
+constexpr uint64_t kWindow = 1000;  // pushes of a session; nobody acknowledges here
+
+struct Stream {
+  const std::string* in = nullptr;
+  std::string* out = nullptr;
+  size_t at = 0;
+  size_t piece = 0;
+  uint64_t calls = 0;
+  uint64_t calls_max = UINT64_MAX;
+  uint64_t fail_at = UINT64_MAX;
+};
+
+raftcs_status_t stream_write(const raftcs_writer_t* writer, const void* data, size_t len) {
+  auto* s = static_cast<Stream*>(writer->ctx);
+  if (s->calls++ >= s->calls_max) return RAFTCS_ERR_CANCELLED;
+  s->out->append(static_cast<const char*>(data), len);
+  return RAFTCS_OK;
+}
+
+raftcs_status_t stream_read(const raftcs_reader_t* reader, void* buf, size_t cap, size_t* out_n) {
+  auto* s = static_cast<Stream*>(reader->ctx);
+  *out_n = 0;
+  if (s->at >= s->fail_at) return RAFTCS_ERR_IO;
+  const size_t n = std::min<uint64_t>({cap, s->piece, s->in->size() - s->at, s->fail_at - s->at});
+  std::memcpy(buf, s->in->data() + s->at, n);
+  s->at += n;
+  *out_n = n;
+  return RAFTCS_OK;
+}
+
+}  // namespace
+
+struct Instance::Call {
+  Call(Instance* owner, uint32_t count, bool may_push)
+      : self(owner), replied(count, false), replies(count) {
+    sink.struct_size = sizeof sink;
+    sink.ctx = this;
+    sink.reply = &sink_reply;
+    sink.push = &sink_push;
+    push_allowed = may_push;
+  }
+  Instance* self;
+  std::vector<bool> replied;
+  std::vector<std::string> replies;  // by command: the order of replying does not matter
+  raftcs_sink_t sink{};
+  bool push_allowed = false;
+
+  void close() {
+    for (const std::string& r : replies) self->replies_ += r + "\n";
+  }
+};
+
+raftcs_status_t Instance::sink_reply(const raftcs_sink_t* sink, uint32_t entry, int32_t app_code,
+                                     const void* data, size_t len) {
+  auto* call = static_cast<Call*>(sink->ctx);
+  if (entry >= call->replied.size() || app_code < 0 || (data == nullptr && len != 0))
+    return RAFTCS_ERR_INVALID_ARGUMENT;
+  if (call->replied[entry]) return RAFTCS_ERR_BAD_STATE;
+  call->replied[entry] = true;
+  ++(app_code == 0 ? call->self->answered_ : call->self->refused_);
+  call->replies[entry] = "reply " + std::to_string(app_code) + " ";
+  call->replies[entry].append(static_cast<const char*>(data), len);
+  return RAFTCS_OK;
+}
+
+raftcs_status_t Instance::sink_push(const raftcs_sink_t* sink, uint64_t session, const void* data,
+                                    size_t len) {
+  auto* call = static_cast<Call*>(sink->ctx);
+  if (!call->push_allowed) return RAFTCS_ERR_BAD_STATE;
+  if (data == nullptr && len != 0) return RAFTCS_ERR_INVALID_ARGUMENT;
+  Instance& self = *call->self;
+  if (self.windows_[session] >= kWindow) return RAFTCS_ERR_BUSY;
+  ++self.windows_[session];
+  self.pushes_ += "push " + std::to_string(session) + " ";
+  self.pushes_.append(static_cast<const char*>(data), len);
+  self.pushes_ += '\n';
+  return RAFTCS_OK;
+}
+
+template <class F>
+raftcs_status_t Instance::guarded(F&& call) {
+  try {
+    return call();
+  } catch (...) {  // against the rules: found, not suffered
+    threw_ = true;
+    return RAFTCS_ERR_PLUGIN_FAILED;
+  }
+}
+
+Instance::Instance(const raftcs_sm_type_t* type) : type_(type) {
+  host_.struct_size = sizeof host_;
+  host_.abi_minor = RAFTCS_PLUGIN_ABI_MINOR;
+  host_.log = [](const raftcs_host_t*, int32_t, const char*, size_t) {};
+  host_.extension = [](const raftcs_host_t*, const char*) -> const void* { return nullptr; };
+}
+
+Instance::~Instance() {
+  if (sm_ == nullptr) return;
+  guarded([&] {
+    type_->destroy(sm_);
+    return RAFTCS_OK;
+  });
+}
+
+raftcs_status_t Instance::create() {
+  const std::string name = "checked";
+  raftcs_sm_args_t args{sizeof args, type_->apply_version_max, name.c_str()};
+  const raftcs_status_t s = guarded([&] { return type_->create(&host_, &args, &sm_); });
+  return s == RAFTCS_OK && sm_ == nullptr ? RAFTCS_ERR_PLUGIN_FAILED : s;
+}
+
+raftcs_status_t Instance::apply(uint64_t first_index, const Command* commands, uint32_t count) {
+  // Copies that die after the call: a plugin that keeps pointers is caught by a sanitizer. The
+  // stride is larger than the struct of this header, as a later host's may be.
+  struct Wide {
+    raftcs_command_t command;
+    uint64_t later_field;
+  };
+  std::vector<std::string> payloads;
+  payloads.reserve(count);
+  std::vector<Wide> wide(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    payloads.push_back(commands[i].data);
+    wide[i].command = {first_index + i, commands[i].session, payloads[i].data(),
+                       payloads[i].size()};
+    wide[i].later_field = ~uint64_t{0};
+  }
+  raftcs_apply_batch_t batch{};
+  batch.struct_size = sizeof batch;
+  batch.entry_stride = sizeof(Wide);
+  batch.count = count;
+  batch.apply_version = type_->apply_version_max;
+  batch.cluster_time_ns = time_ns_;
+  batch.commands = &wide[0].command;
+  Call call(this, count, true);
+  const raftcs_status_t s = guarded([&] { return type_->apply(sm_, &batch, &call.sink); });
+  call.close();
+  return s;
+}
+
+raftcs_status_t Instance::query(const std::string& data, uint64_t session) {
+  raftcs_query_t q{};
+  q.struct_size = sizeof q;
+  q.apply_version = type_->apply_version_max;
+  q.session = session;
+  q.cluster_time_ns = time_ns_;
+  q.data = data.data();
+  q.len = data.size();
+  Call call(this, 1, false);
+  return guarded([&] { return type_->query(sm_, &q, &call.sink); });
+}
+
+raftcs_status_t Instance::session_event(uint64_t session, int32_t end_reason) {
+  const auto hook = end_reason == 0 ? type_->session_started : type_->session_ended;
+  if (hook == nullptr) return RAFTCS_OK;
+  const char* names[] = {"kind"};
+  const char* values[] = {"check"};
+  const void* letters[] = {"undelivered"};
+  const size_t sizes[] = {11};
+  raftcs_session_event_t e{};
+  e.struct_size = sizeof e;
+  e.end_reason = end_reason;
+  e.session = session;
+  e.cluster_time_ns = time_ns_;
+  e.capability_count = 1;
+  e.capability_names = names;
+  e.capability_values = values;
+  e.undelivered_count = end_reason == 0 ? 0 : 1;
+  e.undelivered = letters;
+  e.undelivered_len = sizes;
+  Call call(this, 0, true);
+  return guarded([&] { return hook(sm_, &e, &call.sink); });
+}
+
+raftcs_status_t Instance::snapshot(std::string* out, uint64_t writes_max) {
+  Stream stream;
+  stream.out = out;
+  stream.calls_max = writes_max;
+  raftcs_writer_t writer{};
+  writer.struct_size = sizeof writer;
+  writer.ctx = &stream;
+  writer.write = &stream_write;
+  return guarded([&] {
+    void* handle = nullptr;
+    raftcs_status_t s = type_->snapshot_begin(sm_, &handle);
+    if (s != RAFTCS_OK) return s;
+    s = type_->snapshot_write(sm_, handle, &writer);
+    type_->snapshot_end(sm_, handle);
+    return s;
+  });
+}
+
+raftcs_status_t Instance::restore(const std::string& bytes, size_t piece, uint64_t fail_at) {
+  Stream stream;
+  stream.in = &bytes;
+  stream.piece = std::max<size_t>(1, piece);
+  stream.fail_at = fail_at;
+  raftcs_reader_t reader{};
+  reader.struct_size = sizeof reader;
+  reader.ctx = &stream;
+  reader.read = &stream_read;
+  raftcs_snapshot_info_t info{sizeof info, type_->snapshot_version_write, 1};
+  const raftcs_status_t s = guarded([&] { return type_->restore(sm_, &info, &reader); });
+  // The host refuses a stream that was not read to its end.
+  return s == RAFTCS_OK && stream.at < bytes.size() ? RAFTCS_ERR_CORRUPT : s;
+}
+
+uint64_t Instance::digest() {
+  uint64_t value = 0;
+  if ((type_->flags & RAFTCS_SM_HAS_DIGEST) == 0) return value;
+  guarded([&] {
+    value = type_->digest(sm_);
+    return RAFTCS_OK;
+  });
+  return value;
+}
+
+}  // namespace plugin_check

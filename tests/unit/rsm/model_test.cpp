@@ -1,0 +1,265 @@
+// T-M25: random operations against a model that is as simple as the rules (maps, no ring, no
+// batches), with snapshot and restore at random points. The model knows X1, X2, X4..X7,
+// X9, X10, X12; entries group operations at random, the model sees one at a time.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "support.hpp"
+
+namespace raftcs::rsm::testing {
+namespace {
+
+struct Random {
+  explicit Random(uint64_t seed) : bits(seed) {}
+  uint64_t below(uint64_t n) { return bits() % n; }
+  uint64_t between(uint64_t lo, uint64_t hi) { return lo + below(hi - lo + 1); }
+  std::mt19937_64 bits;
+};
+
+struct ModelReply {
+  ReplyKind kind;
+  int32_t app_code = 0;
+  std::string data;
+  bool operator==(const ModelReply&) const = default;
+};
+
+struct Model {
+  struct Session {
+    uint64_t floor = 1;
+    int64_t last_active = 0;
+    std::map<uint64_t, std::pair<std::string, ModelReply>> replies;  // id -> payload, reply
+    std::map<uint64_t, std::pair<uint64_t, std::string>> pushes;     // id -> service, payload
+    uint64_t last_push = 0, acked = 0;
+  };
+  Limits limits;
+  std::map<uint64_t, Session> sessions;
+  std::map<uint64_t, uint64_t> proofs;  // of live sessions
+  std::map<uint64_t, std::vector<std::string>> lines;  // of each service
+  uint64_t next_session = 1;
+  std::set<std::pair<uint64_t, uint64_t>> ran;  // X1
+
+  bool push(uint64_t service, uint64_t to, const std::string& payload) {
+    if (sessions.count(to) == 0) return true;
+    Session& s = sessions[to];
+    if (s.pushes.size() >= limits.pushes_max) return false;
+    s.pushes[++s.last_push] = {service, payload};
+    return true;
+  }
+
+  ModelReply run(uint64_t service, const std::string& payload) {
+    if (payload.substr(0, 3) == "no ") return {ReplyKind::applied, 7, "refused"};
+    if (payload.substr(0, 5) == "push ") {
+      const std::string rest = payload.substr(5);
+      const bool fits = push(service, std::stoull(rest), rest.substr(rest.find(' ') + 1));
+      return {ReplyKind::applied, 0, fits ? "pushed" : "busy"};
+    }
+    lines[service].push_back(payload);
+    return {ReplyKind::applied, 0, std::to_string(lines[service].size()) + ":" + payload};
+  }
+
+  ModelReply command(const Command& c, int64_t now) {
+    const auto it = sessions.find(c.session.value);
+    if (it == sessions.end()) return {ReplyKind::unknown_session, 0, {}};
+    Session& s = it->second;
+    s.last_active = now;
+    const uint64_t lowest = std::min(c.lowest_pending.value, c.id.value);
+    s.floor = std::max(s.floor, lowest);
+    s.replies.erase(s.replies.begin(), s.replies.lower_bound(s.floor));
+    if (c.id.value < s.floor) return {ReplyKind::evicted, 0, {}};
+    const std::string key = std::to_string(c.service.value) + "/" + c.payload.str();
+    if (const auto cached = s.replies.find(c.id.value); cached != s.replies.end()) {
+      if (cached->second.first != key) return {ReplyKind::misuse, 0, {}};
+      ModelReply r = cached->second.second;
+      if (r.kind == ReplyKind::applied) r.kind = ReplyKind::duplicate;
+      return r;
+    }
+    if (c.id.value >= s.floor + limits.replies_max) return {ReplyKind::too_many_replies, 0, {}};
+    ModelReply r{ReplyKind::unknown_service, 0, {}};
+    if (lines.count(c.service.value) != 0) {
+      RC_ASSERT(ran.insert({c.session.value, c.id.value}).second);
+      r = run(c.service.value, c.payload.str());
+    }
+    // The application may have pushed to this very session: look it up again.
+    sessions[c.session.value].replies[c.id.value] = {key, r};
+    return r;
+  }
+
+  void end(uint64_t num, int reason) {
+    const Session gone = sessions[num];
+    sessions.erase(num);
+    for (auto it = proofs.begin(); it != proofs.end();)
+      it = it->second == num ? proofs.erase(it) : std::next(it);
+    for (auto& [service, written] : lines) {
+      std::string line = "ended " + std::to_string(num) + " " + std::to_string(reason);
+      for (const auto& [id, p] : gone.pushes)
+        if (p.first == service) line += " [" + p.second + "]";
+      written.push_back(line);
+      push(service, 1, "gone " + std::to_string(num));
+    }
+  }
+};
+
+constexpr uint64_t kTimeoutMs = 50;
+
+Op random_op(Random* r, uint64_t sessions) {
+  const uint64_t session = r->between(0, sessions + 1);
+  switch (r->below(12)) {
+    case 0: return new_session(r->between(1, 6), kTimeoutMs);
+    case 1: return CloseSession{SessionNum(session)};
+    case 2: return Acknowledge{SessionNum(session), PushId(r->below(12))};
+    case 3: return Touch{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
+    case 4: return Expire{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
+    default: break;
+  }
+  const uint64_t id = r->between(1, 14);
+  const uint64_t to = r->between(1, sessions + 1);
+  const char* verbs[] = {"line a", "line b", "no thanks", "push "};
+  std::string payload = verbs[r->below(4)];
+  if (payload == "push ") payload += std::to_string(to) + " p" + std::to_string(id);
+  return cmd(std::max<uint64_t>(session, 1), id, payload, r->below(5) == 0 ? r->below(14) : 1,
+             r->below(10) == 0 ? 9 : 1 + r->below(2));
+}
+
+void check_op(Model* m, const Op& op, int64_t now, std::vector<ModelReply>* expected) {
+  const auto live = [&](SessionNum n) { return m->sessions.count(n.value) != 0; };
+  if (const auto* c = std::get_if<Command>(&op)) {
+    expected->push_back(m->command(*c, now));
+  } else if (const auto* s = std::get_if<CreateSession>(&op)) {
+    uint64_t proof;
+    std::memcpy(&proof, s->proof.bytes.data(), sizeof proof);
+    if (m->proofs.count(proof) != 0) {
+      m->sessions[m->proofs[proof]].last_active = now;
+      return;
+    }
+    const uint64_t num = m->next_session++;
+    m->proofs[proof] = num;
+    m->sessions[num].last_active = now;
+    for (auto& [service, written] : m->lines) written.push_back("started " + std::to_string(num));
+  } else if (const auto* close = std::get_if<CloseSession>(&op)) {
+    if (live(close->session)) m->end(close->session.value, RAFTCS_SESSION_END_CLOSED);
+  } else if (const auto* ack = std::get_if<Acknowledge>(&op)) {
+    if (!live(ack->session)) return;
+    Model::Session& st = m->sessions[ack->session.value];
+    st.last_active = now;
+    st.acked = std::max(st.acked, std::min(ack->up_to.value, st.last_push));
+    st.pushes.erase(st.pushes.begin(), st.pushes.upper_bound(st.acked));
+  } else if (const auto* touch = std::get_if<Touch>(&op)) {
+    for (SessionNum n : touch->sessions)
+      if (live(n)) m->sessions[n.value].last_active = now;
+  } else if (const auto* expire = std::get_if<Expire>(&op)) {
+    for (SessionNum n : expire->sessions)
+      if (live(n) && now - m->sessions[n.value].last_active >= static_cast<int64_t>(kTimeoutMs))
+        m->end(n.value, RAFTCS_SESSION_END_EXPIRED);
+  }
+}
+
+void compare(Rig* rig, const Model& m) {
+  const auto infos = rig->machine.sessions();
+  RC_ASSERT(infos.size() == m.sessions.size());
+  for (const SessionInfo& info : infos) {
+    const Model::Session& s = m.sessions.at(info.num.value);
+    RC_ASSERT(info.last_active.ns == s.last_active * kNsPerMs);
+    RC_ASSERT(info.replies_cached == s.replies.size());
+    RC_ASSERT(info.last_push.value == s.last_push);
+    RC_ASSERT(info.acked_push.value == s.acked);
+    std::vector<std::string> pushes, expected;
+    for (const Push& p : rig->machine.pushes_after(info.num, PushId(0), 1000, 1 << 20))
+      pushes.push_back(to_string(p.id) + p.payload.str());
+    for (const auto& [id, p] : s.pushes) expected.push_back(std::to_string(id) + p.second);
+    RC_ASSERT(pushes == expected);  // X10: an ack leaves nothing at or below it
+  }
+  for (const auto& [service, written] : m.lines) {
+    std::string all = "v1";
+    for (const auto& line : written) all += "|" + line;
+    RC_ASSERT(rig->lines(service) == all);
+  }
+}
+
+Limits small_limits() {
+  Limits limits;
+  limits.replies_max = 6;
+  limits.pushes_max = 4;
+  return limits;
+}
+
+void run_model(uint64_t seed, unsigned entries) {
+  Random random(seed);
+  auto rig = std::make_unique<Rig>(small_limits());
+  Rig twin(small_limits());  // sees the same log and is never restored
+  Model model;
+  model.limits = small_limits();
+  const std::vector<Op> begin = {CreateService{"one", "org.test.scribe"},
+                                 CreateService{"two", "org.test.serial"}};
+  rig->apply(begin);
+  twin.apply(begin);
+  model.lines[1];
+  model.lines[2];
+  for (unsigned e = 0; e < entries; ++e) {
+    rig->now_ms += static_cast<int64_t>(random.below(20));
+    twin.now_ms = rig->now_ms;
+    std::vector<Op> ops;
+    for (uint64_t n = random.between(1, 8); n > 0; --n)
+      ops.push_back(random_op(&random, model.next_session));
+    std::vector<ModelReply> expected, replies;
+    for (const Op& op : ops) check_op(&model, op, rig->now_ms, &expected);
+    rig->apply(ops);
+    twin.apply(ops);
+    for (const Reply& r : rig->out.replies) replies.push_back({r.kind, r.app_code, r.data.str()});
+    RC_ASSERT(replies == expected);
+    compare(rig.get(), model);
+    if (random.below(8) == 0) {  // another machine goes on from a snapshot
+      const std::string bytes = bytes_of(rig->machine);
+      auto next = std::make_unique<Rig>(small_limits());
+      RC_ASSERT(next->machine.restore(reader_of(bytes, random.between(1, 5000))).is_ok());
+      RC_ASSERT(bytes_of(next->machine) == bytes);
+      next->now_ms = rig->now_ms;
+      rig = std::move(next);
+    }
+  }
+  RC_ASSERT(rig->machine.state_hash() == twin.machine.state_hash());
+  RC_ASSERT(bytes_of(rig->machine) == bytes_of(twin.machine));
+}
+
+}  // namespace
+
+RC_GTEST_PROP(Model, T_M25_RandomLogsAgree, (uint64_t seed)) { run_model(seed, 60); }
+
+// X6 and D10: however an entry is cut into entries, sessions and replies come out the same.
+RC_GTEST_PROP(Model, SplittingEntriesChangesNoReply, (uint64_t seed)) {
+  Random random(seed);
+  Rig whole(small_limits()), split(small_limits());
+  whole.begin(2);
+  split.begin(2);
+  for (int e = 0; e < 20; ++e) {
+    std::vector<Op> ops;
+    for (uint64_t n = random.between(1, 10); n > 0; --n) ops.push_back(random_op(&random, 4));
+    std::vector<std::string> a, b;
+    whole.apply(ops);
+    for (const Reply& r : whole.out.replies) a.push_back(r.data.str());
+    for (const Op& op : ops) {
+      split.apply({op});
+      for (const Reply& r : split.out.replies) b.push_back(r.data.str());
+    }
+    RC_ASSERT(a == b);
+  }
+  RC_ASSERT(whole.lines() == split.lines());
+}
+
+RC_GTEST_PROP(Model, DamagedSnapshotsAreRefused, (uint64_t seed)) {
+  Random random(seed);
+  Rig rig(small_limits()), other(small_limits());
+  rig.begin(2);
+  for (int e = 0; e < 10; ++e) rig.apply({random_op(&random, 3)});
+  std::string bytes = bytes_of(rig.machine);
+  for (uint64_t n = random.between(1, 3); n > 0; --n) {
+    const size_t at = random.below(bytes.size());
+    bytes[at] = static_cast<char>(bytes[at] + 1 + static_cast<char>(random.below(200)));
+  }
+  if (bytes == bytes_of(rig.machine)) return;
+  RC_ASSERT(!other.machine.restore(reader_of(bytes)).is_ok());
+}
+
+}  // namespace raftcs::rsm::testing

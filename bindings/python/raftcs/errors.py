@@ -79,7 +79,7 @@ _FAMILIES: Tuple[Type[RaftcsError], ...] = (
     CallerError, LocalError, ReachError, ConsensusError, DataError, MachineError)
 
 BY_STATUS: Dict[int, Type[RaftcsError]] = {}
-_UNKNOWN: Dict[int, Type[RaftcsError]] = {}
+_UNKNOWN: Dict[Type[RaftcsError], Type[RaftcsError]] = {RaftcsError: OutcomeUnknown}
 
 
 def family(status: int) -> Type[RaftcsError]:
@@ -103,21 +103,26 @@ def _define(status: int) -> None:
                                "__module__": __name__, "default_status": status}
     made = type(title, (family(status),), members)
     BY_STATUS[status] = made
-    _UNKNOWN[status] = type(title + "OutcomeUnknown", (made, OutcomeUnknown), dict(members))
     globals()[title] = made
+
+
+def _define_unknown(made: Type[RaftcsError]) -> None:
+    members = {"__doc__": made.__doc__, "__module__": __name__}
+    _UNKNOWN[made] = type(made.__name__ + "OutcomeUnknown", (made, OutcomeUnknown), members)
 
 
 for _status in _table():
     _define(_status)
+for _class in (*_FAMILIES, *BY_STATUS.values()):
+    _define_unknown(_class)
 
 
 def make(status: int, sentence: str = "", outcome: Optional[int] = None,
          retry_after_ms: int = 0, app_code: int = 0) -> RaftcsError:
     """The exception for a status, to be raised by the caller."""
+    made = BY_STATUS.get(status, family(status))
     if outcome == _ffi.OUTCOME_UNKNOWN:
-        made = _UNKNOWN.get(status, OutcomeUnknown)
-    else:
-        made = BY_STATUS.get(status, family(status))
+        made = _UNKNOWN[made]
     return made(sentence, status=status, outcome=outcome, retry_after_ms=retry_after_ms,
                 app_code=app_code)
 

@@ -85,8 +85,9 @@ inline void check(raftcs_status_t status) {
   if (status != RAFTCS_OK) throw Error(status);
 }
 
-// Takes the error object, if any, and throws for a status that is not OK.
-inline void check(raftcs_status_t status, raftcs_error_t* error) {
+// Takes the error object, if any, and throws for a status that is not OK. A reference, as the call
+// that gives the status sets the error and arguments are evaluated in any order.
+inline void check(raftcs_status_t status, raftcs_error_t* const& error) {
   if (status == RAFTCS_OK) return;
   std::string text = error != nullptr ? raftcs_error_text(error) : raftcs_status_text(status);
   raftcs_error_destroy(error);

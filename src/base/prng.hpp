@@ -31,7 +31,8 @@ class Prng {
   }
   // Uniform in [0, n); n = 0 gives 0.
   uint64_t below(uint64_t n) {
-    return n == 0 ? 0 : static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+    __extension__ using Wide = unsigned __int128;
+    return n == 0 ? 0 : static_cast<uint64_t>((static_cast<Wide>(next()) * n) >> 64);
   }
   // Uniform in [lo, hi].
   uint64_t between(uint64_t lo, uint64_t hi) { return lo + below(hi - lo + 1); }

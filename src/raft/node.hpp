@@ -59,7 +59,14 @@ struct ReadReady {
   Index index;  // serve after applying up to here
 };
 
-enum class Refusal : uint8_t { none, not_leader, transferring, too_much_uncommitted, membership_pending, invalid };
+enum class Refusal : uint8_t {
+  none,
+  not_leader,
+  transferring,
+  too_much_uncommitted,
+  membership_pending,
+  invalid,
+};
 
 // What the driver must do. Order matters where a comment says so.
 struct Effects {
@@ -161,7 +168,8 @@ class Node {
   void persisted(uint64_t write_seq, Mono now);  // this write and all before it are durable
   void applied(Index index);                     // the state machine has applied up to here
   void snapshot_taken(const SnapshotMeta& meta, Mono now);   // published and durable
-  void snapshot_chunk_read(NodeId peer, Index index, uint64_t offset, Bytes data, bool last, Mono now);
+  void snapshot_chunk_read(NodeId peer, Index index, uint64_t offset, Bytes data, bool last,
+                           Mono now);
   void snapshot_chunk_failed(NodeId peer, Index index, Mono now);  // could not be read
   // The chunk is in the partial file; complete: the file is verified, durable, published.
   void snapshot_chunk_written(NodeId from, const SnapshotMeta& meta, uint64_t next_offset,
@@ -183,8 +191,20 @@ class Node {
   const Membership& membership() const;  // in force: the last in the log, else the snapshot's
   LogTime cluster_time(Mono now) const;  // what a proposal made now would be stamped with
 
+  // --- for tests, simulators and explorers -------------------------------------
+  Node clone() const;  // equal inputs to both give equal effects (S25)
+  // Of everything that decides future effects, except `now` and statistics.
+  uint64_t hash64() const;
+  // Run the full invariant checks (invariants.hpp) after every input. Debug builds run the
+  // cheap ones always. A broken one goes to the check handler (base/check.hpp).
+  void set_invariant_checks(bool full);
+  // The entry at `index`, or nullptr if it is compacted or not there.
+  const Entry* entry(Index index) const;
+
+  struct Impl;  // defined inside src/raft only
+
  private:
-  struct Impl;
+  explicit Node(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

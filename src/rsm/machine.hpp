@@ -36,6 +36,8 @@ class TypeSource {
   virtual const raftcs_host_t* host() = 0;
 };
 
+// Equal on all nodes of a cluster: they decide who is refused. A restored machine goes on with
+// the limits of the snapshot; nodes that began with different ones differ in state_hash().
 struct Limits {
   uint32_t replies_max = 4096;            // cached replies per session
   uint64_t reply_bytes_max = 64 << 20;    // per session
@@ -50,8 +52,10 @@ enum class ReplyKind : uint8_t {
   evicted = 3,          // applied before, reply given up; not run again
   unknown_session = 4,  // not applied
   misuse = 5,           // the id was used with another payload; not applied
-  unknown_service = 6,  // not applied
-  too_many_replies = 7, // not applied: the session must collect replies first
+  unknown_service = 6,  // not applied, and remembered: it stays so for this id
+  // Not applied: the session must collect replies first. No final answer: nothing is kept of
+  // it, and the same id runs when it comes again and there is room.
+  too_many_replies = 7,
 };
 
 struct Reply {
@@ -86,6 +90,7 @@ struct ServiceCreated {
   std::string name;
   std::string type;
   std::string refused;
+  bool existed = false;  // of this name and type, since an earlier operation
 };
 
 // What one or more entries brought about, in order within each list.
@@ -115,7 +120,10 @@ struct ServiceInfo {
   ServiceNum num;
   std::string name;
   std::string type;
+  uint32_t apply_version = 1;
 };
+
+constexpr size_t kServicesMax = 4096;  // of a cluster
 
 struct QueryResult {
   Status status;  // not OK: unknown service, or the state machine failed
@@ -144,7 +152,9 @@ class Machine {
   // Applies the next entry (index == applied() + 1), appending to *out. On an error the
   // machine is halted at this entry: nothing after the failing operation has happened,
   // and the same entry may be given again when the cause is gone (a plugin that was
-  // missing): it goes on with the failing operation (D10).
+  // missing): it goes on with the failing operation (D10). After RAFTCS_ERR_PLUGIN_FAILED from
+  // apply or a hook of a state machine its state is in doubt: every later apply, query and
+  // begin_snapshot fails with the same sentence, until restore (RC-05).
   Status apply(const raft::Entry& entry, ApplyOutput* out);
   QueryResult query(ServiceNum service, SessionNum session, const Bytes& data);
 
@@ -155,15 +165,21 @@ class Machine {
   // A running hash over (index, operation, reply) since index 1: equal on replicas at equal
   // index; part of snapshots. The first alarm for nondeterminism (RC-08).
   uint64_t state_hash() const;
+  // Server-started requests for sessions that were not there.
+  uint64_t pushes_dropped() const;
 
   std::optional<SessionInfo> session(SessionNum num) const;
   std::vector<SessionInfo> sessions() const;  // ordered by number
   std::vector<ServiceInfo> services() const;  // ordered by number
   // Undelivered pushes of a session with ids above `after`, oldest first, bounded.
-  std::vector<Push> pushes_after(SessionNum session, PushId after, size_t count_max, size_t bytes_max) const;
+  // The first is given even if it alone is over bytes_max.
+  std::vector<Push> pushes_after(SessionNum session, PushId after, size_t count_max,
+                                 size_t bytes_max) const;
   // Sessions silent in the log for their timeout at `now`: what a leader may propose to expire.
+  // Ordered by number.
   std::vector<SessionNum> silent_sessions(LogTime now, size_t count_max) const;
 
+  // BAD_STATE while halted in the middle of an entry. The snapshot may outlive the machine.
   Result<std::unique_ptr<Snapshot>> begin_snapshot();
   // Into a machine in any state: all or nothing (on an error the state before stays).
   Status restore(const ReadFn& read);

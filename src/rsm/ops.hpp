@@ -4,7 +4,7 @@
 // applied in order. Only what must be agreed is here (decision D4): sessions, commands,
 // cumulative acknowledgements, who was heard of, services. Keep-alives, continues,
 // queries and redelivery are not. An unknown kind stops applying (RC-08): a replica never
-// guesses. The format is described in docs/storage-format.md; kinds are never renumbered.
+// guesses. The format is described in docs/storage-format-ops.md; kinds are never renumbered.
 #pragma once
 
 #include <string>
@@ -56,10 +56,18 @@ struct Expire {
 };
 struct CreateService {
   std::string name;
-  std::string type;  // id of a raftcs_sm_type_t
+  std::string type;            // id of a raftcs_sm_type_t
+  uint32_t apply_version = 1;  // the behaviour it begins with (plugin ABI: apply_version)
+};
+// Raises the behaviour version of a service on every replica at the same entry. A replica whose
+// plugin does not cover it stops there and says so (D10). Never lowers.
+struct RaiseVersion {
+  ServiceNum service;
+  uint32_t apply_version = 0;
 };
 
-using Op = std::variant<CreateSession, CloseSession, Command, Acknowledge, Touch, Expire, CreateService>;
+using Op = std::variant<CreateSession, CloseSession, Command, Acknowledge, Touch, Expire,
+                        CreateService, RaiseVersion>;
 
 // Appends operations to one payload. `command` takes the payload as a slice: this is the
 // one copy a command's bytes make on a leader.
@@ -84,11 +92,13 @@ class OpsReader {
   explicit OpsReader(Bytes payload, size_t offset = 0);
   bool next(Op* op);
   bool failed() const { return failed_; }
-  size_t position() const;  // offset of the next operation
+  // Offset of the next operation; after a failure, of the one that failed.
+  size_t position() const;
 
  private:
   ByteReader in_;
   size_t base_ = 0;
+  size_t failed_at_ = 0;
   bool failed_ = false;
 };
 

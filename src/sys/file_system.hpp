@@ -33,6 +33,10 @@ class File {
   virtual Status sync_data() = 0;  // fdatasync: contents and size are durable on return
   virtual Status truncate(uint64_t size) = 0;
   virtual Result<uint64_t> size() = 0;
+  // Makes later reads come from the disk. After a failed sync the kernel marks the pages
+  // clean though they never arrived, so that they can still be read until a crash (PS-02);
+  // recovery syncs, drops them and believes only what is left.
+  virtual Status drop_cache() { return Status::ok(); }
 };
 
 enum class OpenMode {

@@ -7,7 +7,9 @@
 // type changes, so a batch costs one header.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -20,7 +22,7 @@ namespace raftcs::wire {
 struct Limits {
   uint64_t frame_bytes_max = 64 << 20;
   uint64_t payload_bytes_max = 16 << 20;
-  uint32_t items_max = 65'536;       // messages in one frame
+  uint32_t items_max = 65'536;       // messages in one frame; entries in one peer frame
   uint32_t text_bytes_max = 4096;    // names, addresses, reasons (admin json: payload_bytes_max)
   uint32_t members_max = 128;
   uint32_t capabilities_max = 64;
@@ -68,7 +70,9 @@ class FrameBuilder {
 // --- peers ---------------------------------------------------------------------------
 // One frame carries the messages of one loop iteration from one node to another:
 // [magic, version, type=peer, cluster, from, to, from_incarnation, crc, [message, ...]].
-// crc is CRC32C over the encoded message array (TR-06, TR-07).
+// crc is CRC32C over the encoded elements cluster..from_incarnation followed by the encoded
+// message array (TR-06, TR-07). A message's from and to are the frame's: they are not
+// encoded again, and all messages of a frame must have the envelope's.
 struct PeerEnvelope {
   Uuid cluster;
   NodeId from;
@@ -77,10 +81,15 @@ struct PeerEnvelope {
   bool operator==(const PeerEnvelope&) const = default;
 };
 constexpr uint32_t kPeerMagic = 0x52435350;  // "RCSP"
+constexpr uint32_t kPeerVersionMin = 1;
+constexpr uint32_t kPeerVersionMax = 1;
+constexpr uint32_t kPeerType = 1;
 
 // Entry payloads are copied into the frame once (the socket needs contiguous bytes).
 Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Message>& messages);
-// Payloads of entries are slices of the frame.
+// Payloads of entries are slices of the frame. Checks the crc and everything about the form,
+// not who may send: cluster, from and to are the caller's to judge. A message kind that is
+// not known refuses the frame as unknown_type, with the kind as `type`.
 bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
                        std::vector<raft::Message>* messages, DecodeError* error);
 

@@ -1,0 +1,128 @@
+// client_links.cpp: DEALER sockets with a monitor each.
+//
+// Reconnection by libzmq is off (ZMQ_RECONNECT_IVL -1): a link lives as long as its TCP
+// connection, so that everything received on it belongs to one epoch.
+#include "net/client_links.hpp"
+
+#include <zmq.h>
+
+#include <map>
+
+#include "net/context.hpp"
+#include "sys/clock.hpp"
+
+namespace raftcs::net {
+namespace {
+
+constexpr int kLingerMs = 300;          // lets a close_session leave
+constexpr int kConnectTimeoutMs = 2000;
+constexpr size_t kDrainFramesMax = 4096;  // per poll, so that timers get their turn
+
+struct Link {
+  Socket socket;
+  Socket monitor;
+  bool dead = false;  // reported down; nothing more comes of it
+};
+
+class ZmqClientLinks final : public ClientLinks {
+ public:
+  explicit ZmqClientLinks(std::shared_ptr<Context> context, uint64_t frame_bytes_max)
+      : context_(std::move(context)), frame_bytes_max_(frame_bytes_max) {}
+
+  Status open(uint32_t id, const std::string& endpoint) override {
+    RCS_ASSIGN(socket, Socket::open(ZMQ_DEALER));
+    RCS_TRY(set_common_options(socket, frame_bytes_max_, kLingerMs));
+    RCS_TRY(socket.set(ZMQ_RECONNECT_IVL, -1));
+    RCS_TRY(socket.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs));
+    std::string monitor_address =
+        "inproc://raftcs-link-" + std::to_string(reinterpret_cast<uintptr_t>(this)) + "-" + std::to_string(id);
+    int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    if (zmq_socket_monitor(socket.handle(), monitor_address.c_str(), events) != 0)
+      return {RAFTCS_ERR_INTERNAL, "cannot watch a connection: " + zmq_error_text()};
+    RCS_ASSIGN(monitor, Socket::open(ZMQ_PAIR));
+    RCS_TRY(monitor.set(ZMQ_LINGER, 0));
+    RCS_TRY(monitor.connect(monitor_address));
+    RCS_TRY(socket.connect(endpoint));
+    links_[id] = Link{std::move(socket), std::move(monitor), false};
+    return Status::ok();
+  }
+
+  void close(uint32_t id) override {
+    auto it = links_.find(id);
+    if (it == links_.end()) return;
+    zmq_socket_monitor(it->second.socket.handle(), nullptr, 0);
+    links_.erase(it);
+  }
+
+  bool send(uint32_t id, const Bytes& frame) override {
+    auto it = links_.find(id);
+    if (it == links_.end() || it->second.dead) return false;
+    return send_part(it->second.socket.handle(), frame, false) == Sent::ok;
+  }
+
+  void poll(Mono deadline, std::vector<LinkInput>* out) override {
+    if (drain(out)) return;
+    items_.clear();
+    items_.push_back({nullptr, waker_.fd(), ZMQ_POLLIN, 0});
+    for (auto& [id, link] : links_) {
+      if (link.dead) continue;
+      items_.push_back({link.socket.handle(), 0, ZMQ_POLLIN, 0});
+      items_.push_back({link.monitor.handle(), 0, ZMQ_POLLIN, 0});
+    }
+    zmq_poll(items_.data(), static_cast<int>(items_.size()), poll_timeout_ms(deadline, sys::mono_now()));
+    if (items_[0].revents != 0) waker_.drain();
+    drain(out);
+  }
+
+  void wake() override { waker_.wake(); }
+
+ private:
+  bool drain(std::vector<LinkInput>* out) {
+    size_t before = out->size();
+    for (auto& [id, link] : links_) {
+      if (link.dead) continue;
+      drain_frames(id, link, out);
+      drain_monitor(id, link, out);
+    }
+    return out->size() > before;
+  }
+
+  void drain_frames(uint32_t id, Link& link, std::vector<LinkInput>* out) {
+    for (size_t n = 0; n < kDrainFramesMax; ++n) {
+      Bytes frame;
+      bool more = false;
+      Received got = receive_part(link.socket.handle(), &frame, &more);
+      if (got != Received::frame) return;
+      // One part per message; what claims more is foreign and its parts are dropped by the codec.
+      out->push_back({id, false, std::move(frame)});
+    }
+  }
+
+  void drain_monitor(uint32_t id, Link& link, std::vector<LinkInput>* out) {
+    Bytes part;
+    bool more = false;
+    while (receive_part(link.monitor.handle(), &part, &more) == Received::frame) {
+      while (more && receive_part(link.monitor.handle(), &part, &more) == Received::frame) {
+      }
+      if (link.dead) continue;
+      link.dead = true;  // every event asked for means the connection is gone
+      out->push_back({id, true, {}});
+    }
+  }
+
+  std::shared_ptr<Context> context_;
+  uint64_t frame_bytes_max_;
+  Waker waker_;
+  std::map<uint32_t, Link> links_;
+  std::vector<zmq_pollitem_t> items_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ClientLinks>> ClientLinks::create(uint64_t frame_bytes_max) {
+  RCS_ASSIGN(context, Context::get());
+  return std::unique_ptr<ClientLinks>(new ZmqClientLinks(std::move(context), frame_bytes_max));
+}
+
+}  // namespace raftcs::net

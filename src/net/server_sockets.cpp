@@ -1,0 +1,138 @@
+// server_sockets.cpp: two ROUTERs and a DEALER per peer.
+#include "net/server_sockets.hpp"
+
+#include <zmq.h>
+
+#include <map>
+
+#include "net/context.hpp"
+#include "sys/clock.hpp"
+
+namespace raftcs::net {
+namespace {
+
+constexpr int kClientLingerMs = 300;  // lets a goodbye leave
+constexpr int kReconnectMs = 20;
+constexpr int kReconnectMaxMs = 200;
+constexpr int kConnectTimeoutMs = 1000;
+constexpr size_t kDrainFramesMax = 4096;  // per socket and poll
+constexpr size_t kIdentityBytes = 5;      // what a ROUTER makes: a zero and a 32-bit number
+
+struct Peer {
+  std::string address;
+  Socket socket;
+};
+
+class ZmqServerSockets final : public ServerSockets {
+ public:
+  Status bind_all(const Options& options) {
+    frame_bytes_max_ = options.frame_bytes_max;
+    RCS_ASSIGN(clients, Socket::open(ZMQ_ROUTER));
+    RCS_TRY(set_common_options(clients, frame_bytes_max_, kClientLingerMs));
+    RCS_TRY(clients.set(ZMQ_ROUTER_MANDATORY, 1));
+    RCS_TRY(clients.set(ZMQ_BACKLOG, 1024));
+    RCS_ASSIGN(peers, Socket::open(ZMQ_ROUTER));
+    RCS_TRY(set_common_options(peers, frame_bytes_max_, 0));
+    RCS_TRY(clients.bind(options.client_listen).with_context("client socket"));
+    RCS_TRY(peers.bind(options.peer_listen).with_context("peer socket"));
+    clients_ = std::move(clients);
+    peers_in_ = std::move(peers);
+    return waker_.valid() ? Status::ok() : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
+  }
+
+  std::string client_address() const override { return clients_.last_endpoint(); }
+  std::string peer_address() const override { return peers_in_.last_endpoint(); }
+
+  void set_peer(NodeId peer, const std::string& address) override {
+    auto it = peers_.find(peer);
+    if (it != peers_.end()) {
+      if (it->second.address == address) return;
+      peers_.erase(it);
+    }
+    if (address.empty()) return;
+    if (auto socket = connect_peer(address)) peers_[peer] = Peer{address, std::move(*socket)};
+  }
+
+  bool send_peer(NodeId peer, const Bytes& frame) override {
+    auto it = peers_.find(peer);
+    return it != peers_.end() && send_part(it->second.socket.handle(), frame, false) == Sent::ok;
+  }
+
+  bool send_client(ConnId conn, const Bytes& frame) override {
+    uint8_t identity[kIdentityBytes] = {0};
+    std::memcpy(identity + 1, &conn, sizeof conn);
+    if (send_part(clients_.handle(), Bytes::borrow(identity, sizeof identity), true) != Sent::ok) return false;
+    return send_part(clients_.handle(), frame, false) == Sent::ok;
+  }
+
+  void poll(Mono deadline, std::vector<ServerInput>* out) override {
+    if (drain(out)) return;
+    zmq_pollitem_t items[3] = {{nullptr, waker_.fd(), ZMQ_POLLIN, 0},
+                               {clients_.handle(), 0, ZMQ_POLLIN, 0},
+                               {peers_in_.handle(), 0, ZMQ_POLLIN, 0}};
+    zmq_poll(items, 3, poll_timeout_ms(deadline, sys::mono_now()));
+    if (items[0].revents != 0) waker_.drain();
+    drain(out);
+  }
+
+  void wake() override { waker_.wake(); }
+  uint64_t foreign_frames() const override { return foreign_frames_; }
+
+ private:
+  Result<Socket> connect_peer(const std::string& address) {
+    RCS_ASSIGN(socket, Socket::open(ZMQ_DEALER));
+    RCS_TRY(set_common_options(socket, frame_bytes_max_, 0));
+    RCS_TRY(socket.set(ZMQ_IMMEDIATE, 1));
+    RCS_TRY(socket.set(ZMQ_RECONNECT_IVL, kReconnectMs));
+    RCS_TRY(socket.set(ZMQ_RECONNECT_IVL_MAX, kReconnectMaxMs));
+    RCS_TRY(socket.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs));
+    RCS_TRY(socket.connect(address));
+    return socket;
+  }
+
+  bool drain(std::vector<ServerInput>* out) {
+    size_t before = out->size();
+    drain_socket(peers_in_.handle(), true, out);
+    drain_socket(clients_.handle(), false, out);
+    return out->size() > before;
+  }
+
+  void drain_socket(void* socket, bool from_peer, std::vector<ServerInput>* out) {
+    for (size_t n = 0; n < kDrainFramesMax; ++n) {
+      Bytes identity, frame;
+      bool more = false;
+      if (receive_part(socket, &identity, &more) != Received::frame) return;
+      bool good = more && identity.size() == kIdentityBytes && identity[0] == 0;
+      if (more && receive_part(socket, &frame, &more) != Received::frame) return;
+      while (more) {  // several parts: not ours
+        good = false;
+        Bytes rest;
+        if (receive_part(socket, &rest, &more) != Received::frame) return;
+      }
+      if (!good) {
+        ++foreign_frames_;
+        continue;
+      }
+      ConnId conn;
+      std::memcpy(&conn, identity.data() + 1, sizeof conn);
+      out->push_back({from_peer, conn, std::move(frame)});
+    }
+  }
+
+  uint64_t frame_bytes_max_ = 0;
+  Waker waker_;
+  Socket clients_;
+  Socket peers_in_;
+  std::map<NodeId, Peer> peers_;
+  uint64_t foreign_frames_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ServerSockets>> ServerSockets::bind(const Options& options) {
+  auto sockets = std::make_unique<ZmqServerSockets>();
+  RCS_TRY(sockets->bind_all(options));
+  return std::unique_ptr<ServerSockets>(std::move(sockets));
+}
+
+}  // namespace raftcs::net

@@ -1,0 +1,65 @@
+// quorum.cpp: voter sets and the algebra of configuration changes.
+//
+// What must hold: any two configurations that may follow one another have intersecting
+// quorums (S16); is_valid_change is the only gate, used for every kind of change (MB-04).
+#include "raft/quorum.hpp"
+
+namespace raftcs::raft {
+namespace {
+
+bool has(const std::vector<NodeId>& ids, NodeId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+size_t missing_from(const std::vector<NodeId>& a, const std::vector<NodeId>& b) {
+  return static_cast<size_t>(
+      std::count_if(a.begin(), a.end(), [&](NodeId id) { return !has(b, id); }));
+}
+
+bool is_well_formed(const Membership& m) {
+  if (m.members.empty() || m.members.size() > kMembersMax) return false;
+  for (size_t i = 0; i < m.members.size(); ++i) {
+    const Member& member = m.members[i];
+    if (!member.id) return false;
+    if (i > 0 && !(m.members[i - 1].id < member.id)) return false;
+    if (member.outgoing_voter && !m.joint) return false;
+  }
+  const VoterSets sets = voter_sets(m);
+  return !sets.incoming.empty() && (!m.joint || !sets.outgoing.empty());
+}
+
+}  // namespace
+
+bool VoterSets::contains(NodeId id) const { return has(incoming, id) || has(outgoing, id); }
+
+bool VoterSets::is_sole(NodeId id) const {
+  if (incoming.size() != 1 || incoming[0] != id) return false;
+  return !joint || (outgoing.size() == 1 && outgoing[0] == id);
+}
+
+VoterSets voter_sets(const Membership& membership) {
+  VoterSets sets;
+  sets.joint = membership.joint;
+  for (const Member& m : membership.members) {
+    if (m.role == MemberRole::voter) sets.incoming.push_back(m.id);
+    if (membership.joint && m.outgoing_voter) sets.outgoing.push_back(m.id);
+  }
+  return sets;
+}
+
+bool is_valid_change(const Membership& current, const Membership& next) {
+  if (!is_well_formed(next)) return false;
+  const VoterSets now = voter_sets(current), then = voter_sets(next);
+  if (current.joint) return !next.joint && then.incoming == now.incoming;
+  if (next.joint) return then.outgoing == now.incoming;
+  return missing_from(then.incoming, now.incoming) + missing_from(now.incoming, then.incoming) <= 1;
+}
+
+Membership leave_joint(const Membership& joint) {
+  Membership m = joint;
+  m.joint = false;
+  for (Member& member : m.members) member.outgoing_voter = false;
+  return m;
+}
+
+}  // namespace raftcs::raft

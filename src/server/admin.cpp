@@ -1,0 +1,240 @@
+// admin.cpp: administration verbs: JSON in, JSON out (docs/operations.md).
+#include <nlohmann/json.hpp>
+
+#include "raft/membership.hpp"
+#include "server/node_impl.hpp"
+
+namespace raftcs::server {
+namespace {
+
+using nlohmann::json;
+
+// dump() that cannot throw: bytes that are no UTF-8 are replaced.
+std::string text_of(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::string text_arg(const json& args, const char* name) {
+  auto it = args.find(name);
+  return it != args.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+json member_json(const raft::Member& m) {
+  return {{"id", m.id.value},
+          {"peer_address", m.peer_address},
+          {"client_address", m.client_address},
+          {"role", m.role == raft::MemberRole::voter ? "voter" : "learner"},
+          {"incarnation", m.incarnation.is_zero() ? std::string() : m.incarnation.hex()}};
+}
+
+const char* role_name(raft::Role role) {
+  switch (role) {
+    case raft::Role::follower: return "follower";
+    case raft::Role::pre_candidate: return "pre_candidate";
+    case raft::Role::candidate: return "candidate";
+    case raft::Role::leader: return "leader";
+  }
+  return "unknown";
+}
+
+bool good_service_name(const std::string& name) {
+  if (name.empty() || name.size() > 64) return false;
+  for (char c : name)
+    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.')) return false;
+  return true;
+}
+
+}  // namespace
+
+void Node::Impl::admin_reply(const AdminOrigin& origin, Status status, std::string reply) {
+  if (origin.local) {
+    out_.local_replies.push_back({origin.id, {std::move(status), std::move(reply)}});
+    return;
+  }
+  auto conn = connections_.find(origin.conn);
+  if (conn == connections_.end()) return;
+  wire::AdminReply m;
+  m.correlation = origin.id;
+  m.status = status.code();
+  m.text = status.text();
+  if (status.is_ok()) m.json = std::move(reply);
+  if (m.status == RAFTCS_ERR_NOT_LEADER) {
+    m.leader = leader_hint();
+    if (!m.leader.id) m.status = RAFTCS_ERR_NO_LEADER;
+  }
+  send(conn->second, m);
+}
+
+void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json, Mono now) {
+  json args = json::object();
+  if (!args_json.empty()) {
+    args = json::parse(args_json, nullptr, false);
+    if (args.is_discarded() || !args.is_object())
+      return admin_reply(origin, {RAFTCS_ERR_INVALID_ARGUMENT, "the arguments must be a JSON object"}, {});
+  }
+  if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
+  if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
+  if (verb == "plugins") return admin_reply(origin, Status::ok(), plugins_json());
+  if (verb == "sessions" || verb == "services") {
+    admin_lists_[++admin_token_] = origin;
+    auto what = verb == "sessions" ? ApplyList::What::sessions : ApplyList::What::services;
+    out_.apply.push_back(ApplyList{what, admin_token_});
+    return;
+  }
+  if (verb == "snapshot") {
+    if (!can_take_part()) return admin_reply(origin, failed_, {});
+    if (applied_ <= snapshot_index_) {
+      json reply{{"index", snapshot_index_.value}, {"note", "nothing was applied since the last snapshot"}};
+      return admin_reply(origin, Status::ok(), text_of(reply));
+    }
+    admin_snapshots_.push_back(origin);
+    return maybe_snapshot();
+  }
+  bool leader_verb = verb == "transfer" || verb == "service_create";
+  if (!leader_verb)
+    return admin_reply(origin, {RAFTCS_ERR_UNSUPPORTED, "this server does not know the verb '" + verb + "'"}, {});
+  if (!serving()) return admin_reply(origin, {RAFTCS_ERR_NOT_LEADER, "this server does not lead"}, {});
+  if (verb == "transfer") {
+    auto it = args.find("to");
+    uint64_t to = it != args.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
+    return admin_transfer(origin, to, now);
+  }
+  admin_service_create(origin, text_arg(args, "name"), text_arg(args, "type"));
+}
+
+void Node::Impl::admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now) {
+  const raft::Member* m = raft::find_member(membership_, NodeId(to));
+  if (m == nullptr || m->role != raft::MemberRole::voter)
+    return admin_reply(origin, {RAFTCS_ERR_NOT_MEMBER, "no voting member has the id " + std::to_string(to) +
+                                                           "; see: raftcs member list"}, {});
+  if (m->id == identity_.node) return admin_reply(origin, Status::ok(), "{\"note\":\"it leads already\"}");
+  if (raft_.transfer_leadership(m->id, now) != raft::Refusal::none)
+    return admin_reply(origin, {RAFTCS_ERR_CONFIG_IN_PROGRESS, "a transfer is under way already"}, {});
+  admin_reply(origin, Status::ok(), text_of(json{{"transferring_to", to}}));
+}
+
+void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::string& name, const std::string& type) {
+  if (!good_service_name(name))
+    return admin_reply(origin, {RAFTCS_ERR_INVALID_ARGUMENT,
+                                "a service name is 1 to 64 of a-z, 0-9, '_', '-', '.'"}, {});
+  if (services_.contains(name))
+    return admin_reply(origin, {RAFTCS_ERR_ALREADY_EXISTS, "there is a service '" + name + "' already"}, {});
+  bool here = false;
+  if (environment_.list_plugins)
+    for (const PluginFile& file : environment_.list_plugins())
+      for (const std::string& t : file.types) here = here || t == type;
+  if (!here)
+    return admin_reply(origin, {RAFTCS_ERR_NOT_FOUND, "no plugin of the leader offers the type '" + type +
+                                                          "'; see: raftcs plugin list"}, {});
+  admin_services_.emplace(name, origin);
+  batch_.add(rsm::CreateService{name, type});
+}
+
+void Node::Impl::service_created(const rsm::ServiceCreated& created) {
+  if (created.num) services_[created.name] = {created.num, created.name, created.type};
+  auto [first, last] = admin_services_.equal_range(created.name);
+  for (auto it = first; it != last; ++it) {
+    json reply{{"name", created.name}, {"type", created.type}, {"number", created.num.value}};
+    Status status = created.num ? Status::ok() : Status(RAFTCS_ERR_ALREADY_EXISTS, created.refused);
+    admin_reply(it->second, status, text_of(reply));
+  }
+  admin_services_.erase(first, last);
+}
+
+void Node::Impl::fail_admin_waiters(const Status& status) {
+  for (const auto& [name, origin] : std::exchange(admin_services_, {})) admin_reply(origin, status, {});
+}
+
+void Node::Impl::admin_listed(const Listed& listed) {
+  auto it = admin_lists_.find(listed.token);
+  if (it == admin_lists_.end()) return;
+  AdminOrigin origin = it->second;
+  admin_lists_.erase(it);
+  json reply = json::array();
+  for (const rsm::SessionInfo& s : listed.sessions) {
+    json capabilities = json::object();
+    for (const auto& [name, value] : s.capabilities) capabilities[name] = value;
+    auto mirrored = sessions_.find(s.num);
+    reply.push_back({{"number", s.num.value},
+                     {"id", s.id.hex()},
+                     {"timeout_ms", s.timeout_ms},
+                     {"connected_here", mirrored != sessions_.end() && mirrored->second.bound},
+                     {"created_ns", s.created.ns},
+                     {"last_active_ns", s.last_active.ns},
+                     {"highest_request", s.highest_request.value},
+                     {"replies_cached", s.replies_cached},
+                     {"last_push", s.last_push.value},
+                     {"acked_push", s.acked_push.value},
+                     {"capabilities", capabilities}});
+  }
+  for (const rsm::ServiceInfo& s : listed.services)
+    reply.push_back({{"number", s.num.value}, {"name", s.name}, {"type", s.type}});
+  admin_reply(origin, Status::ok(), text_of(reply));
+}
+
+std::string Node::Impl::members_json() const {
+  json reply = json::array();
+  for (const raft::Member& m : membership_.members) reply.push_back(member_json(m));
+  return text_of(reply);
+}
+
+std::string Node::Impl::plugins_json() const {
+  json reply = json::array();
+  if (environment_.list_plugins)
+    for (const PluginFile& f : environment_.list_plugins())
+      reply.push_back({{"file", f.file}, {"name", f.name}, {"version", f.version}, {"types", f.types}, {"error", f.error}});
+  return text_of(reply);
+}
+
+std::string Node::Impl::state_json() const {
+  json j{{"id", identity_.node.value},
+         {"role", role_name(role_)},
+         {"term", term_.value},
+         {"leader", leader_.value},
+         {"serving", serving()},
+         {"health", health_.is_ok() ? "ok" : health_.text()}};
+  return text_of(j);
+}
+
+std::string Node::Impl::status_json() const {
+  raft::NodeStatus s = raft_.status();
+  json members = json::array(), peers = json::array(), services = json::array();
+  for (const raft::Member& m : membership_.members) members.push_back(member_json(m));
+  for (const raft::PeerProgress& p : s.peers)
+    peers.push_back({{"id", p.id.value}, {"match", p.match.value}, {"next", p.next.value},
+                     {"active", p.recently_active}, {"snapshotting", p.snapshotting}, {"inflight", p.inflight}});
+  for (const auto& [name, service] : services_) services.push_back({{"name", name}, {"type", service.type}});
+  json j{{"id", identity_.node.value},
+         {"cluster", identity_.cluster.hex()},
+         {"incarnation", identity_.incarnation.hex()},
+         {"role", role_name(role_)},
+         {"term", s.term.value},
+         {"leader", leader_.value},
+         {"leader_address", leader_hint().client_address},
+         {"client_address", options_.client_advertise},
+         {"peer_address", options_.peer_advertise},
+         {"serving", serving()},
+         {"commit", s.commit.value},
+         {"applied", applied_.value},
+         {"first_index", s.first.value},
+         {"last_index", s.last.value},
+         {"durable_index", s.durable.value},
+         {"snapshot_index", s.snapshot.value},
+         {"log_bytes", raft_.log_bytes()},
+         {"log_file_bytes", log_file_bytes_},
+         {"members", members},
+         {"peers", peers},
+         {"services", services},
+         {"sessions", sessions_.size()},
+         {"connections", connections_.size()},
+         {"state_hash", {{"index", applied_.value}, {"hash", state_hash_}}},
+         {"health", health_.is_ok() ? "ok" : health_.text()},
+         {"counters",
+          {{"requests", counters_.requests}, {"queries", counters_.queries}, {"replies", counters_.replies},
+           {"pushes", counters_.pushes}, {"entries_applied", counters_.entries_applied},
+           {"overloaded", counters_.overloaded}, {"sessions_expired", counters_.sessions_expired},
+           {"malformed_client_frames", counters_.malformed_client},
+           {"malformed_peer_frames", counters_.malformed_peer},
+           {"foreign_peer_frames", counters_.foreign_peer}, {"dropped_frames", counters_.dropped_frames}}}};
+  return text_of(j);
+}
+
+}  // namespace raftcs::server

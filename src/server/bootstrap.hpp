@@ -1,0 +1,23 @@
+// bootstrap.hpp: a node's first start.
+//
+// Happens once, on a virgin directory (RC-07): an identity is written and the log begins
+// with one configuration entry (index 1, term 1). Every member of a cluster that is started
+// with the same list writes the same entry and derives the same cluster id from it, so no
+// coordination is needed and a directory never joins another cluster by accident (MB-10).
+#pragma once
+
+#include "server/server.hpp"
+#include "storage/data_dir.hpp"
+
+namespace raftcs::server {
+
+// Makes or opens the directory. `notes` gets sentences about recovery for the log.
+Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, const Options& options,
+                                                        sys::RandomSource& random,
+                                                        std::vector<std::string>* notes);
+
+// What the node starts from. An empty log (first start, or a start that died before its first
+// write) gets its configuration entry here.
+Result<raft::BootImage> boot_image(storage::DataDir& dir, const Options& options);
+
+}  // namespace raftcs::server

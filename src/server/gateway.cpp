@@ -1,0 +1,514 @@
+// gateway.cpp: what clients send and what they are answered.
+//
+// Everything here is routing: a session's number is looked up by connection and channel, a
+// command is copied once into the batch under construction, and replies find their way back
+// by the session's present binding. What decides about exactly-once is the replicated machine
+// (rsm/machine.hpp), never this file.
+#include <algorithm>
+
+#include "server/node_impl.hpp"
+
+namespace raftcs::server {
+namespace {
+
+constexpr uint64_t kRetrySoonMs = 20;       // an election or the first apply is under way
+constexpr uint64_t kRetryOverloadMs = 50;
+constexpr size_t kPendingCreatesMax = 10'000;
+constexpr uint64_t kPushWindow = 1024;      // delivered and not acknowledged, per session
+constexpr size_t kCapabilityBytesMax = 255;
+constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
+
+bool good_capabilities(const std::vector<std::pair<std::string, std::string>>& capabilities) {
+  if (capabilities.empty()) return false;
+  for (const auto& [name, value] : capabilities) {
+    if (name.empty() || value.empty() || name.size() > kCapabilityBytesMax || value.size() > kCapabilityBytesMax)
+      return false;
+    for (char ch : name)
+      if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_' ||
+            ch == '-' || ch == '.'))
+        return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// --- connections and bindings -----------------------------------------------------------
+
+Connection& Node::Impl::connection(net::ConnId id) {
+  Connection& c = connections_[id];
+  c.id = id;
+  return c;
+}
+
+void Node::Impl::mark_dirty(Connection& c) {
+  if (c.dirty) return;
+  c.dirty = true;
+  dirty_.push_back(c.id);
+}
+
+void Node::Impl::send(Connection& c, const wire::ServerMessage& message) {
+  c.out.add(message);
+  mark_dirty(c);
+}
+
+void Node::Impl::reject(Connection& c, wire::Channel channel, uint64_t nonce, wire::RejectReason reason,
+                        const std::string& text) {
+  wire::SessionRejected m;
+  m.channel = channel;
+  m.nonce = nonce;
+  m.reason = reason;
+  m.text = text;
+  if (reason == wire::RejectReason::not_leader) {
+    m.leader = leader_hint();
+    if (!m.leader.id) m.retry_after_ms = kRetrySoonMs;
+  }
+  if (reason == wire::RejectReason::overloaded) m.retry_after_ms = kRetryOverloadMs;
+  send(c, m);
+}
+
+Session* Node::Impl::session_of(Connection& c, wire::Channel channel) {
+  auto it = c.channels.find(channel);
+  if (it != c.channels.end()) return it->second;
+  wire::SessionClosed m;
+  m.channel = channel;
+  m.reason = serving() ? wire::CloseReason::session_error : wire::CloseReason::not_leader;
+  m.leader = leader_hint();
+  send(c, m);
+  return nullptr;
+}
+
+void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now) {
+  if (auto it = c.channels.find(channel); it != c.channels.end() && it->second != &s) unbind(*it->second);
+  if (s.bound && !(s.conn == c.id && s.channel == channel)) {
+    if (auto old = connections_.find(s.conn); old != connections_.end()) {
+      wire::SessionClosed taken;
+      taken.channel = s.channel;
+      taken.reason = wire::CloseReason::taken_over;
+      if (s.conn != c.id) send(old->second, taken);
+    }
+    unbind(s);
+  }
+  s.bound = true;
+  s.conn = c.id;
+  s.channel = channel;
+  s.epoch = ++epochs_;
+  s.inflight = 0;
+  s.sent_push = s.push_base = received;
+  s.acked_push = PushId();  // the client says again what it acknowledged; it may not have been logged
+  s.fetching = s.behind = false;
+  c.channels[channel] = &s;
+  heard_of(s, now);
+  fetch_pushes(s);
+}
+
+void Node::Impl::unbind(Session& s) {
+  if (!s.bound) return;
+  s.bound = false;
+  s.fetching = false;
+  if (auto it = connections_.find(s.conn); it != connections_.end()) it->second.channels.erase(s.channel);
+}
+
+void Node::Impl::heard_of(Session& s, Mono now) {
+  s.last_heard = now;
+  if (s.heard) return;
+  s.heard = true;
+  heard_.push_back(&s);
+}
+
+void Node::Impl::close_all(wire::CloseReason reason) {
+  wire::SessionClosed m;
+  m.reason = reason;
+  m.leader = leader_hint();
+  for (auto& [id, c] : connections_) {
+    for (auto& [channel, s] : c.channels) {
+      m.channel = channel;
+      c.out.add(wire::ServerMessage(m));
+      mark_dirty(c);
+      s->bound = false;
+      s->fetching = false;
+    }
+    c.channels.clear();
+  }
+}
+
+// --- messages -------------------------------------------------------------------------------
+
+void Node::Impl::on_message(Connection& c, wire::Hello&& m, Mono) {
+  wire::Welcome w;
+  uint32_t high = std::min(m.version_max, wire::kVersionMax);
+  w.version = high >= std::max(m.version_min, wire::kVersionMin) ? high : 0;
+  w.version_min = wire::kVersionMin;
+  w.version_max = wire::kVersionMax;
+  w.cluster = identity_.cluster;
+  w.node = identity_.node;
+  w.leader = leader_hint();
+  w.members = member_infos();
+  w.payload_bytes_max = options_.payload_bytes_max;
+  w.requests_max = options_.requests_per_session_max;
+  w.session_timeout_ms_min = options_.session_timeout_ms_min;
+  w.session_timeout_ms_max = options_.session_timeout_ms_max;
+  c.greeted = true;
+  send(c, w);
+}
+
+void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
+  using wire::RejectReason;
+  if (!serving()) return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
+  if (stopping_) return reject(c, m.channel, m.nonce, RejectReason::draining, "the server is stopping");
+  if (m.nonce == 0 || m.proof.is_zero())
+    return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce and proof must not be zero");
+  if (!good_capabilities(m.capabilities))
+    return reject(c, m.channel, m.nonce, RejectReason::invalid,
+                  "capabilities need at least one name=value; names are letters, digits, '_', '-', '.'");
+  if (auto it = by_proof_.find(m.proof); it != by_proof_.end()) {  // asked again after a lost answer
+    Session& s = sessions_.at(it->second);
+    bind(c, m.channel, s, PushId(), now);
+    return send(c, wire::SessionCreated{m.channel, m.nonce, s.id, s.timeout_ms});
+  }
+  auto pending = creates_.find(m.proof);
+  if (pending != creates_.end()) {
+    pending->second = {c.id, m.channel, m.nonce};
+    return;
+  }
+  if (sessions_.size() + creates_.size() >= options_.sessions_max)
+    return reject(c, m.channel, m.nonce, RejectReason::limit,
+                  "the cluster has as many sessions as limits.sessions allows");
+  if (creates_.size() >= kPendingCreatesMax)
+    return reject(c, m.channel, m.nonce, RejectReason::overloaded, "too many sessions are being opened");
+  rsm::CreateSession op;
+  op.id = environment_.random->uuid();
+  op.proof = m.proof;
+  uint64_t wished = m.timeout_ms == 0 ? kDefaultSessionTimeoutMs : m.timeout_ms;
+  op.timeout_ms = std::clamp(wished, options_.session_timeout_ms_min, options_.session_timeout_ms_max);
+  op.capabilities = std::move(m.capabilities);
+  std::sort(op.capabilities.begin(), op.capabilities.end());
+  creates_[m.proof] = {c.id, m.channel, m.nonce};
+  batch_.add(std::move(op));
+  ++batch_commands_;
+}
+
+void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) {
+  using wire::RejectReason;
+  if (!serving()) return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
+  if (m.nonce == 0) return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce must not be zero");
+  auto it = by_id_.find(m.session);
+  if (it == by_id_.end())
+    return reject(c, m.channel, m.nonce, RejectReason::session_expired, "the cluster has no such session");
+  Session& s = sessions_.at(it->second);
+  if (s.proof != m.proof)
+    return reject(c, m.channel, m.nonce, RejectReason::wrong_proof, "the proof is not this session's");
+  bind(c, m.channel, s, m.received_push, now);
+  send(c, wire::SessionContinued{m.channel, m.nonce, s.timeout_ms, s.highest_request});
+}
+
+void Node::Impl::on_message(Connection& c, wire::KeepAlive&& m, Mono now) {
+  Session* s = session_of(c, m.channel);
+  if (s == nullptr) return;
+  heard_of(*s, now);
+  // Only a leader that knows itself followed vouches for the session (KAL-13).
+  if (raft_.has_quorum_contact(now)) send(c, wire::KeepAliveReply{m.channel, m.timestamp});
+}
+
+void Node::Impl::on_message(Connection& c, wire::Request&& m, Mono now) {
+  Session* s = session_of(c, m.channel);
+  if (s == nullptr) return;
+  heard_of(*s, now);
+  ++counters_.requests;
+  auto refuse = [&](raftcs_status_t status, uint64_t retry_after_ms, const char* text) {
+    send(c, wire::RequestError{m.channel, m.id, status, retry_after_ms, text});
+  };
+  if (m.payload.size() > options_.payload_bytes_max)
+    return refuse(RAFTCS_ERR_TOO_LARGE, 0, "the command is larger than limits.payload_bytes");
+  auto service = services_.find(m.service);
+  if (service == services_.end())
+    return refuse(RAFTCS_ERR_NOT_FOUND, 0, "no service has this name; see: raftcs service list");
+  bool full = inflight_bytes_ + batch_.size() + batch_refused_.size() + m.payload.size() > options_.inflight_bytes_max;
+  if (full || s->inflight >= options_.requests_per_session_max) {
+    ++counters_.overloaded;
+    return refuse(RAFTCS_ERR_BUSY, kRetryOverloadMs,
+                  full ? "the cluster has more accepted work than limits.inflight_bytes"
+                       : "the session has limits.requests_per_session requests under way");
+  }
+  ++s->inflight;
+  s->last_logged = now;
+  size_t before = batch_.size();
+  batch_.add_command(s->num, m.id, m.lowest_pending, service->second.num, m.payload.data(), m.payload.size());
+  inflight_bytes_ += batch_.size() - before;
+  ++batch_commands_;
+}
+
+void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
+  ++counters_.queries;
+  QueryItem item;
+  item.conn = c.id;
+  item.channel = m.channel;
+  item.correlation = m.correlation;
+  item.payload = m.payload;
+  if (auto it = c.channels.find(m.channel); it != c.channels.end()) {
+    item.session = it->second->num;
+    heard_of(*it->second, now);
+  }
+  bool stale = m.consistency == wire::Consistency::stale;
+  if (!stale && !serving()) return query_failed(item, leader_ ? RAFTCS_ERR_NOT_LEADER : RAFTCS_ERR_NO_LEADER);
+  auto service = services_.find(m.service);
+  if (service == services_.end()) return query_failed(item, RAFTCS_ERR_NOT_FOUND);
+  if (!halted_.is_ok()) return query_failed(item, RAFTCS_ERR_PLUGIN_FAILED);
+  if (reads_.size() >= options_.batch_commands_max * 16u) return query_failed(item, RAFTCS_ERR_BUSY);
+  item.service = service->second.num;
+  if (stale)
+    out_.apply.push_back(ApplyQueries{{std::move(item)}});
+  else
+    reads_.push_back(std::move(item));
+}
+
+void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
+  Session* s = session_of(c, m.channel);
+  if (s == nullptr) return;
+  heard_of(*s, now);
+  if (m.up_to <= s->acked_push || m.up_to > s->sent_push) return;  // old, or never sent
+  s->acked_push = m.up_to;
+  s->last_logged = now;
+  batch_.add(rsm::Acknowledge{s->num, m.up_to});
+  ++batch_commands_;
+  if (s->behind && !s->fetching && push_room(*s)) fetch_pushes(*s);
+}
+
+void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono) {
+  Session* s = session_of(c, m.channel);
+  if (s == nullptr) return;
+  batch_.add(rsm::CloseSession{s->num});
+  ++batch_commands_;
+}
+
+void Node::Impl::on_message(Connection& c, wire::Admin&& m, Mono now) {
+  admin({false, c.id, m.correlation}, m.verb, m.args, now);
+}
+
+void Node::Impl::on_message(Connection& c, wire::TopologyRequest&&, Mono) {
+  send(c, wire::Topology{leader_hint(), member_infos()});
+}
+
+// --- answers --------------------------------------------------------------------------------
+
+void Node::Impl::answer_replies(std::vector<rsm::Reply>& replies) {
+  for (rsm::Reply& r : replies) {
+    auto it = sessions_.find(r.session);
+    if (it == sessions_.end()) continue;
+    Session& s = it->second;
+    if (r.kind == rsm::ReplyKind::applied) s.highest_request = std::max(s.highest_request, r.id);
+    if (!s.bound) continue;
+    auto conn = connections_.find(s.conn);
+    if (conn == connections_.end()) continue;
+    Connection& c = conn->second;
+    if (s.inflight > 0) --s.inflight;
+    ++counters_.replies;
+    mark_dirty(c);
+    wire::RequestError error{s.channel, r.id, RAFTCS_OK, 0, {}};
+    switch (r.kind) {
+      case rsm::ReplyKind::applied:
+      case rsm::ReplyKind::duplicate:
+        c.out.add_response(s.channel, r.id, r.app_code, r.data.data(), r.data.size(), r.index);
+        continue;
+      case rsm::ReplyKind::evicted:
+        error.status = RAFTCS_ERR_EVICTED;
+        error.text = "the reply was given up as collected; the command is not run again";
+        break;
+      case rsm::ReplyKind::unknown_session:
+        error.status = RAFTCS_ERR_SESSION_EXPIRED;
+        error.text = "the session had ended before the command";
+        break;
+      case rsm::ReplyKind::misuse:
+        error.status = RAFTCS_ERR_MISUSE;
+        error.text = "this request id came before with another payload";
+        break;
+      case rsm::ReplyKind::unknown_service:
+        error.status = RAFTCS_ERR_NOT_FOUND;
+        error.text = "no such service";
+        break;
+      case rsm::ReplyKind::too_many_replies:
+        error.status = RAFTCS_ERR_RESOURCE_LIMIT;
+        error.text = "the session holds too many uncollected replies";
+        break;
+    }
+    send(c, error);
+  }
+}
+
+void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
+  for (QueryDone& q : queries) {
+    auto conn = connections_.find(q.item.conn);
+    if (conn == connections_.end()) continue;
+    wire::QueryResponse m;
+    m.channel = q.item.channel;
+    m.correlation = q.item.correlation;
+    m.status = q.result.status.code();
+    m.app_code = q.result.app_code;
+    m.result = q.result.status.is_ok() ? q.result.data : Bytes::copy(q.result.status.text());
+    m.index = applied_;
+    send(conn->second, m);
+  }
+}
+
+void Node::Impl::query_failed(const QueryItem& item, raftcs_status_t status) {
+  auto conn = connections_.find(item.conn);
+  if (conn == connections_.end()) return;
+  wire::QueryResponse m;
+  m.channel = item.channel;
+  m.correlation = item.correlation;
+  m.status = status;
+  if (status == RAFTCS_ERR_NOT_LEADER) m.leader = leader_hint();
+  if (status == RAFTCS_ERR_NOT_LEADER && !m.leader.id) m.status = RAFTCS_ERR_NO_LEADER;
+  if (m.status == RAFTCS_ERR_NO_LEADER) m.retry_after_ms = kRetrySoonMs;
+  if (m.status == RAFTCS_ERR_BUSY) m.retry_after_ms = kRetryOverloadMs;
+  send(conn->second, m);
+}
+
+// --- the mirror of sessions ---------------------------------------------------------------------
+
+Session& Node::Impl::mirror(SessionNum num, const Uuid& id, const Uuid& proof, uint64_t timeout_ms) {
+  Session& s = sessions_[num];
+  s.num = num;
+  s.id = id;
+  s.proof = proof;
+  s.timeout_ms = timeout_ms;
+  by_id_[id] = num;
+  by_proof_[proof] = num;
+  return s;
+}
+
+void Node::Impl::session_started(const rsm::SessionStarted& started, Mono now) {
+  auto pending = creates_.find(started.proof);
+  std::optional<PendingCreate> waiting;
+  if (pending != creates_.end()) {
+    waiting = pending->second;
+    creates_.erase(pending);
+  }
+  auto conn = waiting ? connections_.find(waiting->conn) : connections_.end();
+  if (!started.num) {
+    if (conn != connections_.end())
+      reject(conn->second, waiting->channel, waiting->nonce, wire::RejectReason::limit, started.refused);
+    return;
+  }
+  Session& s = mirror(started.num, started.id, started.proof, started.timeout_ms);
+  s.last_heard = now;
+  if (conn == connections_.end()) return;
+  bind(conn->second, waiting->channel, s, PushId(), now);
+  send(conn->second, wire::SessionCreated{waiting->channel, waiting->nonce, s.id, s.timeout_ms});
+}
+
+void Node::Impl::session_ended(const rsm::SessionEnded& ended) {
+  auto it = sessions_.find(ended.num);
+  if (it == sessions_.end()) return;
+  Session& s = it->second;
+  bool expired = ended.reason == RAFTCS_SESSION_END_EXPIRED;
+  if (expired) ++counters_.sessions_expired;
+  if (s.bound) {
+    if (auto conn = connections_.find(s.conn); conn != connections_.end()) {
+      wire::SessionClosed m;
+      m.channel = s.channel;
+      m.reason = expired ? wire::CloseReason::expired : wire::CloseReason::closed;
+      send(conn->second, m);
+    }
+  }
+  forget_session(s);
+}
+
+void Node::Impl::forget_session(Session& s) {
+  unbind(s);
+  if (s.heard) std::erase(heard_, &s);
+  by_id_.erase(s.id);
+  by_proof_.erase(s.proof);
+  sessions_.erase(s.num);
+}
+
+void Node::Impl::restore_mirror(const Restored& restored) {
+  close_all(wire::CloseReason::not_leader);
+  heard_.clear();
+  sessions_.clear();
+  by_id_.clear();
+  by_proof_.clear();
+  services_.clear();
+  for (const rsm::SessionInfo& info : restored.sessions) {
+    Session& s = mirror(info.num, info.id, info.proof, info.timeout_ms);
+    s.highest_request = info.highest_request;
+  }
+  for (const rsm::ServiceInfo& info : restored.services) services_[info.name] = info;
+  snapshot_index_ = std::max(snapshot_index_, restored.meta.index);
+}
+
+// --- server-started requests ------------------------------------------------------------------------
+
+bool Node::Impl::push_room(const Session& s) const {
+  return s.sent_push - std::max(s.acked_push, s.push_base) < kPushWindow;
+}
+
+void Node::Impl::fetch_pushes(Session& s) {
+  s.fetching = true;
+  s.behind = false;
+  out_.apply.push_back(ApplyFetchPushes{s.num, s.sent_push, s.epoch});
+}
+
+void Node::Impl::deliver(rsm::Push& push) {
+  auto it = sessions_.find(push.session);
+  if (it == sessions_.end() || !it->second.bound || it->second.fetching) return;
+  Session& s = it->second;
+  if (push.id <= s.sent_push) return;
+  if (push.id != s.sent_push.next() || !push_room(s)) {
+    s.behind = true;
+    if (push_room(s)) fetch_pushes(s);
+    return;
+  }
+  auto conn = connections_.find(s.conn);
+  if (conn == connections_.end()) return;
+  s.sent_push = push.id;
+  ++counters_.pushes;
+  send(conn->second, wire::Push{s.channel, push.id, std::move(push.payload), static_cast<uint64_t>(push.created.ns)});
+}
+
+void Node::Impl::deliver_fetched(PushesFetched& fetched) {
+  auto it = sessions_.find(fetched.session);
+  if (it == sessions_.end() || !it->second.bound || it->second.epoch != fetched.epoch) return;
+  Session& s = it->second;
+  s.fetching = false;
+  bool any = !fetched.pushes.empty();
+  for (rsm::Push& push : fetched.pushes) {
+    // What was acknowledged before this binding is gone from the machine: go on where it goes on.
+    if (!s.behind && push.id > s.sent_push) s.sent_push = push.id.prev();
+    deliver(push);
+    if (s.fetching) return;
+    if (s.behind) break;
+  }
+  // A fetch is bounded; there may be more behind it.
+  if (any && !s.behind && push_room(s)) fetch_pushes(s);
+}
+
+// --- topology ---------------------------------------------------------------------------------------
+
+wire::LeaderHint Node::Impl::leader_hint() const {
+  wire::LeaderHint hint;
+  if (!leader_ || !failed_.is_ok()) return hint;
+  if (leader_ == identity_.node) {
+    if (!serving()) return hint;  // not yet; ask again soon
+    return {leader_, options_.client_advertise};
+  }
+  for (const raft::Member& m : membership_.members)
+    if (m.id == leader_) return {leader_, m.client_address};
+  return hint;
+}
+
+std::vector<wire::MemberInfo> Node::Impl::member_infos() const {
+  std::vector<wire::MemberInfo> infos;
+  for (const raft::Member& m : membership_.members)
+    infos.push_back({m.id, m.id == identity_.node ? options_.client_advertise : m.client_address,
+                     m.role == raft::MemberRole::voter});
+  return infos;
+}
+
+void Node::Impl::announce_topology() {
+  wire::Topology topology{leader_hint(), member_infos()};
+  for (auto& [id, c] : connections_)
+    if (c.greeted) send(c, topology);
+}
+
+}  // namespace raftcs::server

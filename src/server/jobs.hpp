@@ -1,0 +1,135 @@
+// jobs.hpp: what the core hands to its lanes and what comes back (decision D8).
+//
+// The core loop never waits for a disk or a state machine. It hands jobs to three lanes,
+// each serial and first-in first-out: log (append and sync), apply (sessions and plugins),
+// snapshot (whole-file work). Results come back as inputs. The same jobs are run by threads
+// in a real node (server.cpp) and by the simulator in virtual time.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "net/server_sockets.hpp"
+#include "raft/node.hpp"
+#include "rsm/machine.hpp"
+#include "storage/data_dir.hpp"
+#include "wire/client_messages.hpp"
+
+namespace raftcs::server {
+
+// --- log lane -------------------------------------------------------------------------
+struct LogJob {
+  uint64_t write_seq = 0;  // 0: nothing to write
+  storage::WriteBatch batch;
+  std::optional<Index> compact_to;
+};
+struct LogDone {
+  uint64_t write_seq = 0;  // this and all before are durable
+  Status status;           // NO_SPACE: nothing was written, the job is tried again; else: final
+  uint64_t log_file_bytes = 0;
+};
+
+// --- apply lane -----------------------------------------------------------------------
+struct QueryItem {
+  net::ConnId conn = 0;
+  wire::Channel channel = 0;
+  uint64_t correlation = 0;
+  ServiceNum service;
+  SessionNum session;
+  Bytes payload;
+};
+struct ApplyEntries {
+  std::vector<raft::Entry> entries;
+};
+struct ApplyRestore {  // from the published snapshot at meta.index
+  raft::SnapshotMeta meta;
+};
+struct ApplyQueries {
+  std::vector<QueryItem> items;
+};
+struct ApplyFetchPushes {
+  SessionNum session;
+  PushId after;
+  uint64_t epoch = 0;  // of the binding it is for
+};
+struct ApplyBeginSnapshot {
+  raft::Membership membership;  // in force at the last entry handed over
+};
+struct ApplyFindSilent {
+  LogTime now;
+};
+struct ApplyList {  // for administration
+  enum class What { sessions, services } what = What::sessions;
+  uint64_t token = 0;
+};
+using ApplyJob = std::variant<ApplyEntries, ApplyRestore, ApplyQueries, ApplyFetchPushes,
+                              ApplyBeginSnapshot, ApplyFindSilent, ApplyList>;
+
+struct QueryDone {
+  QueryItem item;
+  rsm::QueryResult result;
+};
+struct PushesFetched {
+  SessionNum session;
+  uint64_t epoch = 0;
+  std::vector<rsm::Push> pushes;
+};
+struct Restored {
+  raft::SnapshotMeta meta;
+  std::vector<rsm::SessionInfo> sessions;
+  std::vector<rsm::ServiceInfo> services;
+};
+struct Listed {
+  uint64_t token = 0;
+  std::vector<rsm::SessionInfo> sessions;
+  std::vector<rsm::ServiceInfo> services;
+};
+// The outcome of one or more jobs, in their order; every list is in order too.
+struct ApplyDone {
+  rsm::ApplyOutput output;
+  std::vector<QueryDone> queries;
+  std::vector<PushesFetched> pushes_fetched;
+  std::optional<Restored> restored;
+  std::vector<SessionNum> silent;
+  std::vector<Listed> listed;
+  std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
+  raft::SnapshotMeta snapshot_meta;         // ... under this description
+  Status halted;     // not OK: the lane stands at an entry it cannot apply, and why
+  Index applied;
+  uint64_t state_hash = 0;  // at `applied`
+};
+
+// --- snapshot lane --------------------------------------------------------------------
+struct SnapshotWrite {
+  std::shared_ptr<rsm::Snapshot> snapshot;
+  raft::SnapshotMeta meta;
+};
+struct SnapshotReadChunk {
+  raft::Effects::ReadChunk read;
+};
+struct SnapshotWriteChunk {
+  raft::Effects::WriteChunk write;
+};
+using SnapshotJob = std::variant<SnapshotWrite, SnapshotReadChunk, SnapshotWriteChunk>;
+
+struct SnapshotWritten {
+  Status status;
+  raft::SnapshotMeta meta;
+};
+struct SnapshotChunkRead {
+  raft::Effects::ReadChunk read;
+  Status status;
+  storage::DataDir::Chunk chunk;
+};
+struct SnapshotChunkWritten {
+  NodeId from;
+  raft::SnapshotMeta meta;
+  Status status;
+  storage::DataDir::ChunkWritten written;
+};
+using SnapshotDone = std::variant<SnapshotWritten, SnapshotChunkRead, SnapshotChunkWritten>;
+
+}  // namespace raftcs::server

@@ -1,0 +1,200 @@
+// lanes.cpp: running jobs against storage and the state machine.
+#include "server/lanes.hpp"
+
+#include <iterator>
+
+namespace raftcs::server {
+namespace {
+
+constexpr size_t kMergedBytesMax = 8 << 20;
+constexpr size_t kPushFetchCountMax = 1024;
+constexpr size_t kPushFetchBytesMax = 4 << 20;
+constexpr size_t kSilentMax = 4096;
+
+size_t payload_bytes(const storage::WriteBatch& batch) {
+  size_t n = 0;
+  for (const auto& e : batch.append) n += e.payload.size();
+  return n;
+}
+
+// A later batch may join an earlier one when it only appends (and perhaps renews the hard
+// state): the joint write is still one atomic step in the same order.
+bool can_join(const LogJob& next) {
+  return next.write_seq != 0 && !next.batch.truncate_from && !next.batch.reset_log && !next.compact_to;
+}
+
+void join(storage::WriteBatch* into, storage::WriteBatch&& next) {
+  if (next.hard_state) into->hard_state = next.hard_state;
+  into->append.insert(into->append.end(), std::make_move_iterator(next.append.begin()),
+                      std::make_move_iterator(next.append.end()));
+}
+
+}  // namespace
+
+std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
+  std::vector<LogDone> done;
+  size_t at = 0;
+  while (at < jobs->size()) {
+    LogJob job = (*jobs)[at];  // entries share their payloads: a retry needs the originals
+    size_t next = at + 1;
+    size_t bytes = payload_bytes(job.batch);
+    while (job.write_seq != 0 && !job.compact_to && next < jobs->size() && can_join((*jobs)[next]) &&
+           bytes < kMergedBytesMax) {
+      LogJob more = (*jobs)[next++];
+      bytes += payload_bytes(more.batch);
+      join(&job.batch, std::move(more.batch));
+      job.write_seq = more.write_seq;
+    }
+    LogDone result;
+    result.write_seq = job.write_seq;
+    if (job.write_seq != 0) result.status = dir_.write(job.batch);
+    if (result.status.is_ok() && job.compact_to) result.status = dir_.compact(*job.compact_to);
+    result.log_file_bytes = dir_.log_file_bytes();
+    bool failed = !result.status.is_ok();
+    done.push_back(std::move(result));
+    if (failed) break;
+    at = next;
+  }
+  jobs->erase(jobs->begin(), jobs->begin() + static_cast<ptrdiff_t>(at));
+  return done;
+}
+
+void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
+  size_t at = 0;
+  for (; at < jobs->size(); ++at) {
+    out->halted = run_one((*jobs)[at], out);
+    if (!out->halted.is_ok()) break;
+  }
+  jobs->erase(jobs->begin(), jobs->begin() + static_cast<ptrdiff_t>(at));
+  out->applied = machine_.applied();
+  out->state_hash = machine_.state_hash();
+}
+
+Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
+  if (auto* entries = std::get_if<ApplyEntries>(&job)) return apply_entries(*entries, out);
+  if (auto* restore_job = std::get_if<ApplyRestore>(&job)) return restore(*restore_job, out);
+  if (auto* begin = std::get_if<ApplyBeginSnapshot>(&job)) return begin_snapshot(*begin, out);
+  if (auto* queries = std::get_if<ApplyQueries>(&job)) {
+    for (QueryItem& item : queries->items) {
+      rsm::QueryResult result = machine_.query(item.service, item.session, item.payload);
+      out->queries.push_back({std::move(item), std::move(result)});
+    }
+  } else if (auto* fetch = std::get_if<ApplyFetchPushes>(&job)) {
+    out->pushes_fetched.push_back(
+        {fetch->session, fetch->epoch,
+         machine_.pushes_after(fetch->session, fetch->after, kPushFetchCountMax, kPushFetchBytesMax)});
+  } else if (auto* silent = std::get_if<ApplyFindSilent>(&job)) {
+    out->silent = machine_.silent_sessions(silent->now, kSilentMax);
+  } else if (auto* list = std::get_if<ApplyList>(&job)) {
+    Listed listed;
+    listed.token = list->token;
+    if (list->what == ApplyList::What::sessions) listed.sessions = machine_.sessions();
+    if (list->what == ApplyList::What::services) listed.services = machine_.services();
+    out->listed.push_back(std::move(listed));
+  }
+  return Status::ok();
+}
+
+Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
+  for (size_t i = 0; i < job.entries.size(); ++i) {
+    Status status = machine_.apply(job.entries[i], &out->output);
+    if (status.is_ok()) continue;
+    job.entries.erase(job.entries.begin(), job.entries.begin() + static_cast<ptrdiff_t>(i));
+    return status;
+  }
+  return Status::ok();
+}
+
+Status ApplyLane::restore(const ApplyRestore& job, ApplyDone* out) {
+  RCS_ASSIGN(reader, dir_.open_snapshot(job.meta.index));
+  RCS_TRY(machine_.restore([&](void* buffer, size_t size) { return reader->read(buffer, size); }));
+  if (machine_.applied() != job.meta.index)
+    return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(job.meta.index) + " holds a state of index " +
+                                    to_string(machine_.applied())};
+  Restored restored;
+  restored.meta = job.meta;
+  restored.sessions = machine_.sessions();
+  restored.services = machine_.services();
+  out->restored = std::move(restored);
+  return Status::ok();
+}
+
+Status ApplyLane::begin_snapshot(const ApplyBeginSnapshot& job, ApplyDone* out) {
+  RCS_ASSIGN(snapshot, machine_.begin_snapshot());
+  out->snapshot_meta = {};
+  out->snapshot_meta.index = machine_.applied();
+  out->snapshot_meta.term = machine_.applied_term();
+  out->snapshot_meta.time = machine_.time();
+  out->snapshot_meta.membership = job.membership;
+  if (!snapshot->concurrent()) {  // a state machine that cannot be read beside apply: buffer it here
+    auto bytes = std::make_shared<std::vector<uint8_t>>();
+    RCS_TRY(snapshot->write([&](const void* data, size_t size) {
+      const auto* p = static_cast<const uint8_t*>(data);
+      bytes->insert(bytes->end(), p, p + size);
+      return true;
+    }));
+    struct Buffered final : rsm::Snapshot {
+      Index at;
+      std::shared_ptr<std::vector<uint8_t>> bytes;
+      Index index() const override { return at; }
+      Status write(const rsm::WriteFn& write_fn) override {
+        return write_fn(bytes->data(), bytes->size())
+                   ? Status::ok()
+                   : Status(RAFTCS_ERR_CANCELLED, "writing the snapshot was stopped");
+      }
+      bool concurrent() const override { return true; }
+    };
+    auto buffered = std::make_shared<Buffered>();
+    buffered->at = snapshot->index();
+    buffered->bytes = std::move(bytes);
+    out->snapshot = std::move(buffered);
+    return Status::ok();
+  }
+  out->snapshot = std::move(snapshot);
+  return Status::ok();
+}
+
+SnapshotDone SnapshotLane::run(SnapshotJob& job, const std::function<bool()>& cancelled) {
+  if (auto* write_job = std::get_if<SnapshotWrite>(&job)) return write(*write_job, cancelled);
+  if (auto* read = std::get_if<SnapshotReadChunk>(&job)) {
+    SnapshotChunkRead done;
+    done.read = read->read;
+    auto chunk = dir_.read_snapshot_chunk(read->read.index, read->read.offset, read->read.size_max);
+    done.status = chunk.status();
+    if (chunk) done.chunk = std::move(*chunk);
+    return done;
+  }
+  auto& chunk_job = std::get<SnapshotWriteChunk>(job);
+  const raft::SnapshotChunk& chunk = chunk_job.write.chunk;
+  SnapshotChunkWritten done;
+  done.from = chunk_job.write.from;
+  done.meta = chunk.meta;
+  auto written = dir_.write_snapshot_chunk(chunk.meta, chunk.offset, chunk.data, chunk.last);
+  done.status = written.status();
+  if (written) done.written = *written;
+  return done;
+}
+
+SnapshotWritten SnapshotLane::write(SnapshotWrite& job, const std::function<bool()>& cancelled) {
+  SnapshotWritten done;
+  done.meta = job.meta;
+  auto writer = dir_.begin_snapshot(job.meta);
+  if (!writer) {
+    done.status = writer.status();
+    return done;
+  }
+  Status write_status;
+  done.status = job.snapshot->write([&](const void* data, size_t size) {
+    if (cancelled()) return false;
+    write_status = (*writer)->write(data, size);
+    return write_status.is_ok();
+  });
+  if (!write_status.is_ok()) done.status = write_status;
+  if (!done.status.is_ok()) return done;
+  auto published = (*writer)->publish();
+  done.status = published.status();
+  if (published) done.meta = std::move(*published);
+  return done;
+}
+
+}  // namespace raftcs::server

@@ -1,0 +1,58 @@
+// lanes.hpp: the work of the three lanes, without their threads.
+//
+// Each lane is a serial worker over storage or the state machine. A real node gives each a
+// thread (server.cpp); the simulator calls them in virtual time. A lane never touches
+// another lane's data.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "server/jobs.hpp"
+
+namespace raftcs::server {
+
+// [log lane] Group commit: consecutive appends become one write and one sync.
+class LogLane {
+ public:
+  explicit LogLane(storage::DataDir& dir) : dir_(dir) {}
+  // Runs the jobs in order. On an error the rest is not run: with NO_SPACE the jobs that did
+  // not run stay in *jobs for another try; any other error is final for the node (D7).
+  std::vector<LogDone> run(std::vector<LogJob>* jobs);
+
+ private:
+  storage::DataDir& dir_;
+};
+
+// [apply lane]
+class ApplyLane {
+ public:
+  ApplyLane(storage::DataDir& dir, rsm::TypeSource& types, const rsm::Limits& limits)
+      : dir_(dir), machine_(types, limits) {}
+  // Runs jobs from the front until all are done or an entry cannot be applied (then
+  // out->halted says why and the unfinished jobs stay in *jobs).
+  void run(std::vector<ApplyJob>* jobs, ApplyDone* out);
+  const rsm::Machine& machine() const { return machine_; }
+
+ private:
+  Status run_one(ApplyJob& job, ApplyDone* out);
+  Status apply_entries(ApplyEntries& job, ApplyDone* out);
+  Status restore(const ApplyRestore& job, ApplyDone* out);
+  Status begin_snapshot(const ApplyBeginSnapshot& job, ApplyDone* out);
+
+  storage::DataDir& dir_;
+  rsm::Machine machine_;
+};
+
+// [snapshot lane]
+class SnapshotLane {
+ public:
+  explicit SnapshotLane(storage::DataDir& dir) : dir_(dir) {}
+  SnapshotDone run(SnapshotJob& job, const std::function<bool()>& cancelled);
+
+ private:
+  SnapshotWritten write(SnapshotWrite& job, const std::function<bool()>& cancelled);
+  storage::DataDir& dir_;
+};
+
+}  // namespace raftcs::server

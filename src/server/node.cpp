@@ -1,0 +1,548 @@
+// node.cpp: consensus and lanes: what comes in, what must be done, who leads.
+//
+// One turn of the loop is: any number of inputs, then take_effects(). Requests gathered in
+// between become one log entry; everything for one peer or one client leaves as one frame.
+#include "server/node_impl.hpp"
+
+#include <algorithm>
+
+#include "raft/membership.hpp"
+
+namespace raftcs::server {
+namespace {
+
+// While this many of our entries are not committed, further commands gather in the batch
+// (unless it is full): under load entries grow instead of multiplying.
+constexpr size_t kPipelinedBatches = 2;
+constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
+constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
+constexpr DurationNs kIdleSweepNs = 30 * kNsPerSecond;
+constexpr DurationNs kIdleConnectionNs = 600 * kNsPerSecond;
+
+raft::Options raft_options(const Options& o, const storage::Identity& identity) {
+  raft::Options r;
+  r.id = identity.node;
+  r.heartbeat_ns = o.heartbeat_ns;
+  r.election_timeout_ns = o.election_timeout_ns;
+  r.append_bytes_max = o.append_bytes_max;
+  r.uncommitted_bytes_max = o.uncommitted_bytes_max;
+  r.trailing_entries = o.trailing_entries;
+  uint64_t a, b;
+  std::memcpy(&a, identity.incarnation.bytes.data(), 8);
+  std::memcpy(&b, identity.incarnation.bytes.data() + 8, 8);
+  r.seed = a ^ b ^ identity.node.value;
+  return r;
+}
+
+}  // namespace
+
+Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft::BootImage image,
+                 const NodeEnvironment& environment, Mono now)
+    : options_(options),
+      identity_(identity),
+      environment_(environment),
+      raft_(raft_options(options, identity), image, now) {
+  wire_limits_.frame_bytes_max = options.frame_bytes_max;
+  wire_limits_.payload_bytes_max = std::max<uint64_t>(options.payload_bytes_max, wire_limits_.payload_bytes_max);
+  incarnations_[identity.node] = identity.incarnation;
+  if (image.snapshot) {
+    snapshot_index_ = image.snapshot->index;
+    applied_membership_ = image.snapshot->membership;
+    out_.apply.push_back(ApplyRestore{*image.snapshot});
+  }
+  log_bytes_at_snapshot_ = 0;
+  snapshot_retry_at_ = liveness_at_ = idle_sweep_at_ = last_touch_ = serving_since_ = now;
+  term_ = raft_.term();
+  membership_changed();
+}
+
+void Node::Impl::log_line(int level, std::string text) { out_.lines.push_back({level, std::move(text)}); }
+
+bool Node::Impl::serving() const {
+  return can_take_part() && leader_ready_ && applied_ >= serve_after_ && halted_.is_ok();
+}
+
+// --- inputs -----------------------------------------------------------------------------
+
+void Node::Impl::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
+  if (finished_) return;
+  Connection& c = connection(conn);
+  c.last_frame = now;
+  decoded_.clear();
+  wire::DecodeError error;
+  if (!wire::decode_client_frame(frame, wire_limits_, &decoded_, &error)) {
+    ++counters_.malformed_client;
+    if (error.kind == wire::DecodeError::Kind::unknown_type || error.kind == wire::DecodeError::Kind::version)
+      send(c, wire::Unsupported{error.version, error.type});
+    return;
+  }
+  for (wire::ClientMessage& message : decoded_)
+    std::visit([&](auto& m) { on_message(c, std::move(m), now); }, message);
+}
+
+void Node::Impl::client_gone(net::ConnId conn) {
+  auto it = connections_.find(conn);
+  if (it == connections_.end()) return;
+  ++counters_.dropped_frames;
+  while (!it->second.channels.empty()) unbind(*it->second.channels.begin()->second);
+  connections_.erase(it);
+}
+
+void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
+  if (!can_take_part()) return;
+  wire::PeerEnvelope envelope;
+  std::vector<raft::Message> messages;
+  wire::DecodeError error;
+  if (!wire::decode_peer_frame(frame, wire_limits_, &envelope, &messages, &error)) {
+    ++counters_.malformed_peer;
+    return;
+  }
+  const raft::Member* member = raft::find_member(membership_, envelope.from);
+  bool swapped = member != nullptr && !member->incarnation.is_zero() && member->incarnation != envelope.incarnation;
+  if (envelope.cluster != identity_.cluster || envelope.to != identity_.node || envelope.from == identity_.node || swapped) {
+    if (++counters_.foreign_peer == 1 || (counters_.foreign_peer & 0xfff) == 0)
+      log_line(RAFTCS_LOG_WARNING,
+               swapped ? "node " + to_string(envelope.from) + " came back with another disk (incarnation " +
+                             envelope.incarnation.hex() + "); its messages are refused until it is added anew"
+                       : "messages of another cluster or for another node arrive at the peer address (from node " +
+                             to_string(envelope.from) + ", cluster " + envelope.cluster.hex() + "); dropped");
+    return;
+  }
+  incarnations_[envelope.from] = envelope.incarnation;
+  for (raft::Message& m : messages) {
+    if (m.from != envelope.from || m.to != identity_.node) continue;
+    raft_.receive(std::move(m), now);
+  }
+}
+
+void Node::Impl::log_done(const LogDone& done, Mono now) {
+  if (!can_take_part()) return;
+  if (done.log_file_bytes != 0) log_file_bytes_ = done.log_file_bytes;
+  if (done.status.code() == RAFTCS_ERR_NO_SPACE) {
+    // Nothing was written; the lane tries again. Meanwhile somebody else should lead.
+    if (health_.code() != RAFTCS_ERR_NO_SPACE) log_line(RAFTCS_LOG_ERROR, done.status.text());
+    set_health(done.status);
+    raft_.step_down(now);
+    return;
+  }
+  if (!done.status.is_ok()) return fail(done.status, now);
+  if (health_.code() == RAFTCS_ERR_NO_SPACE) {
+    log_line(RAFTCS_LOG_INFO, "there is disk space again");
+    set_health(Status::ok());
+  }
+  if (done.write_seq == 0) return;
+  durable_seq_ = std::max(durable_seq_, done.write_seq);
+  raft_.persisted(done.write_seq, now);
+  while (!held_.empty() && held_.front().after_write <= durable_seq_) {
+    raft::Message& m = held_.front().message;
+    NodeId to = m.to;
+    peer_out_[to].push_back(std::move(m));
+    held_.pop_front();
+  }
+}
+
+void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
+  if (finished_) return;
+  if (done.restored) restore_mirror(*done.restored);
+  if (done.applied > applied_) {
+    counters_.entries_applied += done.applied - applied_;
+    applied_ = done.applied;
+    raft_.applied(applied_);
+  }
+  state_hash_ = done.state_hash;
+  while (!proposals_.empty() && proposals_.front().index <= applied_) {
+    inflight_bytes_ -= std::min(inflight_bytes_, proposals_.front().bytes);
+    proposals_.pop_front();
+    if (proposals_committed_ > 0) --proposals_committed_;
+  }
+  for (const auto& started : done.output.sessions_started) session_started(started, now);
+  answer_replies(done.output.replies);
+  for (auto& push : done.output.pushes) deliver(push);
+  for (auto& fetched : done.pushes_fetched) deliver_fetched(fetched);
+  for (const auto& ended : done.output.sessions_ended) session_ended(ended);
+  for (const auto& created : done.output.services_created) service_created(created);
+  answer_queries(done.queries);
+  for (const auto& listed : done.listed) admin_listed(listed);
+  if (!done.silent.empty()) expire_silent(done.silent, now);
+  if (done.snapshot) out_.snapshot.push_back(SnapshotWrite{std::move(done.snapshot), done.snapshot_meta});
+  if (done.halted.code() != halted_.code() || done.halted.text() != halted_.text()) {
+    halted_ = done.halted;
+    log_line(halted_.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_ERROR,
+             halted_.is_ok() ? "applying again" : "applying stands still: " + halted_.text());
+    set_health(halted_);
+  }
+  maybe_snapshot();
+}
+
+void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
+  if (!can_take_part()) return;
+  if (auto* written = std::get_if<SnapshotWritten>(&done)) {
+    snapshotting_ = false;
+    snapshot_retry_at_ = now + (written->status.is_ok() ? 0 : kSnapshotRetryNs);
+    if (written->status.is_ok()) {
+      snapshot_index_ = std::max(snapshot_index_, written->meta.index);
+      log_bytes_at_snapshot_ = raft_.log_bytes();
+      raft_.snapshot_taken(written->meta, now);
+    } else {
+      log_line(RAFTCS_LOG_WARNING, "no snapshot was taken: " + written->status.text());
+    }
+    std::string json = "{\"index\":" + to_string(written->meta.index) + ",\"size\":" + std::to_string(written->meta.size) + "}";
+    for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {})) admin_reply(origin, written->status, json);
+  } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {
+    if (read->status.is_ok())
+      raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset, std::move(read->chunk.data),
+                                read->chunk.last, now);
+    else
+      raft_.snapshot_chunk_failed(read->read.peer, read->read.index, now);
+  } else if (auto* chunk = std::get_if<SnapshotChunkWritten>(&done)) {
+    if (!chunk->status.is_ok()) {
+      log_line(RAFTCS_LOG_WARNING, "a chunk of a received snapshot was not stored: " + chunk->status.text());
+      return;  // the sender tries again
+    }
+    if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
+    raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset, chunk->written.complete, now);
+  }
+}
+
+void Node::Impl::tick(Mono now) {
+  if (finished_) return;
+  if (can_take_part() && now >= raft_.next_deadline()) raft_.tick(now);
+  if (serving() && now >= liveness_at_) liveness_tick(now);
+  if (now >= bind_incarnations_at_) bind_incarnations(now);
+  if (now >= idle_sweep_at_) {
+    idle_sweep_at_ = now + kIdleSweepNs;
+    std::erase_if(connections_, [&](auto& item) {
+      return item.second.channels.empty() && !item.second.dirty && now - item.second.last_frame > kIdleConnectionNs;
+    });
+  }
+}
+
+Mono Node::Impl::next_deadline() const {
+  if (finished_) return Mono::never();
+  Mono at = idle_sweep_at_;
+  if (can_take_part()) at = std::min(at, raft_.next_deadline());
+  if (serving()) at = std::min(at, liveness_at_);
+  if (stopping_) at = std::min(at, stop_deadline_);
+  return std::min(at, bind_incarnations_at_);
+}
+
+// --- effects ------------------------------------------------------------------------------
+
+NodeEffects Node::Impl::take_effects(Mono now) {
+  if (can_take_part()) {
+    roles_changed(now);  // before batches are proposed in a role that has ended
+    flush_batch(now);
+    flush_reads(now);
+    run_raft(now);
+    roles_changed(now);
+    run_raft(now);
+  }
+  if (stopping_ && !finished_) check_stopping(now);
+  for (auto& [peer, messages] : peer_out_) {
+    if (messages.empty()) continue;
+    wire::PeerEnvelope envelope{identity_.cluster, identity_.node, peer, identity_.incarnation};
+    if (failed_.is_ok()) out_.peer_frames.push_back({peer, wire::encode_peer_frame(envelope, messages)});
+    messages.clear();
+  }
+  for (net::ConnId id : dirty_) {
+    auto it = connections_.find(id);
+    if (it == connections_.end()) continue;
+    it->second.dirty = false;
+    for (Bytes& frame : it->second.out.take()) out_.client_frames.push_back({id, std::move(frame)});
+  }
+  dirty_.clear();
+  return std::exchange(out_, {});
+}
+
+void Node::Impl::run_raft(Mono now) {
+  raft::Effects effects = raft_.take_effects(now);
+  if (!effects.empty()) carry_out(std::move(effects));
+  Index commit = raft_.commit_index();
+  while (proposals_committed_ < proposals_.size() && proposals_[proposals_committed_].index <= commit)
+    ++proposals_committed_;
+}
+
+void Node::Impl::carry_out(raft::Effects&& e) {
+  if (e.write_seq != 0 || e.compact_to) {
+    LogJob job;
+    job.write_seq = e.write_seq;
+    job.batch.hard_state = e.hard_state;
+    job.batch.reset_log = std::move(e.reset_log);
+    job.batch.truncate_from = e.truncate_from;
+    job.batch.append = std::move(e.append);
+    job.compact_to = e.compact_to;
+    out_.log.push_back(std::move(job));
+  }
+  for (raft::Outgoing& outgoing : e.messages) emit_message(std::move(outgoing));
+  if (e.restore) {
+    applied_membership_ = e.restore->membership;
+    out_.apply.push_back(ApplyRestore{*e.restore});
+  }
+  if (!e.apply.empty()) {
+    for (const raft::Entry& entry : e.apply) {
+      if (entry.type != raft::EntryType::config) continue;
+      if (auto membership = raft::decode_membership(entry.payload)) applied_membership_ = std::move(*membership);
+    }
+    out_.apply.push_back(ApplyEntries{std::move(e.apply)});
+  }
+  for (const raft::ReadReady& ready : e.reads_ready) {
+    auto it = reads_waiting_.find(ready.token);
+    if (it == reads_waiting_.end()) continue;
+    out_.apply.push_back(ApplyQueries{std::move(it->second)});
+    reads_waiting_.erase(it);
+  }
+  for (uint64_t token : e.reads_failed) {
+    auto it = reads_waiting_.find(token);
+    if (it == reads_waiting_.end()) continue;
+    for (const QueryItem& item : it->second) query_failed(item, RAFTCS_ERR_NOT_LEADER);
+    reads_waiting_.erase(it);
+  }
+  for (auto& read : e.read_chunks) out_.snapshot.push_back(SnapshotReadChunk{read});
+  for (auto& write : e.write_chunks) out_.snapshot.push_back(SnapshotWriteChunk{std::move(write)});
+}
+
+void Node::Impl::emit_message(raft::Outgoing&& outgoing) {
+  if (outgoing.after_write > durable_seq_) {
+    held_.push_back(std::move(outgoing));
+    return;
+  }
+  NodeId to = outgoing.message.to;
+  peer_out_[to].push_back(std::move(outgoing.message));
+}
+
+void Node::Impl::flush_batch(Mono now) {
+  while (true) {
+    if (batch_refused_.empty()) {
+      if (batch_.empty()) return;
+      bool full = batch_.size() >= options_.batch_bytes_max || batch_commands_ >= options_.batch_commands_max;
+      if (!full && proposals_.size() - proposals_committed_ >= kPipelinedBatches) return;
+      batch_refused_ = batch_.take();
+      batch_ = rsm::OpsWriter(std::min<size_t>(batch_refused_.size() * 2 + 256, options_.batch_bytes_max + 4096));
+      batch_commands_ = 0;
+    }
+    Index index;
+    Term term;
+    uint64_t bytes = batch_refused_.size();
+    raft::Refusal refusal = raft_.propose(batch_refused_, now, &index, &term);
+    if (refusal == raft::Refusal::not_leader) return drop_batch();
+    if (refusal != raft::Refusal::none) return;  // transferring or too much uncommitted: keep
+    batch_refused_ = {};
+    proposals_.push_back({index, bytes});
+  }
+}
+
+// Never proposed, so never applied: clients are told that this node does not lead and send
+// their requests again elsewhere.
+void Node::Impl::drop_batch() {
+  batch_refused_ = {};
+  batch_.take();
+  batch_ = rsm::OpsWriter();
+  batch_commands_ = 0;
+}
+
+void Node::Impl::flush_reads(Mono now) {
+  if (reads_.empty()) return;
+  uint64_t token = ++read_token_;
+  reads_waiting_[token] = std::exchange(reads_, {});
+  raft_.read_index(token, now);
+}
+
+// --- roles -------------------------------------------------------------------------------
+
+void Node::Impl::roles_changed(Mono now) {
+  raft::Role role = raft_.role();
+  Term term = raft_.term();
+  NodeId leader = raft_.leader();
+  bool ready = raft_.leader_ready();
+  bool was_leader = role_ == raft::Role::leader;
+  bool changed = role != role_ || term != term_ || leader != leader_;
+  bool new_members = !(raft_.membership() == membership_);
+  bool lost = was_leader && (role != raft::Role::leader || term != term_);
+  role_ = role;
+  term_ = term;
+  leader_ = leader;
+  if (lost) {
+    leader_ready_ = served_ = false;
+    lost_leadership(now);
+  }
+  if (ready && !leader_ready_) {
+    leader_ready_ = true;
+    serve_after_ = raft_.commit_index();
+  }
+  if (new_members) membership_changed();
+  if (serving() && !served_) began_serving(now);
+  if (changed || new_members) {
+    announce_topology();
+    publish_state();
+  }
+}
+
+void Node::Impl::lost_leadership(Mono) {
+  drop_batch();
+  proposals_.clear();
+  proposals_committed_ = 0;
+  inflight_bytes_ = 0;
+  close_all(wire::CloseReason::not_leader);
+  for (const auto& [proof, create] : std::exchange(creates_, {})) {
+    auto it = connections_.find(create.conn);
+    if (it != connections_.end())
+      reject(it->second, create.channel, create.nonce, wire::RejectReason::not_leader, "leadership was lost");
+  }
+  for (const QueryItem& item : std::exchange(reads_, {})) query_failed(item, RAFTCS_ERR_NOT_LEADER);
+  fail_admin_waiters({RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
+  heard_.clear();
+  for (auto& [num, s] : sessions_) s.heard = false;
+  bind_incarnations_at_ = Mono::never();
+}
+
+void Node::Impl::began_serving(Mono now) {
+  served_ = true;
+  serving_since_ = now;
+  liveness_at_ = now + liveness_interval();
+  last_touch_ = now;
+  bind_incarnations_at_ = now + kBindIncarnationsNs;
+  publish_state();
+  if (!options_.auto_services || !services_.empty() || !environment_.list_plugins) return;
+  std::map<std::string, std::string> wanted;  // a new cluster: one service per type found here
+  for (const PluginFile& file : environment_.list_plugins())
+    for (const std::string& type : file.types) wanted.emplace(type.substr(type.rfind('.') + 1), type);
+  for (const auto& [name, type] : wanted) batch_.add(rsm::CreateService{name, type});
+}
+
+void Node::Impl::membership_changed() {
+  membership_ = raft_.membership();
+  std::map<NodeId, std::string> wanted;
+  for (const raft::Member& m : membership_.members)
+    if (m.id != identity_.node) wanted[m.id] = m.peer_address;
+  for (const auto& [id, address] : peer_addresses_)
+    if (!wanted.contains(id)) out_.peer_addresses.push_back({id, ""});
+  for (const auto& [id, address] : wanted)
+    if (auto it = peer_addresses_.find(id); it == peer_addresses_.end() || it->second != address)
+      out_.peer_addresses.push_back({id, address});
+  peer_addresses_ = std::move(wanted);
+}
+
+// Members of a bootstrapped cluster do not know one another's incarnations. The leader writes
+// those it has heard into the configuration; from then on a node whose disk was wiped or
+// swapped is told apart (MB-08).
+void Node::Impl::bind_incarnations(Mono now) {
+  bind_incarnations_at_ = Mono::never();
+  if (!serving() || stopping_) return;
+  raft::Membership m = raft_.membership();
+  bool unknown = false, fresh = false;
+  for (raft::Member& member : m.members) {
+    if (!member.incarnation.is_zero()) continue;
+    auto it = incarnations_.find(member.id);
+    if (it == incarnations_.end()) {
+      unknown = true;
+      continue;
+    }
+    member.incarnation = it->second;
+    fresh = true;
+  }
+  Index index;
+  Term term;
+  raft::Refusal refusal = raft::Refusal::none;
+  if (fresh) refusal = raft_.propose_membership(m, now, &index, &term);
+  if (unknown || refusal != raft::Refusal::none) bind_incarnations_at_ = now + 5 * kBindIncarnationsNs;
+}
+
+void Node::Impl::maybe_snapshot() {
+  if (snapshotting_ || !can_take_part() || !halted_.is_ok() || applied_ <= snapshot_index_) return;
+  uint64_t entries = applied_ - snapshot_index_;
+  uint64_t bytes = raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);
+  bool due = entries >= options_.snapshot_entries || bytes >= options_.snapshot_log_bytes || !admin_snapshots_.empty();
+  if (!due) return;
+  snapshotting_ = true;
+  out_.apply.push_back(ApplyBeginSnapshot{applied_membership_});
+}
+
+// --- stopping and failing -------------------------------------------------------------------
+
+void Node::Impl::begin_stop(Mono now) {
+  if (stopping_) return;
+  stopping_ = true;
+  stop_deadline_ = now + 2 * options_.election_timeout_ns;
+  if (!can_take_part() || role_ != raft::Role::leader) return;
+  NodeId best;
+  Index best_match;
+  for (const raft::PeerProgress& p : raft_.status().peers) {
+    const raft::Member* m = raft::find_member(membership_, p.id);
+    if (m == nullptr || m->role != raft::MemberRole::voter || !p.recently_active) continue;
+    if (!best || p.match > best_match) {
+      best = p.id;
+      best_match = p.match;
+    }
+  }
+  if (best) raft_.transfer_leadership(best, now);
+}
+
+// Done when leadership has been handed over, or when there is nobody to take it in time.
+void Node::Impl::check_stopping(Mono now) {
+  bool leads = can_take_part() && raft_.role() == raft::Role::leader;
+  if (leads && membership_.members.size() > 1 && now < stop_deadline_) return;
+  close_all(wire::CloseReason::shutdown);
+  finished_ = true;
+  out_.stopped = true;
+}
+
+void Node::Impl::fail(const Status& status, Mono now) {
+  failed_ = status;
+  set_health(status);
+  log_line(RAFTCS_LOG_ERROR, "storage failed, this node takes no part until it is restarted: " + status.text());
+  held_.clear();
+  peer_out_.clear();
+  leader_ready_ = false;
+  lost_leadership(now);
+  for (auto& [token, items] : std::exchange(reads_waiting_, {}))
+    for (const QueryItem& item : items) query_failed(item, RAFTCS_ERR_NO_LEADER);
+  role_ = raft::Role::follower;
+  leader_ = NodeId();
+}
+
+void Node::Impl::set_health(const Status& status) {
+  if (status.code() == health_.code() && status.text() == health_.text()) return;
+  if (!failed_.is_ok() && status.code() != failed_.code()) return;  // the final word stays
+  health_ = status;
+  publish_state();
+}
+
+void Node::Impl::publish_state() { out_.states.push_back(state_json()); }
+
+// --- the public face --------------------------------------------------------------------------
+
+Node::Node(const Options& options, const storage::Identity& identity, raft::BootImage image,
+           const NodeEnvironment& environment, Mono now)
+    : impl_(std::make_unique<Impl>(options, identity, std::move(image), environment, now)) {}
+Node::~Node() = default;
+
+void Node::client_frame(net::ConnId conn, const Bytes& frame, Mono now) { impl_->client_frame(conn, frame, now); }
+void Node::client_gone(net::ConnId conn) { impl_->client_gone(conn); }
+void Node::peer_frame(const Bytes& frame, Mono now) { impl_->peer_frame(frame, now); }
+void Node::log_done(const LogDone& done, Mono now) { impl_->log_done(done, now); }
+void Node::apply_done(ApplyDone&& done, Mono now) { impl_->apply_done(std::move(done), now); }
+void Node::snapshot_done(SnapshotDone&& done, Mono now) { impl_->snapshot_done(std::move(done), now); }
+void Node::admin(uint64_t token, const std::string& verb, const std::string& args_json, Mono now) {
+  impl_->admin({true, 0, token}, verb, args_json, now);
+}
+void Node::begin_stop(Mono now) { impl_->begin_stop(now); }
+void Node::tick(Mono now) { impl_->tick(now); }
+NodeEffects Node::take_effects(Mono now) { return impl_->take_effects(now); }
+Mono Node::next_deadline() const { return impl_->next_deadline(); }
+raft::NodeStatus Node::raft_status() const { return impl_->raft_.status(); }
+bool Node::serving() const { return impl_->serving(); }
+
+Info Node::info() const {
+  Info info;
+  info.running = !impl_->finished_;
+  info.id = impl_->identity_.node;
+  info.leader = impl_->failed_.is_ok() ? impl_->leader_ : NodeId();
+  info.term = impl_->term_;
+  info.commit = impl_->raft_.commit_index();
+  info.applied = impl_->applied_;
+  info.leads = impl_->serving();
+  info.health = impl_->health_;
+  return info;
+}
+
+}  // namespace raftcs::server

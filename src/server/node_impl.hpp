@@ -1,0 +1,244 @@
+// node_impl.hpp: the parts of a node, shared by its topic files (private to src/server).
+//
+//   node.cpp      inputs, effects of consensus, lanes, roles, stopping
+//   gateway.cpp   what clients send, and what they are answered
+//   liveness.cpp  touches and expiry of sessions
+//   admin.cpp     administration verbs
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "rsm/ops.hpp"
+#include "server/node.hpp"
+
+namespace raftcs::server {
+
+// A session as this node mirrors it from applied entries, plus (on a leader) its routing.
+struct Session {
+  SessionNum num;
+  Uuid id;
+  Uuid proof;
+  uint64_t timeout_ms = 0;
+  RequestId highest_request;
+
+  bool bound = false;
+  net::ConnId conn = 0;
+  wire::Channel channel = 0;
+  uint64_t epoch = 0;       // rises with every binding; fences fetched pushes
+  uint32_t inflight = 0;    // requests accepted and not answered on this binding
+  PushId sent_push;         // delivered to this binding up to here
+  PushId push_base;         // what the client had when it bound: the window counts from here
+  PushId acked_push;        // acknowledged on this binding
+  bool fetching = false;    // pushes are being read from the apply lane
+  bool behind = false;      // there are pushes beyond sent_push that wait for room
+
+  Mono last_heard;          // by this leader
+  Mono last_logged;         // when this leader last proposed anything for it
+  bool heard = false;       // since the last touch
+};
+
+struct Connection {
+  net::ConnId id = 0;
+  std::unordered_map<wire::Channel, Session*> channels;
+  wire::FrameBuilder out;
+  bool dirty = false;       // has frames to send
+  bool greeted = false;     // said hello: is told of topology changes
+  Mono last_frame;
+};
+
+struct PendingCreate {
+  net::ConnId conn = 0;
+  wire::Channel channel = 0;
+  uint64_t nonce = 0;
+};
+
+// Who asked for administration: a connection's correlation, or a local token.
+struct AdminOrigin {
+  bool local = false;
+  net::ConnId conn = 0;
+  uint64_t id = 0;
+};
+
+struct Proposal {  // an entry of ours that has not been applied yet
+  Index index;
+  uint64_t bytes = 0;
+};
+
+struct Counters {
+  uint64_t requests = 0, queries = 0, replies = 0, pushes = 0;
+  uint64_t malformed_client = 0, malformed_peer = 0, foreign_peer = 0;
+  uint64_t overloaded = 0, sessions_expired = 0, entries_applied = 0, dropped_frames = 0;
+};
+
+struct Node::Impl {
+  Impl(const Options& options, const storage::Identity& identity, raft::BootImage image,
+       const NodeEnvironment& environment, Mono now);
+
+  // node.cpp
+  void client_frame(net::ConnId conn, const Bytes& frame, Mono now);
+  void client_gone(net::ConnId conn);
+  void peer_frame(const Bytes& frame, Mono now);
+  void log_done(const LogDone& done, Mono now);
+  void apply_done(ApplyDone&& done, Mono now);
+  void snapshot_done(SnapshotDone&& done, Mono now);
+  void begin_stop(Mono now);
+  void tick(Mono now);
+  NodeEffects take_effects(Mono now);
+  Mono next_deadline() const;
+  void run_raft(Mono now);
+  void carry_out(raft::Effects&& effects);
+  void emit_message(raft::Outgoing&& outgoing);
+  void flush_batch(Mono now);
+  void flush_reads(Mono now);
+  void drop_batch();
+  void roles_changed(Mono now);
+  void lost_leadership(Mono now);
+  void began_serving(Mono now);
+  void membership_changed();
+  void bind_incarnations(Mono now);
+  void maybe_snapshot();
+  void check_stopping(Mono now);
+  void fail(const Status& status, Mono now);
+  void set_health(const Status& status);
+  void publish_state();
+  void log_line(int level, std::string text);
+  bool can_take_part() const { return failed_.is_ok() && !finished_; }
+  bool serving() const;
+
+  // gateway.cpp
+  void on_message(Connection& c, wire::Hello&& m, Mono now);
+  void on_message(Connection& c, wire::CreateSession&& m, Mono now);
+  void on_message(Connection& c, wire::ContinueSession&& m, Mono now);
+  void on_message(Connection& c, wire::KeepAlive&& m, Mono now);
+  void on_message(Connection& c, wire::Request&& m, Mono now);
+  void on_message(Connection& c, wire::Query&& m, Mono now);
+  void on_message(Connection& c, wire::PushAck&& m, Mono now);
+  void on_message(Connection& c, wire::CloseSession&& m, Mono now);
+  void on_message(Connection& c, wire::Admin&& m, Mono now);
+  void on_message(Connection& c, wire::TopologyRequest&& m, Mono now);
+  Connection& connection(net::ConnId id);
+  void send(Connection& c, const wire::ServerMessage& message);
+  void mark_dirty(Connection& c);
+  void reject(Connection& c, wire::Channel channel, uint64_t nonce, wire::RejectReason reason,
+              const std::string& text);
+  // The session bound to the channel; none: the client is told why and null comes back.
+  Session* session_of(Connection& c, wire::Channel channel);
+  void bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now);
+  void unbind(Session& s);
+  void heard_of(Session& s, Mono now);
+  void answer_replies(std::vector<rsm::Reply>& replies);
+  void answer_queries(std::vector<QueryDone>& queries);
+  void query_failed(const QueryItem& item, raftcs_status_t status);
+  void session_started(const rsm::SessionStarted& started, Mono now);
+  void session_ended(const rsm::SessionEnded& ended);
+  void deliver(rsm::Push& push);
+  void deliver_fetched(PushesFetched& fetched);
+  void fetch_pushes(Session& s);
+  bool push_room(const Session& s) const;
+  void forget_session(Session& s);
+  Session& mirror(SessionNum num, const Uuid& id, const Uuid& proof, uint64_t timeout_ms);
+  void restore_mirror(const Restored& restored);
+  wire::LeaderHint leader_hint() const;
+  std::vector<wire::MemberInfo> member_infos() const;
+  void announce_topology();
+  void close_all(wire::CloseReason reason);
+
+  // liveness.cpp
+  void liveness_tick(Mono now);
+  void flush_touches(Mono now);
+  void expire_silent(const std::vector<SessionNum>& silent, Mono now);
+  DurationNs liveness_interval() const;
+
+  // admin.cpp
+  void admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json, Mono now);
+  void admin_reply(const AdminOrigin& origin, Status status, std::string json);
+  void admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now);
+  void admin_service_create(const AdminOrigin& origin, const std::string& name, const std::string& type);
+  void admin_listed(const Listed& listed);
+  void service_created(const rsm::ServiceCreated& created);
+  void fail_admin_waiters(const Status& status);
+  std::string status_json() const;
+  std::string state_json() const;
+  std::string members_json() const;
+  std::string plugins_json() const;
+
+  const Options options_;
+  const storage::Identity identity_;
+  NodeEnvironment environment_;
+  wire::Limits wire_limits_;
+  raft::Node raft_;
+  NodeEffects out_;
+
+  // consensus and lanes
+  uint64_t durable_seq_ = 0;
+  std::deque<raft::Outgoing> held_;   // messages that wait for a write
+  std::map<NodeId, std::vector<raft::Message>> peer_out_;
+  std::map<NodeId, std::string> peer_addresses_;
+  std::map<NodeId, Uuid> incarnations_;  // heard of since start
+  raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane
+  Index applied_;
+  uint64_t state_hash_ = 0;
+  Index snapshot_index_;
+  bool snapshotting_ = false;
+  Mono snapshot_retry_at_;
+  uint64_t log_bytes_at_snapshot_ = 0;
+  uint64_t log_file_bytes_ = 0;
+  Status failed_;   // final: storage
+  Status health_;   // what info() and status say
+  Status halted_;   // the apply lane stands
+
+  // role
+  raft::Role role_ = raft::Role::follower;
+  Term term_;
+  NodeId leader_;
+  raft::Membership membership_;
+  bool leader_ready_ = false;
+  Index serve_after_;       // serve once applied up to here
+  bool served_ = false;     // began_serving was done for this leadership
+  Mono serving_since_;
+  Mono bind_incarnations_at_ = Mono::never();
+
+  // stopping
+  bool stopping_ = false;
+  bool finished_ = false;
+  Mono stop_deadline_ = Mono::never();
+
+  // clients
+  std::unordered_map<net::ConnId, Connection> connections_;
+  std::vector<net::ConnId> dirty_;
+  std::unordered_map<SessionNum, Session> sessions_;
+  std::unordered_map<Uuid, SessionNum> by_id_;
+  std::unordered_map<Uuid, SessionNum> by_proof_;
+  std::unordered_map<Uuid, PendingCreate> creates_;  // by proof
+  std::map<std::string, rsm::ServiceInfo, std::less<>> services_;
+  rsm::OpsWriter batch_;
+  uint64_t batch_commands_ = 0;
+  Bytes batch_refused_;              // taken from batch_, not accepted by raft yet
+  std::deque<Proposal> proposals_;
+  size_t proposals_committed_ = 0;   // prefix of proposals_ that is committed
+  uint64_t inflight_bytes_ = 0;      // of accepted requests not applied yet
+  std::vector<QueryItem> reads_;     // linearizable, for the next round
+  std::map<uint64_t, std::vector<QueryItem>> reads_waiting_;  // by token
+  uint64_t read_token_ = 0;
+  uint64_t epochs_ = 0;
+  std::vector<wire::ClientMessage> decoded_;
+  std::vector<Session*> heard_;      // since the last touch
+  Mono liveness_at_;
+  Mono last_touch_;
+  Mono idle_sweep_at_;
+
+  // administration
+  std::map<uint64_t, AdminOrigin> admin_lists_;           // by list token
+  std::multimap<std::string, AdminOrigin> admin_services_;  // by service name
+  std::vector<AdminOrigin> admin_snapshots_;
+  std::optional<AdminOrigin> admin_transfer_;
+  uint64_t admin_token_ = 0;
+  Counters counters_;
+};
+
+}  // namespace raftcs::server

@@ -1,0 +1,51 @@
+// context.hpp: what all commands of the CLI share: the global options, and how results are
+// printed. Each file of this folder adds its commands to the CLI11 tree; choosing one sets
+// `action`, which main runs after parsing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/api.hpp"
+
+namespace tools {
+
+using Json = nlohmann::ordered_json;
+
+struct Context {
+  std::string endpoints;  // -e, else RAFTCS_ENDPOINTS
+  std::string output = "table";
+  int64_t timeout_ms = 10'000;
+  std::function<int()> action;
+
+  bool json() const { return output == "json"; }
+  std::vector<std::string> endpoint_list() const { return parse_endpoints(endpoints); }
+};
+
+void add_admin_commands(CLI::App& app, Context& context);
+void add_call_command(CLI::App& app, Context& context);
+void add_kv_commands(CLI::App& app, Context& context);
+void add_kv_bulk_commands(CLI::App& kv, Context& context);
+void add_kv_watch_command(CLI::App& kv, Context& context);
+void add_log_commands(CLI::App& app, Context& context);
+void add_status_command(CLI::App& app, Context& context);
+
+// One document on stdout, with a line feed.
+void print_json(const Json& document);
+// `name`: the bytes as text when they are UTF-8, else `name_hex`.
+void put_bytes(Json& document, const std::string& name, std::string_view bytes);
+// A JSON document out of a reply; Failure when the server sent something else.
+Json parse_reply(const Reply& reply, const std::string& what);
+// A value as a table cell.
+std::string cell_of(const Json& value);
+// A list of objects as a table; `columns` come first, in this order, when any object has them;
+// without `only` the remaining keys follow.
+std::string table_of(const Json& list, const std::vector<std::string>& columns, bool only = false);
+// Writes bytes to stdout; a broken pipe or a full disk is a Failure.
+void write_out(std::string_view bytes);
+
+}  // namespace tools

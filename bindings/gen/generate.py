@@ -20,6 +20,7 @@ HEADERS = (ROOT / "include/raftcs_status.h", ROOT / "include/raftcs.h")
 FFI_OUT = ROOT / "bindings/python/raftcs/_ffi.py"
 STUB_OUT = ROOT / "bindings/python/raftcs/errors.pyi"
 
+FORWARD = r"struct \w+|typedef int32_t raftcs_status_t"
 SCALARS = {
     "int": "c_int", "int32_t": "c_int32", "int64_t": "c_int64", "uint8_t": "c_uint8",
     "uint16_t": "c_uint16", "uint32_t": "c_uint32", "uint64_t": "c_uint64", "size_t": "c_size_t",
@@ -81,7 +82,7 @@ class Header:
         return ""
 
     def _statement(self, text):
-        if not text.strip("} ") or re.fullmatch(r"struct \w+|typedef int32_t raftcs_status_t", text):
+        if not text.strip("} ") or re.fullmatch(FORWARD, text):
             return
         opaque = re.fullmatch(r"typedef struct (\w+) (\w+)", text)
         if opaque:
@@ -148,8 +149,8 @@ def ffi_head():
     return [
         '"""Declarations of the C API, made from include/raftcs.h and raftcs_status.h.',
         "",
-        "Made by bindings/gen/generate.py: do not edit. Every opaque handle is a c_void_p. A function",
-        "that the loaded library does not have (an older one) is set to None: see _library.py.",
+        "Made by bindings/gen/generate.py: do not edit. Every opaque handle is a c_void_p. A",
+        "function that the loaded library does not have is None: see _library.py.",
         '"""', "from __future__ import annotations", "",
         "from ctypes import (CDLL, CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int32, c_int64,",
         "                    c_size_t, c_uint8, c_uint32, c_uint64, c_void_p)",

@@ -71,8 +71,9 @@ class BaseClient:
         sweep()
         self._queue = Queue()
         handle, error = c_void_p(), c_void_p()
-        status = api.raftcs_client_create(Config.of(config)._handle, self._queue.handle, 0,
-                                          byref(handle), byref(error))
+        settings = Config.of(config)  # a name, so that it lives until the call returns
+        status = api.raftcs_client_create(settings._handle, self._queue.handle, 0, byref(handle),
+                                          byref(error))
         if status != _ffi.OK:
             self._queue.destroy()
         raise_error(status, error)

@@ -1,7 +1,7 @@
 """Declarations of the C API, made from include/raftcs.h and raftcs_status.h.
 
-Made by bindings/gen/generate.py: do not edit. Every opaque handle is a c_void_p. A function
-that the loaded library does not have (an older one) is set to None: see _library.py.
+Made by bindings/gen/generate.py: do not edit. Every opaque handle is a c_void_p. A
+function that the loaded library does not have is None: see _library.py.
 """
 from __future__ import annotations
 

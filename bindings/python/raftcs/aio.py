@@ -4,7 +4,7 @@ The loop rule: when the descriptor is readable, take events until none is left; 
 go on in the loop's next round, so that other tasks get their turn and no wake-up is lost.
 
 What must hold
- 1 One client belongs to the loop that was running when it was made; all its methods are called there.
+ 1 One client belongs to the loop that was running when it was made; its methods are called there.
  2 Cancelling an awaitable cancels the operation at the library; its event still comes and finds
    nobody. Whether it happened is then unknown to the caller, as with any cancelled awaitable.
  3 BUSY is answered by waiting for a reply, since nothing was accepted; other errors are raised.

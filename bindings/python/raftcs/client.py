@@ -93,7 +93,8 @@ class Client(BaseClient):
               endpoint: Optional[str] = None, timeout: Optional[float] = None) -> Any:
         """An administration verb at one server, or at the leader; the JSON document it gives."""
         pending = Pending(self)
-        pending.op_id = self._start_admin(self._pending, pending, verb, arguments, endpoint, timeout)
+        pending.op_id = self._start_admin(self._pending, pending, verb, arguments, endpoint,
+                                          timeout)
         return document_of(pending.wait())
 
     def server_requests(self, timeout: Optional[float] = None) -> Iterator[ServerRequest]:

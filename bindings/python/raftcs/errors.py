@@ -19,7 +19,7 @@ from ._library import api, text
 
 
 class RaftcsError(Exception):
-    """Root of all. Attributes: status, name, outcome, retry_after_ms, app_code, retriable, fatal."""
+    """Root of all: status, name, outcome, retry_after_ms, app_code, retriable, fatal."""
 
     default_status = _ffi.ERR_INTERNAL
 

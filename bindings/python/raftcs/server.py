@@ -47,8 +47,9 @@ class Server:
         sweep()
         self._queue = Queue()
         handle, error = c_void_p(), c_void_p()
-        status = api.raftcs_server_create(Config.of(config)._handle, self._queue.handle, 0,
-                                          byref(handle), byref(error))
+        settings = Config.of(config)  # a name, so that it lives until the call returns
+        status = api.raftcs_server_create(settings._handle, self._queue.handle, 0, byref(handle),
+                                          byref(error))
         if status != _ffi.OK:
             self._queue.destroy()
         raise_error(status, error)

@@ -80,6 +80,10 @@ class Blocking(unittest.TestCase):
             states = [event.state for event in c.states()]
             self.assertEqual(states, [raftcs.CONNECTING_NEW, raftcs.CONNECTED])
 
+    def test_settings_live_until_the_client_is_made(self):
+        for _ in range(200):
+            raftcs.Client(dict(CONFIG)).close()
+
     def test_many_threads_share_one_client(self):
         found, failed = [], []
 
@@ -189,7 +193,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
 
     async def test_thousands_at_once_keep_their_replies(self):
         async with raftcs.AsyncClient(CONFIG) as c:
-            wanted = [str(i).encode() for i in range(5000)]
+            wanted = [str(i).encode() for i in range(2000)]
             replies = await asyncio.gather(*(c.submit("s", b"echo " + w) for w in wanted))
             self.assertEqual([reply.data for reply in replies], wanted)
 

@@ -38,7 +38,8 @@ class KvError(Exception):
 
 
 class Change(NamedTuple):
-    """A change of a watched key; value is None when the key is gone."""
+    """A change of a watched key. event is "put", "del" (value is None), or "lost": the watch has
+    ended, as its session did not keep up; `key` is what was watched, and may be watched again."""
 
     event: str
     key: bytes
@@ -61,16 +62,11 @@ def _maybe(value: Optional[Text]) -> Optional[bytes]:
     return None if value is None else _bytes(value)
 
 
-def _stored(value: Any) -> bytes:
-    """A value as bytes; a number kept by incr in decimal."""
-    return value if isinstance(value, bytes) else str(value).encode()
-
-
 def read_change(request: ServerRequest) -> Change:
     """The change that a server request of a watched key tells of."""
     event, key, value, version = msgpack.unpack(request.data)[:4]
     name = event.decode() if isinstance(event, bytes) else str(event)
-    return Change(name, key, None if value is None else _stored(value), version)
+    return Change(name, key, value if isinstance(value, bytes) else None, version)
 
 
 class Call(NamedTuple):
@@ -90,14 +86,13 @@ def _no_answer(reply: Reply) -> None:
     _answer(reply)
 
 
-def _first(reply: Reply) -> Any:
-    value = _answer(reply)
-    return value[0] if isinstance(value, list) else value
+def _first(reply: Reply) -> int:
+    return int(_answer(reply)[0])
 
 
 def _found(reply: Reply) -> Optional[bytes]:
     value = _answer(reply, NOT_FOUND)
-    return _stored(value[0]) if reply.app_code == OK else None
+    return bytes(value[0]) if reply.app_code == OK else None
 
 
 def _existed(reply: Reply) -> bool:
@@ -111,12 +106,12 @@ def _swapped(reply: Reply) -> bool:
 
 
 def _entries(reply: Reply) -> Range:
-    items, more = (_answer(reply) + [False])[:2]
-    return Range([(item[0], _stored(item[1])) for item in items], bool(more))
+    more, rows = _answer(reply)
+    return Range([(row[0], row[1]) for row in rows], bool(more))
 
 
 def put(key: Text, value: Text) -> Call:
-    return Call(msgpack.pack(["put", _bytes(key), _bytes(value)]), _no_answer)
+    return Call(msgpack.pack(["put", _bytes(key), _bytes(value)]), _first)
 
 
 def delete(key: Text) -> Call:
@@ -128,27 +123,27 @@ def cas(key: Text, expected: Optional[Text], value: Optional[Text]) -> Call:
 
 
 def incr(key: Text, delta: int = 1) -> Call:
-    return Call(msgpack.pack(["incr", _bytes(key), delta]), lambda reply: int(_first(reply)))
+    return Call(msgpack.pack(["incr", _bytes(key), delta]), _first)
 
 
 def append(key: Text, value: Text) -> Call:
-    return Call(msgpack.pack(["append", _bytes(key), _bytes(value)]), _no_answer)
+    return Call(msgpack.pack(["append", _bytes(key), _bytes(value)]), _first)
 
 
 def watch(key: Text, prefix: bool = False) -> Call:
     return Call(msgpack.pack(["watch", _bytes(key), prefix]), _no_answer)
 
 
-def unwatch(key: Text) -> Call:
-    return Call(msgpack.pack(["unwatch", _bytes(key)]), _no_answer)
+def unwatch(key: Text, prefix: bool = False) -> Call:
+    return Call(msgpack.pack(["unwatch", _bytes(key), prefix]), _no_answer)
 
 
 def get(key: Text) -> Call:
     return Call(msgpack.pack(["get", _bytes(key)]), _found)
 
 
-def range_of(first: Text, end: Text, limit: int = 1000) -> Call:
-    return Call(msgpack.pack(["range", _bytes(first), _bytes(end), limit]), _entries)
+def range_of(first: Text, end: Optional[Text], limit: int = 1000) -> Call:
+    return Call(msgpack.pack(["range", _bytes(first), _maybe(end), limit]), _entries)
 
 
 class Kv:
@@ -165,8 +160,9 @@ class Kv:
         return call.read(self.client.query(self.service, call.payload, timeout=timeout,
                                            stale=stale))
 
-    def put(self, key: Text, value: Text, timeout: Optional[float] = None) -> None:
-        self._run(put(key, value), timeout)
+    def put(self, key: Text, value: Text, timeout: Optional[float] = None) -> int:
+        """The version that the key has now."""
+        return int(self._run(put(key, value), timeout))
 
     def delete(self, key: Text, timeout: Optional[float] = None) -> bool:
         """Was the key there?"""
@@ -180,23 +176,24 @@ class Kv:
     def incr(self, key: Text, delta: int = 1, timeout: Optional[float] = None) -> int:
         return int(self._run(incr(key, delta), timeout))
 
-    def append(self, key: Text, value: Text, timeout: Optional[float] = None) -> None:
-        self._run(append(key, value), timeout)
+    def append(self, key: Text, value: Text, timeout: Optional[float] = None) -> int:
+        return int(self._run(append(key, value), timeout))
 
     def watch(self, key: Text, prefix: bool = False, timeout: Optional[float] = None) -> None:
-        """From now on changes come as server requests; see read_change."""
+        """The present value, then each change, come as server requests; see read_change."""
         self._run(watch(key, prefix), timeout)
 
-    def unwatch(self, key: Text, timeout: Optional[float] = None) -> None:
-        self._run(unwatch(key), timeout)
+    def unwatch(self, key: Text, prefix: bool = False, timeout: Optional[float] = None) -> None:
+        self._run(unwatch(key, prefix), timeout)
 
     def get(self, key: Text, timeout: Optional[float] = None,
             stale: bool = False) -> Optional[bytes]:
         found: Optional[bytes] = self._ask(get(key), timeout, stale)
         return found
 
-    def range(self, first: Text, end: Text, limit: int = 1000,
+    def range(self, first: Text, end: Optional[Text], limit: int = 1000,
               timeout: Optional[float] = None, stale: bool = False) -> Range:
+        """Keys from `first` to before `end` (None: to the last), at most `limit`."""
         found: Range = self._ask(range_of(first, end, limit), timeout, stale)
         return found
 
@@ -215,8 +212,8 @@ class AsyncKv:
         return call.read(await self.client.query(self.service, call.payload, timeout=timeout,
                                                  stale=stale))
 
-    async def put(self, key: Text, value: Text, timeout: Optional[float] = None) -> None:
-        await self._run(put(key, value), timeout)
+    async def put(self, key: Text, value: Text, timeout: Optional[float] = None) -> int:
+        return int(await self._run(put(key, value), timeout))
 
     async def delete(self, key: Text, timeout: Optional[float] = None) -> bool:
         return bool(await self._run(delete(key), timeout))
@@ -228,22 +225,23 @@ class AsyncKv:
     async def incr(self, key: Text, delta: int = 1, timeout: Optional[float] = None) -> int:
         return int(await self._run(incr(key, delta), timeout))
 
-    async def append(self, key: Text, value: Text, timeout: Optional[float] = None) -> None:
-        await self._run(append(key, value), timeout)
+    async def append(self, key: Text, value: Text, timeout: Optional[float] = None) -> int:
+        return int(await self._run(append(key, value), timeout))
 
     async def watch(self, key: Text, prefix: bool = False,
                     timeout: Optional[float] = None) -> None:
         await self._run(watch(key, prefix), timeout)
 
-    async def unwatch(self, key: Text, timeout: Optional[float] = None) -> None:
-        await self._run(unwatch(key), timeout)
+    async def unwatch(self, key: Text, prefix: bool = False,
+                      timeout: Optional[float] = None) -> None:
+        await self._run(unwatch(key, prefix), timeout)
 
     async def get(self, key: Text, timeout: Optional[float] = None,
                   stale: bool = False) -> Optional[bytes]:
         found: Optional[bytes] = await self._ask(get(key), timeout, stale)
         return found
 
-    async def range(self, first: Text, end: Text, limit: int = 1000,
+    async def range(self, first: Text, end: Optional[Text], limit: int = 1000,
                     timeout: Optional[float] = None, stale: bool = False) -> Range:
         found: Range = await self._ask(range_of(first, end, limit), timeout, stale)
         return found

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import raftcs
-from raftcs import _events, errors, msgpack
+from raftcs import _events, errors, kv, msgpack
 
 CONFIG = {"client.endpoints": ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]}
 
@@ -274,6 +274,34 @@ class Msgpack(unittest.TestCase):
             msgpack.pack(2**64)
         with self.assertRaises(TypeError):
             msgpack.pack(object())
+
+
+class KvCodec(unittest.TestCase):
+    def reply(self, value=None, code=0):
+        return raftcs.Reply(b"" if value is None else msgpack.pack(value), code, 0, 0)
+
+    def test_payloads(self):
+        self.assertEqual(kv.put("k", b"v").payload, b"\x93\xa3put\xc4\x01k\xc4\x01v")
+        self.assertEqual(kv.cas("k", None, "v").payload, b"\x94\xa3cas\xc4\x01k\xc0\xc4\x01v")
+        self.assertEqual(kv.range_of("a", None).payload, b"\x94\xa5range\xc4\x01a\xc0\xcd\x03\xe8")
+
+    def test_answers(self):
+        self.assertEqual(kv.put("k", "v").read(self.reply([7])), 7)
+        self.assertEqual(kv.incr("k").read(self.reply([-3, 8])), -3)
+        self.assertEqual(kv.get("k").read(self.reply([b"v", 8])), b"v")
+        self.assertIsNone(kv.get("k").read(self.reply(code=kv.NOT_FOUND)))
+        self.assertFalse(kv.cas("k", "a", "b").read(self.reply([b"c", 8], kv.COMPARE_FAILED)))
+        rows = kv.range_of("a", "b").read(self.reply([True, [[b"a", b"1", 5]]]))
+        self.assertEqual(rows, kv.Range([(b"a", b"1")], True))
+        with self.assertRaises(kv.KvError):
+            kv.incr("k").read(self.reply(code=kv.NOT_A_NUMBER))
+
+    def test_changes(self):
+        for event, wanted in ((["put", b"k", b"v", 9], kv.Change("put", b"k", b"v", 9)),
+                              (["del", b"k", None, 9], kv.Change("del", b"k", None, 9)),
+                              (["lost", b"k", True, 0], kv.Change("lost", b"k", None, 0))):
+            request = raftcs.ServerRequest(1, msgpack.pack(event))
+            self.assertEqual(kv.read_change(request), wanted)
 
 
 if __name__ == "__main__":

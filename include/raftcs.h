@@ -185,7 +185,7 @@ RAFTCS_API raftcs_status_t raftcs_queue_set_wakeup(raftcs_queue_t *queue, raftcs
 RAFTCS_API size_t raftcs_queue_length(raftcs_queue_t *queue);
 
 /* Everything about an event in one call. Pointers live as long as the event. */
-typedef struct raftcs_event_info {
+typedef struct raftcs_event_info_s {
     uint32_t struct_size;
     int32_t kind;          /* raftcs_event_kind; skip what you do not know */
     raftcs_status_t status;
@@ -293,7 +293,7 @@ RAFTCS_API raftcs_status_t raftcs_client_admin_wait(raftcs_client_t *client, con
                                                     const raftcs_call_options_t *options,
                                                     raftcs_event_t **out_event);
 
-typedef struct raftcs_client_info {
+typedef struct raftcs_client_info_s {
     uint32_t struct_size;
     int32_t state;               /* raftcs_client_state */
     uint8_t session_id[16];      /* zero before the session is open */
@@ -342,7 +342,7 @@ RAFTCS_API raftcs_status_t raftcs_server_stop(raftcs_server_t *server);
 RAFTCS_API raftcs_status_t raftcs_server_admin(raftcs_server_t *server, uint64_t tag, const char *verb,
                                                const char *args_json);
 
-typedef struct raftcs_server_info {
+typedef struct raftcs_server_info_s {
     uint32_t struct_size;
     int32_t running;             /* 1 between start and stop */
     uint64_t id;

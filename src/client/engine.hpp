@@ -130,6 +130,8 @@ class Engine {
   // Ends everything outstanding with CLOSED; `closed` is the last event of the handle. Without
   // keep, the cluster is told and its answer awaited for a bounded time first.
   void close(SessionHandle session, bool keep, Mono now);
+  // Gives back the memory of a session whose `closed` was emitted; the handle is dead then.
+  void forget(SessionHandle session);
   SessionInfo info(SessionHandle session) const;
   Result<Bytes> export_session(SessionHandle session) const;
 

@@ -1,0 +1,379 @@
+// connect.cpp: where a session goes, and when.
+//
+// The next server is, in this order: a hint of the last answer; the leader that other
+// sessions of the cluster have found (every other time); round robin over configured
+// endpoints and known members (CLI-12, D3). Every attempt but one waits for the backoff; the
+// one is following a hint while `hint_credit` lasts. Waiting earns the credit back, and so
+// does a binding that lasted; so servers that point at one another cost two attempts per
+// backoff and no more (W-C3, LDR-04).
+#include <utility>
+
+#include "client/core.hpp"
+
+namespace raftcs::client {
+namespace {
+
+constexpr uint64_t kRetryAfterMsMax = 60'000;  // whatever a server says
+constexpr uint64_t kFreshGap = 16'384;         // behind ids that a stale token does not know
+
+DurationNs retry_after(uint64_t ms) {
+  return static_cast<DurationNs>(std::min(ms, kRetryAfterMsMax)) * kNsPerMs;
+}
+
+bool contains(const std::vector<std::string>& list, const std::string& item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+}  // namespace
+
+// --- beginning ----------------------------------------------------------------------------
+
+void Core::start_new(Session& s) {
+  s.id = Uuid{};
+  s.proof = random_.uuid();
+  s.asked_create = false;
+  s.received_push = s.acked_push = 0;
+  s.ack_due = false;
+}
+
+void Core::open(Session& s, Mono now) {
+  if (s.closing || (s.phase != Phase::idle && s.phase != Phase::lost)) return;
+  if (s.phase == Phase::lost) start_new(s);  // the client object stays usable (CLI-08)
+  s.phase = Phase::waiting;
+  set_state(s, s.id.is_zero() ? SessionState::connecting_new : SessionState::connecting_existing);
+  begin_attempt(s, now);
+  mark(s);
+}
+
+Status Core::resume(Session& s, const Bytes& bytes, Mono now) {
+  if (s.phase != Phase::idle || s.closing || s.counters.submitted > 0) {
+    return Status(RAFTCS_ERR_BAD_STATE, "resume comes before open and before the first command");
+  }
+  RCS_ASSIGN(token, decode_token(bytes));
+  if (!s.options.cluster.is_zero() && !token.cluster.is_zero() && s.options.cluster != token.cluster) {
+    return Status(RAFTCS_ERR_WRONG_CLUSTER, "the token belongs to another cluster");
+  }
+  s.id = token.session;
+  s.proof = token.proof;
+  if (!token.cluster.is_zero()) s.cluster_id = token.cluster;
+  if (token.timeout_ms != 0) s.timeout_ms = token.timeout_ms;
+  s.received_push = s.acked_push = token.received_push;
+  s.pending.sent.restart(token.next_id);
+  s.fresh_gap = true;
+  if (!token.unanswered.empty()) {
+    CommandRing& old = s.pending.old;
+    old.restart(token.unanswered.front().id);
+    for (const Token::Entry& e : token.unanswered) {
+      while (old.end() < e.id) old.push(Command{});
+      Command c;
+      c.slot = Command::Slot::reserved;
+      c.tag = e.digest;
+      old.push(std::move(c));
+    }
+    s.reserved = static_cast<uint32_t>(token.unanswered.size());
+    s.claim_from = old.base();
+  }
+  open(s, now);
+  return Status::ok();
+}
+
+Result<Bytes> Core::export_session(const Session& s) const {
+  if (s.id.is_zero() || s.ended()) return Status(RAFTCS_ERR_BAD_STATE, "there is no open session");
+  Token token;
+  token.session = s.id;
+  token.proof = s.proof;
+  token.cluster = s.cluster_id;
+  token.next_id = s.pending.sent.end();
+  // What was delivered but not acknowledged by a manual caller is asked for again (W-C8).
+  token.received_push = s.options.manual_ack ? s.acked_push : s.received_push;
+  token.timeout_ms = s.timeout_ms;
+  const uint64_t first = token.next_id > kTokenSpanMax ? token.next_id - kTokenSpanMax : 1;
+  for (const CommandRing* ring : {&s.pending.old, &s.pending.sent}) {
+    for (uint64_t id = std::max(ring->base(), first); id < ring->end(); ++id) {
+      const Command& c = ring->slot(id);
+      if (c.slot == Command::Slot::empty) continue;
+      const bool reserved = c.slot == Command::Slot::reserved;
+      token.unanswered.push_back({id, reserved ? c.tag : command_digest(c.service, c.payload)});
+    }
+  }
+  return encode_token(token);
+}
+
+// --- attempts -----------------------------------------------------------------------------
+
+std::string Core::choose_endpoint(Session& s) {
+  if (!s.target.empty()) return std::exchange(s.target, {});
+  const std::string* leader = s.cluster != nullptr ? &s.cluster->leader.client_address : nullptr;
+  s.leader_next = !s.leader_next;
+  if (!s.leader_next && leader != nullptr && !leader->empty() && *leader != s.last_endpoint) return *leader;
+  std::vector<const std::string*> all;
+  for (const std::string& e : s.options.endpoints) all.push_back(&e);
+  if (s.cluster != nullptr) {
+    for (const wire::MemberInfo& m : s.cluster->members) {
+      const bool known = m.client_address.empty() || contains(s.options.endpoints, m.client_address);
+      if (!known) all.push_back(&m.client_address);
+    }
+  }
+  const std::string* pick = all[s.turn++ % all.size()];
+  if (*pick == s.last_endpoint) pick = all[s.turn++ % all.size()];
+  return *pick;
+}
+
+Link* Core::acquire(const std::string& endpoint, const Session& s, Mono now) {
+  Link* link = links_.find(endpoint);
+  if (link == nullptr) {
+    link = links_.add(endpoint);
+    link->idle_since = link->heard = now;
+    effects_.open.push_back({link->id, endpoint});
+    wire::Hello hello;
+    hello.client_name = s.options.name;
+    send(*link, std::move(hello));
+    link->silence_ns = std::max(kLinkSilenceNs, s.options.connect_timeout_ns);
+    expect(*link, now);
+  }
+  ++link->users;
+  return link;
+}
+
+void Core::attach(Session& s, Link* link) {
+  s.link = link;
+  s.channel = link->allocate(s.handle);
+}
+
+void Core::unuse(Link& link, Mono now) {
+  if (--link.users == 0) {
+    link.idle_since = now;
+    arm(link);
+  }
+}
+
+void Core::detach(Session& s, Fate fate, Mono now) {
+  if (s.link == nullptr) return;
+  Link& link = *s.link;
+  for (; s.inflight > 0; --s.inflight) answered(link);
+  if (s.phase == Phase::asking) answered(link);
+  if (s.keep_alive_sent != 0) answered(link);
+  s.keep_alive_sent = 0;
+  requeue_queries(s);
+  // Nothing was said on the channel before the welcome.
+  if (fate == Fate::released || s.phase == Phase::linking) {
+    link.release(s.channel);
+  } else {
+    link.abandon(s.channel);
+  }
+  s.link = nullptr;
+  s.channel = 0;
+  unuse(link, now);
+}
+
+void Core::begin_attempt(Session& s, Mono now) {
+  s.wake_at = Mono::never();
+  const std::string endpoint = choose_endpoint(s);
+  s.last_endpoint = endpoint;
+  attach(s, acquire(endpoint, s, now));
+  s.phase = Phase::linking;
+  s.attempt_until = now + std::max(s.options.connect_timeout_ns, kNsPerMs);
+  if (s.link->ready) ask(s, now);
+  arm(s);
+}
+
+std::string Core::redirect_of(const Link& link) const {
+  const wire::LeaderHint& leader = link.cluster->leader;
+  if (!leader.id || leader.id == link.welcome.node) return {};
+  const std::string address = link.cluster->address_of(leader);
+  return address == link.endpoint ? std::string{} : address;
+}
+
+// Requires: phase linking, the link welcomed.
+void Core::ask(Session& s, Mono now) {
+  Link& link = *s.link;
+  if (!link.usable) {
+    refuse_server(s, RAFTCS_ERR_VERSION_MISMATCH, "no protocol version in common with the servers", now);
+    return;
+  }
+  if (!s.cluster_id.is_zero() && s.cluster_id != link.welcome.cluster) {
+    refuse_server(s, RAFTCS_ERR_WRONG_CLUSTER, "the servers belong to another cluster", now);
+    return;
+  }
+  s.cluster_id = link.welcome.cluster;
+  s.cluster = link.cluster;
+  if (const std::string to = redirect_of(link); !to.empty() && s.hint_credit) {
+    detach(s, Fate::released, now);
+    retry(s, to, 0, now);
+    return;
+  }
+  s.nonce = random_.non_zero();
+  if (s.id.is_zero()) {
+    s.asked_create = true;
+    send(link, wire::CreateSession{s.channel, s.nonce, s.proof, s.options.session_timeout_ms, s.options.capabilities});
+  } else {
+    send(link, wire::ContinueSession{s.channel, s.nonce, s.id, s.proof, PushId(s.received_push)});
+  }
+  s.phase = Phase::asking;
+  s.last_sent = now;
+  expect(link, now);
+  mark(s);
+}
+
+// Requires: detached.
+void Core::retry(Session& s, const std::string& hint, DurationNs not_before, Mono now) {
+  s.phase = Phase::waiting;
+  s.attempt_until = Mono::never();
+  s.target = hint;
+  if (!hint.empty() && s.hint_credit) {
+    s.hint_credit = false;
+    begin_attempt(s, now);
+    return;
+  }
+  s.hint_credit = true;
+  s.wake_at = now + std::max(s.backoff.next(random_), random_.at_least(not_before));
+  arm(s);
+}
+
+// A binding ended while the session lives on.
+void Core::leave(Session& s, const std::string& hint, Fate fate, Mono now) {
+  const DurationNs lasted = now - s.bound_since;
+  const bool settled = lasted >= s.backoff.longest() || (s.progressed && lasted >= s.backoff.shortest());
+  s.hint_credit = settled;
+  if (settled) s.backoff.reset();
+  detach(s, fate, now);
+  set_state(s, SessionState::connecting_existing);
+  retry(s, hint, 0, now);
+}
+
+// This server can never serve the session. When none of as many as are known can, it ends.
+void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now) {
+  const size_t known = s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
+  if (++s.refusals >= known) {
+    lose(s, status, text, Fate::released, now);
+    return;
+  }
+  detach(s, Fate::released, now);
+  retry(s, {}, 0, now);
+}
+
+void Core::attempt_timed_out(Session& s, Mono now) {
+  detach(s, Fate::abandoned, now);
+  retry(s, {}, 0, now);
+}
+
+// --- answers ------------------------------------------------------------------------------
+
+void Core::bind(Session& s, uint64_t timeout_ms, Mono now) {
+  Link& link = *s.link;
+  answered(link);
+  s.phase = Phase::bound;
+  s.attempt_until = Mono::never();
+  s.bound_since = now;
+  s.progressed = false;
+  s.hint_credit = true;
+  s.leader_next = true;
+  s.refusals = 0;
+  s.target.clear();
+  if (timeout_ms != 0) s.timeout_ms = timeout_ms;
+  if (++s.epoch == 0) s.epoch = 1;
+  s.cursor = s.pending.lowest();
+  s.hold_until = s.queries_hold_until = Mono::never();
+  if (s.was_bound) ++s.counters.reconnects;
+  s.was_bound = true;
+  wire::LeaderHint leader{link.welcome.node, {}};
+  if (link.cluster->address_of(leader).empty()) leader.client_address = link.endpoint;
+  if (link.cluster->learn(leader, {})) topology_dirty_ = true;
+  if (s.topology_told != link.cluster->version) topology_dirty_ = true;
+  set_state(s, SessionState::connected);
+  if (s.closing) {
+    send(link, wire::CloseSession{s.channel});
+  } else {
+    ready_queries(s);
+  }
+  mark(s);
+}
+
+void Core::on_created(Session& s, const wire::SessionCreated& m, Mono now) {
+  if (s.phase != Phase::asking || m.nonce != s.nonce || !s.id.is_zero() || m.session.is_zero()) return;
+  s.id = m.session;
+  bind(s, m.timeout_ms, now);
+}
+
+void Core::on_continued(Session& s, const wire::SessionContinued& m, Mono now) {
+  if (s.phase != Phase::asking || m.nonce != s.nonce || s.id.is_zero()) return;
+  if (s.fresh_gap) {
+    // The process that wrote the token may have sent more after it: its ids are never ours. The
+    // gap covers what it may have in flight, of which highest_request knows nothing.
+    s.fresh_gap = false;
+    const uint64_t applied = std::min(m.highest_request.value, UINT64_MAX / 2);
+    s.pending.sent.restart(std::max(s.pending.sent.end(), applied + 1) + kFreshGap);
+    if (s.reserved > 0) {
+      s.claim_until = now + static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
+    }
+  }
+  bind(s, m.timeout_ms, now);
+}
+
+std::string Core::usable_hint(Session& s, const wire::LeaderHint& hint, const std::string& here) {
+  if (s.cluster == nullptr || !hint.id) return {};
+  s.cluster->advise(hint);
+  std::string address = s.cluster->address_of(hint);
+  return address == here ? std::string{} : address;
+}
+
+// Answers that end the session, or this session's way to be created. True: dealt with.
+bool Core::proof_refused(Session& s, const wire::SessionRejected& m, Mono now) {
+  const std::string text = m.text.empty() ? "the cluster refused the session" : m.text;
+  switch (m.reason) {
+    case wire::RejectReason::session_expired:
+      if (s.id.is_zero()) {  // the session of this proof has come and gone: ask for another
+        s.proof = random_.uuid();
+        return false;
+      }
+      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::released, now);
+      return true;
+    case wire::RejectReason::invalid:
+    case wire::RejectReason::wrong_proof:
+      lose(s, RAFTCS_ERR_SESSION_REJECTED, text, Fate::released, now);
+      return true;
+    case wire::RejectReason::wrong_cluster:
+      refuse_server(s, RAFTCS_ERR_WRONG_CLUSTER, "the servers belong to another cluster", now);
+      return true;
+    case wire::RejectReason::not_leader:
+    case wire::RejectReason::overloaded:
+    case wire::RejectReason::limit:
+    case wire::RejectReason::draining:
+      return false;
+  }
+  return false;
+}
+
+void Core::on_rejected(Session& s, const wire::SessionRejected& m, Mono now) {
+  if (s.phase != Phase::asking || m.nonce != s.nonce) return;
+  if (proof_refused(s, m, now)) return;
+  const std::string hint = usable_hint(s, m.leader, s.link->endpoint);
+  detach(s, Fate::released, now);
+  retry(s, hint, retry_after(m.retry_after_ms), now);
+}
+
+void Core::on_closed(Session& s, const wire::SessionClosed& m, Mono now) {
+  const std::string hint = usable_hint(s, m.leader, s.link->endpoint);
+  switch (m.reason) {
+    case wire::CloseReason::taken_over:
+      lose(s, RAFTCS_ERR_SESSION_TAKEN, "another client continued this session", Fate::released, now);
+      return;
+    case wire::CloseReason::expired:
+    case wire::CloseReason::closed:
+      if (s.phase != Phase::bound && s.id.is_zero()) break;
+      lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::released, now);
+      return;
+    case wire::CloseReason::shutdown:
+    case wire::CloseReason::not_leader:
+    case wire::CloseReason::session_error:
+      break;
+  }
+  if (s.bound()) {
+    leave(s, hint, Fate::released, now);
+  } else if (s.phase == Phase::asking) {  // instead of an answer (W-C10)
+    detach(s, Fate::released, now);
+    retry(s, hint, 0, now);
+  }
+}
+
+}  // namespace raftcs::client

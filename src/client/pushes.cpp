@@ -1,0 +1,63 @@
+// pushes.cpp: server-started requests, and keep-alives.
+//
+// Pushes are delivered 1, 2, 3 ...: the next one is delivered, an old one is acknowledged
+// again, one after a gap is ignored, because the server sends it again (SRQ-04, SRQ-05,
+// X10). Acknowledgements are cumulative, one per flush (SRQ-07). In manual mode they follow
+// the caller's ack(), and no more than unacked_pushes_max are delivered ahead of it (W-C8).
+#include "client/core.hpp"
+
+namespace raftcs::client {
+
+void Core::on_push(Session& s, wire::Push& m) {
+  if (!s.bound() || s.closing) return;
+  if (m.id.value <= s.received_push) {
+    s.ack_due = s.acked_push > 0;
+    mark(s);
+    return;
+  }
+  if (m.id.value != s.received_push + 1) return;
+  if (s.options.manual_ack && s.received_push - s.acked_push >= s.options.unacked_pushes_max) return;
+  s.received_push = m.id.value;
+  ++s.counters.pushes;
+  Event& e = emit(s, EventKind::push);
+  e.op_id = m.id.value;
+  e.data = std::move(m.payload);
+  if (!s.options.manual_ack) {
+    s.acked_push = s.received_push;
+    s.ack_due = true;
+    mark(s);
+  }
+}
+
+void Core::ack(Session& s, PushId up_to) {
+  const uint64_t id = std::min(up_to.value, s.received_push);
+  if (id <= s.acked_push) return;
+  s.acked_push = id;
+  s.ack_due = true;
+  mark(s);
+}
+
+void Core::flush_ack(Session& s, Mono now) {
+  if (!s.ack_due) return;
+  s.ack_due = false;
+  send(*s.link, wire::PushAck{s.channel, PushId(s.acked_push)});
+  s.last_sent = now;
+}
+
+// Only sent when nothing else was for an interval: any traffic is life (KAL-09).
+void Core::send_keep_alive(Session& s, Mono now) {
+  const uint64_t timestamp = now.ns > 0 ? static_cast<uint64_t>(now.ns) : 1;
+  send(*s.link, wire::KeepAlive{s.channel, timestamp});
+  if (s.keep_alive_sent == 0) expect(*s.link, now);
+  s.keep_alive_sent = timestamp;
+  s.last_sent = now;
+}
+
+void Core::on_keep_alive_reply(Session& s, const wire::KeepAliveReply& m, Mono now) {
+  if (!s.bound() || s.keep_alive_sent == 0 || m.timestamp != s.keep_alive_sent) return;  // KAL-06
+  answered(*s.link);
+  s.keep_alive_sent = 0;
+  s.counters.rtt_us = (now.ns - static_cast<int64_t>(m.timestamp)) / 1'000;
+}
+
+}  // namespace raftcs::client

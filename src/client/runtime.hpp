@@ -1,0 +1,68 @@
+// runtime.hpp: the one thread of this process on which all client sessions live.
+//
+// It owns the sockets (net::ClientLinks) and turns the engine's wheel: drain the inbox of
+// calls, feed the frames that came, let time pass, carry out the effects, hand the events
+// over. Calls that need an answer at once (info, export, cancel) take the engine's lock
+// instead of a turn; they drain the inbox first, so that all calls of a thread keep their order.
+//
+// The runtime starts with the first holder and ends with the last; a process can start
+// it again as often as it likes. After fork the child gets a new one; the parent's is never
+// touched there.
+//
+// What must hold
+//  - Events leave the engine on the runtime's thread only, in the engine's order, and are
+//    delivered outside of all locks.
+//  - A sleeping thread is woken once, however many calls arrive meanwhile.
+//
+// Threads: all functions [any]; deliver is called on the runtime's thread (rcs-client, all
+// signals blocked) and must not block.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "client/engine.hpp"
+
+namespace raftcs::client {
+
+// Whoever a session's events are for.
+class Receiver {
+ public:
+  virtual ~Receiver() = default;
+};
+
+struct Delivery {
+  std::shared_ptr<Receiver> receiver;
+  Event event;
+};
+
+// All events of one turn, in order.
+using Deliver = void (*)(std::vector<Delivery>& deliveries);
+
+class Runtime {
+ public:
+  // The process's runtime, started if there is none. `deliver` must be the same for all.
+  static Result<std::shared_ptr<Runtime>> acquire(Deliver deliver);
+  virtual ~Runtime() = default;
+
+  // The receiver is held until its `closed` event has been delivered.
+  virtual SessionHandle add(const SessionOptions& options, std::shared_ptr<Receiver> receiver) = 0;
+
+  // Queued; the engine sees them in order.
+  virtual void open(SessionHandle session) = 0;
+  virtual void submit(Engine::Call call) = 0;
+  virtual void query(Engine::Call call) = 0;
+  virtual void admin(Engine::Call call, std::string endpoint) = 0;
+  virtual void ack(SessionHandle session, PushId up_to) = 0;
+  virtual void close(SessionHandle session, bool keep) = 0;
+
+  // Answered at once.
+  virtual Status resume(SessionHandle session, const Bytes& token) = 0;
+  virtual bool cancel(SessionHandle session, uint64_t op_id) = 0;
+  virtual SessionInfo info(SessionHandle session) = 0;
+  virtual Result<Bytes> export_session(SessionHandle session) = 0;
+};
+
+}  // namespace raftcs::client

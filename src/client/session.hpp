@@ -1,0 +1,117 @@
+// session.hpp: the state of one client session.
+//
+// Phases:
+//
+//   idle --open--> waiting <--> linking --> asking --> bound --> (lost | closed)
+//                     ^            |           |          |
+//                     +------------+-----------+----------+   rejected, silent, link lost
+//
+// waiting: until wake_at. linking: on a link without welcome. asking: create or continue is
+// sent. bound: the server serves the session on (link, channel). `shown` is what callers see.
+//
+// What must hold
+//  1 link is null exactly in idle, waiting, lost and closed; channel belongs to it.
+//  2 epoch rises with every binding; a command counts as on the wire only if its epoch is
+//    this one, and a reply counts only then (TR epoch fence, W-C9).
+//  3 inflight is the number of commands of this epoch without an answer.
+//  4 armed <= due() after every input.
+#pragma once
+
+#include <algorithm>
+
+#include "client/backoff.hpp"
+#include "client/calls.hpp"
+#include "client/links.hpp"
+#include "client/pending.hpp"
+#include "client/token.hpp"
+
+namespace raftcs::client {
+
+constexpr DurationNs kCloseWaitNs = 2 * kNsPerSecond;  // for the answer to close_session
+
+enum class Phase : uint8_t { idle, waiting, linking, asking, bound, lost, closed };
+
+struct Session {
+  SessionHandle handle = 0;
+  SessionOptions options;
+  Phase phase = Phase::idle;
+  SessionState shown = SessionState::disconnected;
+  bool closing = false;
+  raftcs_status_t lost_status = RAFTCS_OK;
+
+  // identity
+  Uuid id;             // zero: not created yet
+  Uuid proof;
+  Uuid cluster_id;     // zero: the first met
+  Cluster* cluster = nullptr;
+  uint64_t topology_told = 0;
+  uint64_t timeout_ms = 0;  // in force
+  bool asked_create = false;  // a create may have reached a server
+
+  // connecting
+  Link* link = nullptr;
+  wire::Channel channel = 0;
+  uint64_t nonce = 0;
+  Backoff backoff;
+  bool hint_credit = true;    // a hint may be followed at once
+  std::string target;         // where to go next; empty: choose
+  std::string last_endpoint;  // of the last attempt
+  uint64_t turn = 0;          // round robin
+  bool leader_next = true;    // the next choice prefers the leader others have found
+  uint32_t refusals = 0;      // servers in a row that can never serve this session
+  Mono bound_since;
+  bool progressed = false;    // a response came during this binding
+  bool was_bound = false;
+
+  // times; never() when not due
+  Mono wake_at = Mono::never();        // waiting
+  Mono attempt_until = Mono::never();  // linking, asking
+  Mono deadline_at = Mono::never();    // no operation's deadline is earlier
+  Mono hold_until = Mono::never();     // commands pause after BUSY
+  Mono queries_hold_until = Mono::never();  // queries pause likewise
+  Mono admins_at = Mono::never();      // no admin call is to be looked at earlier
+  Mono claim_until = Mono::never();    // reserved ids are given up then
+  Mono close_until = Mono::never();
+  Mono armed = Mono::never();
+  Mono last_sent;                      // on the channel: any traffic is life (KAL-09)
+
+  // commands
+  Pending pending;
+  uint32_t epoch = 0;
+  uint64_t cursor = 0;        // every id below is on the wire
+  uint32_t inflight = 0;
+  uint32_t reserved = 0;      // ids of a token not claimed yet
+  uint64_t claim_from = 0;    // claims are in order: the next is searched from here
+  bool fresh_gap = false;     // resumed: fresh ids start behind a gap
+  bool dirty = false;
+
+  // queries and admin calls
+  CallList calls;
+  std::vector<uint64_t> ready;  // correlations of queries to send; may be stale
+  Backoff pause;                // after BUSY and NO_LEADER
+
+  // pushes
+  uint64_t received_push = 0;
+  uint64_t acked_push = 0;
+  bool ack_due = false;
+
+  uint64_t keep_alive_sent = 0;  // timestamp awaiting its echo; 0: none
+  SessionInfo counters;
+
+  DurationNs keep_alive_ns() const {
+    if (options.keep_alive_ns > 0) return options.keep_alive_ns;
+    const auto third = static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs / 3;
+    return std::max(third, kNsPerMs);
+  }
+  bool bound() const { return phase == Phase::bound; }
+  bool ended() const { return phase == Phase::lost || phase == Phase::closed; }
+  Mono due() const {
+    Mono at = std::min({deadline_at, hold_until, queries_hold_until, admins_at, claim_until, close_until});
+    if (phase == Phase::waiting) at = std::min(at, wake_at);
+    if (phase == Phase::linking || phase == Phase::asking) at = std::min(at, attempt_until);
+    if (phase == Phase::bound) at = std::min(at, last_sent + keep_alive_ns());
+    return at;
+  }
+};
+
+}  // namespace raftcs::client

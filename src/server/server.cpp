@@ -1,0 +1,306 @@
+// server.cpp: the rim of a node: four threads, the sockets and the disk.
+//
+//   rcs-core   polls the sockets, feeds the node, carries out its effects; never waits for
+//              anything else
+//   rcs-log    LogLane        rcs-apply   ApplyLane        rcs-snap   SnapshotLane
+//
+// A lane's results go into an outbox and wake the core. Shutdown: the node says `stopped`,
+// the core flushes its frames and ends, then the lanes finish what they have and end.
+#include "server/server.hpp"
+
+#include <atomic>
+#include <thread>
+
+#include "net/server_sockets.hpp"
+#include "plugin/registry.hpp"
+#include "server/bootstrap.hpp"
+#include "server/lanes.hpp"
+#include "server/node.hpp"
+#include "server/worker.hpp"
+#include "sys/clock.hpp"
+
+namespace raftcs::server {
+namespace {
+
+constexpr int kRetryMs = 500;  // a full disk, a missing plugin
+
+// What other threads hand to the core loop.
+struct Outbox {
+  std::vector<LogDone> log;
+  std::vector<ApplyDone> apply;
+  std::vector<SnapshotDone> snapshot;
+  struct AdminCall {
+    std::string verb, args;
+    std::function<void(AdminResult)> done;
+  };
+  std::vector<AdminCall> admin;
+  bool stop = false;
+};
+
+class RealServer final : public Server {
+ public:
+  RealServer(const Options& options, Observer* observer)
+      : options_(options),
+        observer_(observer),
+        fs_(sys::posix_file_system()),
+        registry_([this](int level, std::string_view line) { log(level, std::string(line)); }) {}
+
+  ~RealServer() override {
+    begin_stop();
+    join();
+  }
+
+  Status start(const std::vector<const raftcs_sm_type_t*>& types);
+  void begin_stop() override {
+    post([](Outbox& o) { o.stop = true; });
+  }
+  void join() override {
+    std::lock_guard lock(join_mutex_);
+    if (core_.joinable()) core_.join();
+  }
+  Info info() const override {
+    std::lock_guard lock(info_mutex_);
+    return info_;
+  }
+  void admin(const std::string& verb, const std::string& args,
+             std::function<void(AdminResult)> done) override {
+    bool ended;
+    {
+      std::lock_guard lock(outbox_mutex_);
+      ended = ended_;
+      if (!ended) outbox_.admin.push_back({verb, args, done});
+    }
+    if (ended)
+      done({{RAFTCS_ERR_CLOSED, "the server is stopped"}, {}});
+    else
+      sockets_->wake();
+  }
+
+ private:
+  template <class F>
+  void post(F&& fill) {
+    {
+      std::lock_guard lock(outbox_mutex_);
+      fill(outbox_);
+    }
+    if (sockets_) sockets_->wake();
+  }
+  void log(int level, const std::string& line) {
+    if (observer_ != nullptr) observer_->log(level, line);
+  }
+  Status load_plugins(const std::vector<const raftcs_sm_type_t*>& types);
+  Status bind_sockets();
+  void start_lanes();
+  void run_core();
+  void take_outbox(Mono now);
+  void carry_out(NodeEffects&& effects);
+  void end_core();
+  void run_apply(std::vector<ApplyJob>* jobs);
+  std::vector<PluginFile> list_plugins();
+
+  Options options_;
+  Observer* observer_;
+  std::unique_ptr<sys::FileSystem> fs_;
+  plugin::Registry registry_;
+  std::unique_ptr<net::ServerSockets> sockets_;
+  std::unique_ptr<storage::DataDir> dir_;
+  std::unique_ptr<Node> node_;
+  std::unique_ptr<LogLane> log_lane_;
+  std::unique_ptr<ApplyLane> apply_lane_;
+  std::unique_ptr<SnapshotLane> snapshot_lane_;
+  std::unique_ptr<Worker<LogJob>> log_worker_;
+  std::unique_ptr<Worker<ApplyJob>> apply_worker_;
+  std::unique_ptr<Worker<SnapshotJob>> snapshot_worker_;
+  std::atomic<bool> cancel_snapshots_{false};
+
+  std::mutex outbox_mutex_;
+  Outbox outbox_;
+  bool ended_ = false;  // the core loop takes no more calls
+  std::map<uint64_t, std::function<void(AdminResult)>> admin_calls_;
+  uint64_t admin_token_ = 0;
+  bool finished_ = false;
+
+  mutable std::mutex info_mutex_;
+  Info info_;
+  std::mutex join_mutex_;
+  std::thread core_;
+};
+
+Status RealServer::load_plugins(const std::vector<const raftcs_sm_type_t*>& types) {
+  for (const raftcs_sm_type_t* type : types) RCS_TRY(registry_.register_type(type));
+  if (!options_.plugins_dir.empty()) RCS_TRY(registry_.set_directory(options_.plugins_dir));
+  return Status::ok();
+}
+
+std::vector<PluginFile> RealServer::list_plugins() {
+  std::vector<PluginFile> files;
+  for (const plugin::PluginInfo& info : registry_.list())
+    files.push_back({info.file, info.name, info.version, info.types, info.error});
+  return files;
+}
+
+Status RealServer::bind_sockets() {
+  net::ServerSockets::Options o;
+  o.client_listen = options_.client_listen;
+  o.peer_listen = options_.peer_listen;
+  o.frame_bytes_max = options_.frame_bytes_max;
+  RCS_ASSIGN(sockets, net::ServerSockets::bind(o));
+  sockets_ = std::move(sockets);
+  if (options_.client_advertise.empty()) options_.client_advertise = sockets_->client_address();
+  if (options_.peer_advertise.empty()) options_.peer_advertise = sockets_->peer_address();
+  return Status::ok();
+}
+
+Status RealServer::start(const std::vector<const raftcs_sm_type_t*>& types) {
+  RCS_TRY(load_plugins(types));
+  RCS_TRY(bind_sockets());
+  std::vector<std::string> notes;
+  RCS_ASSIGN(dir, open_data_dir(*fs_, options_, sys::os_random(), &notes));
+  dir_ = std::move(dir);
+  for (const std::string& note : notes) log(RAFTCS_LOG_WARNING, note);
+  RCS_ASSIGN(image, boot_image(*dir_, options_));
+  NodeEnvironment environment;
+  environment.random = &sys::os_random();
+  environment.list_plugins = [this] { return list_plugins(); };
+  node_ = std::make_unique<Node>(options_, dir_->identity(), std::move(image), environment, sys::mono_now());
+  info_ = node_->info();
+  info_.client_address = sockets_->client_address();
+  info_.peer_address = sockets_->peer_address();
+  start_lanes();
+  core_ = std::thread([this] {
+    prepare_thread("rcs-core");
+    run_core();
+  });
+  return Status::ok();
+}
+
+void RealServer::start_lanes() {
+  rsm::Limits limits;
+  limits.sessions_max = options_.sessions_max;
+  log_lane_ = std::make_unique<LogLane>(*dir_);
+  apply_lane_ = std::make_unique<ApplyLane>(*dir_, registry_, limits);
+  snapshot_lane_ = std::make_unique<SnapshotLane>(*dir_);
+  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, [this](std::vector<LogJob>* jobs) {
+    std::vector<LogDone> done = log_lane_->run(jobs);
+    bool final = !done.empty() && !done.back().status.is_ok() && done.back().status.code() != RAFTCS_ERR_NO_SPACE;
+    if (final) jobs->clear();  // nothing more reaches the disk (PS-02)
+    post([&](Outbox& o) { std::move(done.begin(), done.end(), std::back_inserter(o.log)); });
+  });
+  apply_worker_ = std::make_unique<Worker<ApplyJob>>("rcs-apply", kRetryMs,
+                                                     [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
+  snapshot_worker_ =
+      std::make_unique<Worker<SnapshotJob>>("rcs-snap", kRetryMs, [this](std::vector<SnapshotJob>* jobs) {
+        for (SnapshotJob& job : *jobs) {
+          SnapshotDone done = snapshot_lane_->run(job, [this] { return cancel_snapshots_.load(); });
+          post([&](Outbox& o) { o.snapshot.push_back(std::move(done)); });
+        }
+        jobs->clear();
+      });
+}
+
+void RealServer::run_apply(std::vector<ApplyJob>* jobs) {
+  ApplyDone done;
+  apply_lane_->run(jobs, &done);
+  if (!jobs->empty() && !options_.plugins_dir.empty()) {  // perhaps a plugin has been dropped in
+    if (auto found = registry_.rescan(); !found) log(RAFTCS_LOG_WARNING, found.status().text());
+    apply_lane_->run(jobs, &done);
+  }
+  post([&](Outbox& o) { o.apply.push_back(std::move(done)); });
+}
+
+void RealServer::run_core() {
+  std::vector<net::ServerInput> inputs;
+  while (!finished_) {
+    inputs.clear();
+    sockets_->poll(node_->next_deadline(), &inputs);
+    Mono now = sys::mono_now();
+    take_outbox(now);
+    for (net::ServerInput& input : inputs) {
+      if (input.from_peer)
+        node_->peer_frame(input.frame, now);
+      else
+        node_->client_frame(input.conn, input.frame, now);
+    }
+    if (now >= node_->next_deadline()) node_->tick(now);
+    carry_out(node_->take_effects(now));
+  }
+  end_core();
+}
+
+void RealServer::take_outbox(Mono now) {
+  Outbox box;
+  {
+    std::lock_guard lock(outbox_mutex_);
+    std::swap(box, outbox_);
+  }
+  for (const LogDone& done : box.log) node_->log_done(done, now);
+  for (ApplyDone& done : box.apply) node_->apply_done(std::move(done), now);
+  for (SnapshotDone& done : box.snapshot) node_->snapshot_done(std::move(done), now);
+  for (Outbox::AdminCall& call : box.admin) {
+    admin_calls_[++admin_token_] = std::move(call.done);
+    node_->admin(admin_token_, call.verb, call.args, now);
+  }
+  if (box.stop) node_->begin_stop(now);
+}
+
+// The disk first, it takes longest; then peers, who have disks too.
+void RealServer::carry_out(NodeEffects&& e) {
+  log_worker_->post(std::move(e.log));
+  for (const auto& p : e.peer_addresses) sockets_->set_peer(p.peer, p.address);
+  for (const auto& f : e.peer_frames) sockets_->send_peer(f.peer, f.frame);  // lossy; raft sends again
+  apply_worker_->post(std::move(e.apply));
+  snapshot_worker_->post(std::move(e.snapshot));
+  for (const auto& f : e.client_frames)
+    if (!sockets_->send_client(f.conn, f.frame)) node_->client_gone(f.conn);
+  for (auto& reply : e.local_replies) {
+    auto it = admin_calls_.find(reply.token);
+    if (it == admin_calls_.end()) continue;
+    it->second(std::move(reply.result));
+    admin_calls_.erase(it);
+  }
+  for (const auto& line : e.lines) log(line.level, line.text);
+  if (observer_ != nullptr)
+    for (const auto& state : e.states) observer_->state_changed(state);
+  Info now_info = node_->info();
+  {
+    std::lock_guard lock(info_mutex_);
+    now_info.client_address = std::move(info_.client_address);
+    now_info.peer_address = std::move(info_.peer_address);
+    info_ = std::move(now_info);
+  }
+  if (e.stopped) finished_ = true;
+}
+
+void RealServer::end_core() {
+  cancel_snapshots_ = true;
+  log_worker_->stop();
+  apply_worker_->stop();
+  snapshot_worker_->stop();
+  std::vector<Outbox::AdminCall> late;
+  {
+    std::lock_guard lock(outbox_mutex_);
+    ended_ = true;
+    late = std::move(outbox_.admin);
+  }
+  for (auto& call : late) call.done({{RAFTCS_ERR_CLOSED, "the server is stopped"}, {}});
+  for (auto& [token, done] : admin_calls_) done({{RAFTCS_ERR_CLOSED, "the server is stopped"}, {}});
+  admin_calls_.clear();
+  {
+    std::lock_guard lock(info_mutex_);
+    info_.running = false;
+    info_.leads = false;
+  }
+  if (observer_ != nullptr) observer_->stopped();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(const Options& options,
+                                              const std::vector<const raftcs_sm_type_t*>& types,
+                                              Observer* observer) {
+  auto server = std::make_unique<RealServer>(options, observer);
+  RCS_TRY(server->start(types));
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace raftcs::server

@@ -1,0 +1,60 @@
+// identity_file.cpp: 68 bytes and a checksum; see docs/storage-format.md.
+#include "storage/identity_file.hpp"
+
+#include <cstring>
+
+#include "base/byte_io.hpp"
+#include "base/crc32c.hpp"
+#include "storage/record.hpp"
+
+namespace raftcs::storage {
+namespace {
+
+constexpr char kMagic[] = "raftcs node";  // 11 characters and the zero
+constexpr size_t kIdentityBytes = 12 + 4 + 16 + 8 + 16 + 4;
+
+}  // namespace
+
+Bytes encode_identity(const Identity& identity) {
+  ByteWriter out(kIdentityBytes);
+  out.raw(kMagic, sizeof kMagic);
+  out.u32(kFormat);
+  out.raw(identity.cluster.bytes.data(), 16);
+  out.u64(identity.node.value);
+  out.raw(identity.incarnation.bytes.data(), 16);
+  out.u32(crc32c(0, out.data(), out.size()));
+  return out.take_bytes();
+}
+
+Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory) {
+  const std::string path = join_path(directory, kIdentityName);
+  RCS_ASSIGN(file, fs.open(path, sys::OpenMode::read));
+  std::vector<uint8_t> bytes(kIdentityBytes + 1);
+  RCS_ASSIGN(size, file->read_at(0, bytes.data(), bytes.size()));
+  bytes.resize(size);
+  const Bytes all = Bytes::adopt(std::move(bytes));
+  ByteReader in(all);
+  const Bytes magic = in.raw(sizeof kMagic);
+  const uint32_t format = in.u32();
+  const Bytes cluster = in.raw(16);
+  Identity identity;
+  identity.node = NodeId(in.u64());
+  const Bytes incarnation = in.raw(16);
+  const uint32_t checksum = in.u32();
+  if (!in.at_end() || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0 ||
+      crc32c(0, all.data(), all.size() - 4) != checksum)
+    return {RAFTCS_ERR_CORRUPT, path + " at offset 0: the identity of the node is damaged"};
+  if (format != kFormat)
+    return {RAFTCS_ERR_VERSION_MISMATCH, path + " has format " + std::to_string(format)};
+  std::memcpy(identity.cluster.bytes.data(), cluster.data(), 16);
+  std::memcpy(identity.incarnation.bytes.data(), incarnation.data(), 16);
+  return identity;
+}
+
+Status write_new_file(sys::FileSystem& fs, const std::string& path, const Bytes& bytes) {
+  RCS_ASSIGN(file, fs.open(path, sys::OpenMode::create));
+  RCS_TRY(file->write_at(0, bytes.data(), bytes.size()));
+  return file->sync_data();
+}
+
+}  // namespace raftcs::storage

@@ -1,0 +1,241 @@
+// snapshot_files.cpp: see snapshot_files.hpp.
+#include "storage/snapshot_files.hpp"
+
+#include <algorithm>
+
+#include "base/crc32c.hpp"
+#include "storage/record.hpp"
+
+namespace raftcs::storage {
+namespace {
+
+constexpr char kTakenSuffix[] = ".taken";        // being written here
+constexpr char kReceivedSuffix[] = ".received";  // coming from another node
+// Synced every so often, so that the last sync does not hold up the log's for seconds.
+constexpr uint64_t kSyncEveryBytes = 4 << 20;
+
+bool has_suffix(const std::string& name, const std::string& suffix) {
+  return name.size() > suffix.size() && name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+}  // namespace
+
+// The file behind a snapshot in the making; removed unless published.
+class SnapshotFiles::Writer final : public SnapshotWriter {
+ public:
+  Writer(SnapshotFiles& owner, const raft::SnapshotMeta& meta, std::string path)
+      : owner_(owner), meta_(meta), path_(std::move(path)), body_offset_(encode_snapshot_header(meta).size()) {}
+
+  ~Writer() override {
+    if (!file_) return;
+    file_.reset();
+    // Nothing reaches the disk any more once storage has stopped; the next opening cleans up.
+    if (!published_ && owner_.poison_.get()) (void)owner_.fs_.remove(path_).is_ok();
+  }
+
+  Status open() {
+    RCS_ASSIGN(there, owner_.fs_.exists(path_));
+    if (there) RCS_TRY(owner_.fs_.remove(path_));
+    RCS_ASSIGN(file, owner_.fs_.open(path_, sys::OpenMode::create));
+    file_ = std::move(file);
+    return Status::ok();
+  }
+
+  Status write(const void* data, size_t size) override {
+    RCS_TRY(owner_.poison_.get());
+    if (failed_) return {RAFTCS_ERR_BAD_STATE, "writing " + path_ + " has failed before"};
+    Status status = file_->write_at(body_offset_ + size_, data, size);
+    if (status.is_ok()) {
+      crc_ = crc32c(crc_, data, size);
+      size_ += size;
+      unsynced_ += size;
+      if (unsynced_ >= kSyncEveryBytes) {
+        status = file_->sync_data();
+        unsynced_ = 0;
+      }
+    }
+    failed_ = !status.is_ok();
+    return owner_.absorb(std::move(status));
+  }
+
+  Result<raft::SnapshotMeta> publish() override {
+    RCS_TRY(owner_.poison_.get());
+    if (failed_ || published_) return {RAFTCS_ERR_BAD_STATE, path_ + " cannot be published"};
+    meta_.size = size_;
+    meta_.checksum = crc_;
+    const Status status = owner_.absorb(seal());
+    failed_ = !status.is_ok();
+    RCS_TRY(status);
+    published_ = true;  // renamed or not, the name is no longer this object's
+    RCS_TRY(owner_.publish(path_, meta_));
+    return meta_;
+  }
+
+  const raft::SnapshotMeta& meta() const { return meta_; }
+  uint64_t size() const { return size_; }
+  uint32_t checksum() const { return crc_; }
+
+ private:
+  Status seal() {
+    const Bytes header = encode_snapshot_header(meta_);
+    const Bytes trailer = encode_snapshot_trailer(meta_);
+    RCS_TRY(file_->write_at(body_offset_ + size_, trailer.data(), trailer.size()));
+    RCS_TRY(file_->write_at(0, header.data(), header.size()));
+    return file_->sync_data();
+  }
+
+  SnapshotFiles& owner_;
+  raft::SnapshotMeta meta_;
+  const std::string path_;
+  const uint64_t body_offset_;
+  std::unique_ptr<sys::File> file_;
+  uint64_t size_ = 0, unsynced_ = 0;
+  uint32_t crc_ = 0;
+  bool failed_ = false, published_ = false;
+};
+
+class SnapshotFiles::Reader final : public SnapshotReader {
+ public:
+  explicit Reader(SnapshotFile snapshot) : snapshot_(std::move(snapshot)) {}
+  Result<size_t> read(void* out, size_t size) override {
+    const auto n = static_cast<size_t>(std::min<uint64_t>(size, snapshot_.meta.size - at_));
+    RCS_TRY(read_snapshot_body(snapshot_, at_, out, n));
+    at_ += n;
+    return n;
+  }
+  const raft::SnapshotMeta& meta() const override { return snapshot_.meta; }
+
+ private:
+  SnapshotFile snapshot_;
+  uint64_t at_ = 0;
+};
+
+SnapshotFiles::SnapshotFiles(sys::FileSystem& fs, std::string directory, Poison& poison)
+    : fs_(fs), directory_(std::move(directory)), poison_(poison) {}
+SnapshotFiles::~SnapshotFiles() = default;
+
+std::string SnapshotFiles::path_of(Index index) const { return join_path(directory_, snapshot_name(index)); }
+
+Status SnapshotFiles::absorb(Status status) {
+  if (status.is_ok() || status.code() == RAFTCS_ERR_NO_SPACE) return status;
+  return poison_.set(std::move(status));
+}
+
+Status SnapshotFiles::open(std::vector<std::string>* notes) {
+  RCS_ASSIGN(names, fs_.list(directory_));
+  std::vector<Index> found;
+  for (const std::string& name : names) {
+    Index index;
+    if (parse_snapshot_name(name, &index)) found.push_back(index);
+    if (!has_suffix(name, kTakenSuffix) && !has_suffix(name, kReceivedSuffix)) continue;
+    RCS_TRY(fs_.remove(join_path(directory_, name)));
+    notes->push_back("removed " + join_path(directory_, name) + ", an unfinished snapshot");
+  }
+  if (found.empty()) return Status::ok();
+  std::sort(found.begin(), found.end());
+  RCS_ASSIGN(newest, open_snapshot_file(fs_, path_of(found.back()), found.back()));
+  // A killed process may have renamed it without the directory's sync.
+  RCS_TRY(fs_.sync_directory(directory_));
+  latest_ = newest.meta;
+  published_.store(newest.meta.index.value, std::memory_order_release);
+  found.pop_back();
+  for (const Index old : found) {
+    RCS_TRY(fs_.remove(path_of(old)));
+    notes->push_back("removed " + path_of(old) + ", replaced by a later snapshot");
+  }
+  return Status::ok();
+}
+
+Status SnapshotFiles::publish(const std::string& temporary, const raft::SnapshotMeta& meta) {
+  RCS_TRY(absorb(fs_.rename(temporary, path_of(meta.index))));
+  Status synced = fs_.sync_directory(directory_);
+  if (!synced) return poison_.set({RAFTCS_ERR_IO, synced.text()});
+  const std::optional<raft::SnapshotMeta> before = std::exchange(latest_, meta);
+  published_.store(meta.index.value, std::memory_order_release);
+  // An open handle of the one before still reads it: a transfer under way can finish.
+  if (before && before->index < meta.index) return absorb(fs_.remove(path_of(before->index)));
+  return Status::ok();
+}
+
+Result<std::unique_ptr<SnapshotWriter>> SnapshotFiles::begin(const raft::SnapshotMeta& meta) {
+  RCS_TRY(poison_.get());
+  if (latest_ && meta.index < latest_->index)
+    return {RAFTCS_ERR_BAD_STATE, "there is a snapshot at entry " + to_string(latest_->index) +
+                                      " already, later than " + to_string(meta.index)};
+  auto writer = std::make_unique<Writer>(*this, meta, path_of(meta.index) + kTakenSuffix);
+  RCS_TRY(absorb(writer->open()));
+  return std::unique_ptr<SnapshotWriter>(std::move(writer));
+}
+
+Result<std::unique_ptr<SnapshotReader>> SnapshotFiles::read(Index index) {
+  if (!latest_ || latest_->index != index)
+    return {RAFTCS_ERR_NOT_FOUND, "there is no snapshot at entry " + to_string(index)};
+  RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
+  RCS_TRY(verify_snapshot_body(snapshot));
+  return std::unique_ptr<SnapshotReader>(std::make_unique<Reader>(std::move(snapshot)));
+}
+
+Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, uint64_t size_max) {
+  const bool open_already = sending_ && sending_->meta.index == index &&
+                            (!latest_ || latest_->index != index || *latest_ == sending_->meta);
+  if (!open_already) {
+    sending_.reset();
+    if (!latest_ || latest_->index != index)
+      return {RAFTCS_ERR_NOT_FOUND, "there is no snapshot at entry " + to_string(index)};
+    RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
+    RCS_TRY(verify_snapshot_body(snapshot));
+    sending_ = std::move(snapshot);
+  }
+  if (offset > sending_->meta.size)
+    return {RAFTCS_ERR_INVALID_ARGUMENT, "offset " + std::to_string(offset) + " is behind the snapshot"};
+  std::vector<uint8_t> data(static_cast<size_t>(std::min(size_max, sending_->meta.size - offset)));
+  RCS_TRY(read_snapshot_body(*sending_, offset, data.data(), data.size()));
+  DataDir::Chunk chunk;
+  chunk.last = offset + data.size() == sending_->meta.size;
+  chunk.data = Bytes::adopt(std::move(data));
+  return chunk;
+}
+
+Result<DataDir::ChunkWritten> SnapshotFiles::write_chunk(const raft::SnapshotMeta& meta,
+                                                         uint64_t offset, const Bytes& data, bool last) {
+  RCS_TRY(poison_.get());
+  if (latest_ && *latest_ == meta) return DataDir::ChunkWritten{meta.size, true};
+  if (latest_ && meta.index < latest_->index) return DataDir::ChunkWritten{0, false};
+  if (!receiving_ || receiving_->meta() != meta) {
+    if (offset != 0) return DataDir::ChunkWritten{0, false};
+    receiving_.reset();
+    auto writer = std::make_unique<Writer>(*this, meta, path_of(meta.index) + kReceivedSuffix);
+    RCS_TRY(absorb(writer->open()));
+    receiving_ = std::move(writer);
+  }
+  if (offset == receiving_->size()) {
+    const bool too_much = data.size() > meta.size - offset;
+    const bool wrong_end = last != (offset + data.size() == meta.size);
+    if (too_much || wrong_end) {
+      receiving_.reset();
+      return DataDir::ChunkWritten{0, false};
+    }
+    const Status status = receiving_->write(data.data(), data.size());
+    if (!status.is_ok()) {
+      receiving_.reset();
+      return status;
+    }
+  }
+  if (receiving_->size() != meta.size) return DataDir::ChunkWritten{receiving_->size(), false};
+  const Status status = finish_receiving();
+  if (status.code() == RAFTCS_ERR_CHECKSUM) return DataDir::ChunkWritten{0, false};
+  RCS_TRY(status);
+  return DataDir::ChunkWritten{meta.size, true};
+}
+
+// All bytes are there: verify, then publish.
+Status SnapshotFiles::finish_receiving() {
+  const std::unique_ptr<Writer> writer = std::move(receiving_);
+  if (writer->checksum() != writer->meta().checksum)
+    return {RAFTCS_ERR_CHECKSUM, "the snapshot received does not have the checksum announced"};
+  RCS_ASSIGN(published, writer->publish());
+  (void)published;
+  return Status::ok();
+}
+
+}  // namespace raftcs::storage

@@ -1,0 +1,56 @@
+// snapshot_files.hpp: taking, receiving, publishing and reading snapshots.
+//
+// A snapshot is written under another name, synced, renamed and its directory synced; only
+// then is it the latest one, and only then do the ones before it go (PS-04, SN-09). Files
+// under other names are leftovers and removed at opening, so a transfer that a restart
+// interrupted begins again at 0 (SN-07). A published snapshot that does not verify is
+// reported and never removed (SN-12).
+//
+// Threads: the snapshot lane only, but published() from anywhere.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "storage/data_dir.hpp"
+#include "storage/poison.hpp"
+#include "storage/snapshot_format.hpp"
+
+namespace raftcs::storage {
+
+class SnapshotFiles {
+ public:
+  SnapshotFiles(sys::FileSystem& fs, std::string directory, Poison& poison);
+  ~SnapshotFiles();
+
+  // Finds the latest, removes leftovers.
+  Status open(std::vector<std::string>* notes);
+  Result<std::unique_ptr<SnapshotWriter>> begin(const raft::SnapshotMeta& meta);
+  Result<std::unique_ptr<SnapshotReader>> read(Index index);
+  Result<DataDir::Chunk> read_chunk(Index index, uint64_t offset, uint64_t size_max);
+  Result<DataDir::ChunkWritten> write_chunk(const raft::SnapshotMeta& meta, uint64_t offset,
+                                            const Bytes& data, bool last);
+  const std::optional<raft::SnapshotMeta>& latest() const { return latest_; }
+  Index published() const { return Index(published_.load(std::memory_order_acquire)); }
+
+ private:
+  class Writer;
+  class Reader;
+  friend class Writer;
+
+  std::string path_of(Index index) const;
+  Status absorb(Status status);
+  Status publish(const std::string& temporary, const raft::SnapshotMeta& meta);
+  Status finish_receiving();
+
+  sys::FileSystem& fs_;
+  const std::string directory_;
+  Poison& poison_;
+  std::optional<raft::SnapshotMeta> latest_;
+  std::atomic<uint64_t> published_{0};
+  std::unique_ptr<Writer> receiving_;  // of a snapshot that comes in chunks
+  std::optional<SnapshotFile> sending_;  // verified once, then read chunk by chunk
+};
+
+}  // namespace raftcs::storage

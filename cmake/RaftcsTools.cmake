@@ -1,17 +1,25 @@
 # The command-line programs: written on the C API only, so they link libraftcs.so alone.
+# rcs_tool(NAME [TARGET]): the program of src/tools/NAME; the library's target is called raftcs, so
+# the program of that name is the target raftcs-cli.
 function(rcs_tool name)
+  set(target ${name})
+  if(ARGC GREATER 1)
+    set(target ${ARGV1})
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp
        ${CMAKE_SOURCE_DIR}/src/tools/common/*.cpp)
   file(GLOB own ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp)
   if(own AND TARGET raftcs)
-    add_executable(${name} ${sources})
-    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/tools ${CMAKE_SOURCE_DIR}/bindings/cpp)
-    target_link_libraries(${name} PRIVATE raftcs rcs_flags Threads::Threads)
-    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    add_executable(${target} ${sources})
+    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/tools
+      ${CMAKE_SOURCE_DIR}/bindings/cpp)
+    target_link_libraries(${target} PRIVATE raftcs rcs_flags Threads::Threads)
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
 endfunction()
 rcs_tool(raftcs-server)
-rcs_tool(raftcs)
+rcs_tool(raftcs raftcs-cli)
 rcs_tool(raftcs-bench)
 rcs_tool(raftcs-plugin-check)

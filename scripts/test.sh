@@ -71,7 +71,7 @@ run_tests() {  # run_tests PRESET CTEST_ARGUMENT...
 mkdir -p build
 stage "packages" scripts/deps.sh test || failed=$((failed + 1))
 
-if stage "release: build" build release; then
+if stage "release: build" build release -DRAFTCS_TESTS=ON; then
   stage "release: all tests" run_tests release -j 2
 else
   failed=$((failed + 1))

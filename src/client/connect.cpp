@@ -347,12 +347,17 @@ bool Core::proof_refused(Session& s, const wire::SessionRejected& m, Mono now) {
 void Core::on_rejected(Session& s, const wire::SessionRejected& m, Mono now) {
   if (s.phase != Phase::asking || m.nonce != s.nonce) return;
   if (proof_refused(s, m, now)) return;
+  using enum wire::RejectReason;
+  if (m.reason == not_leader || m.reason == draining) s.cluster->doubt(s.link->welcome.node);
   const std::string hint = usable_hint(s, m.leader, s.link->endpoint);
   detach(s, Fate::released, now);
   retry(s, hint, retry_after(m.retry_after_ms), now);
 }
 
 void Core::on_closed(Session& s, const wire::SessionClosed& m, Mono now) {
+  if (s.phase != Phase::asking && s.phase != Phase::bound) return;
+  const bool leads = m.reason != wire::CloseReason::not_leader && m.reason != wire::CloseReason::shutdown;
+  if (!leads) s.cluster->doubt(s.link->welcome.node);
   const std::string hint = usable_hint(s, m.leader, s.link->endpoint);
   switch (m.reason) {
     case wire::CloseReason::taken_over:
@@ -370,7 +375,7 @@ void Core::on_closed(Session& s, const wire::SessionClosed& m, Mono now) {
   }
   if (s.bound()) {
     leave(s, hint, Fate::released, now);
-  } else if (s.phase == Phase::asking) {  // instead of an answer (W-C10)
+  } else {  // instead of an answer (W-C10)
     detach(s, Fate::released, now);
     retry(s, hint, 0, now);
   }

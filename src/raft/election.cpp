@@ -71,12 +71,24 @@ void Node::Impl::follow(NodeId leader) {
   arm_election();
 }
 
+// A voter of the configuration in force, or of one that is not surely past: a node whose
+// removal is in its log but not known to be committed may hold the only full log, and then
+// nobody else can win (thesis 4.2.2). It leads without counting itself.
+bool Node::Impl::may_campaign() const {
+  const auto votes = [&](const Membership& m) { return voter_sets(m).contains(options_.id); };
+  for (auto it = configs_.rbegin(); it != configs_.rend(); ++it) {
+    if (votes(it->membership)) return true;
+    if (it->index <= commit_) return false;
+  }
+  return votes(snapshot_.membership);
+}
+
 // --- asking -----------------------------------------------------------------------------
 
 void Node::Impl::election_timeout() {
   arm_election();
   set_leader(NodeId());
-  if (!is_voter()) return;  // it only forgets a leader that is silent (EL-17)
+  if (!may_campaign()) return;  // it only forgets a leader that is silent (EL-17)
   // Electors compare logs by what is asked; a tail that a crash could still take away must
   // not be advertised (EL-12). The next timeout tries again.
   if (durable_ != log_.last()) return;

@@ -175,6 +175,7 @@ struct Node::Impl {
   void set_leader(NodeId leader);
   void follow(NodeId leader);
   bool sticks_to_leader(NodeId asking) const;
+  bool may_campaign() const;
   bool is_up_to_date(const VoteRequest& request) const;
   bool ignores_vote_request(const Message& message, const VoteRequest& request) const;
   void on_pre_vote(const Message& message, const VoteRequest& request);

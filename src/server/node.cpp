@@ -531,6 +531,8 @@ NodeEffects Node::take_effects(Mono now) { return impl_->take_effects(now); }
 Mono Node::next_deadline() const { return impl_->next_deadline(); }
 raft::NodeStatus Node::raft_status() const { return impl_->raft_.status(); }
 bool Node::serving() const { return impl_->serving(); }
+const raft::Node& Node::raft() const { return impl_->raft_; }
+void Node::set_invariant_checks(bool full) { impl_->raft_.set_invariant_checks(full); }
 
 Info Node::info() const {
   Info info;

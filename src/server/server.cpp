@@ -180,12 +180,13 @@ void RealServer::start_lanes() {
   log_lane_ = std::make_unique<LogLane>(*dir_);
   apply_lane_ = std::make_unique<ApplyLane>(*dir_, registry_, limits);
   snapshot_lane_ = std::make_unique<SnapshotLane>(*dir_);
-  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, [this](std::vector<LogJob>* jobs) {
+  auto run_log = [this](std::vector<LogJob>* jobs) {
     std::vector<LogDone> done = log_lane_->run(jobs);
     bool final = !done.empty() && !done.back().status.is_ok() && done.back().status.code() != RAFTCS_ERR_NO_SPACE;
     if (final) jobs->clear();  // nothing more reaches the disk (PS-02)
     post([&](Outbox& o) { std::move(done.begin(), done.end(), std::back_inserter(o.log)); });
-  });
+  };
+  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, run_log, [this] { return dir_->prepare_ahead(); });
   apply_worker_ = std::make_unique<Worker<ApplyJob>>("rcs-apply", kRetryMs,
                                                      [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
   snapshot_worker_ =

@@ -30,9 +30,15 @@ class Worker {
   // `run` works on the front of the jobs and removes what is done; when some remain it is
   // called again with them after `retry_ms` or when more arrive.
   using Run = std::function<void(std::vector<Job>*)>;
+  // Work for quiet moments, in small steps; true while there is more of it.
+  using Idle = std::function<bool()>;
 
-  Worker(const char* name, int retry_ms, Run run)
-      : name_(name), retry_ms_(retry_ms), run_(std::move(run)), thread_([this] { loop(); }) {}
+  Worker(const char* name, int retry_ms, Run run, Idle idle = nullptr)
+      : name_(name),
+        retry_ms_(retry_ms),
+        run_(std::move(run)),
+        idle_(std::move(idle)),
+        thread_([this] { loop(); }) {}
   ~Worker() { stop(); }
 
   void post(std::vector<Job>&& jobs) {
@@ -57,26 +63,41 @@ class Worker {
   void loop() {
     prepare_thread(name_);
     std::vector<Job> jobs;
+    bool idle_work = idle_ != nullptr;
     while (true) {
       bool last;
       {
         std::unique_lock lock(mutex_);
-        if (jobs.empty())
-          ready_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-        else
+        auto wanted = [&] { return stopping_ || !queue_.empty(); };
+        if (jobs.empty() && idle_work) {
+          if (!ready_.wait_for(lock, kQuiet, wanted)) {
+            lock.unlock();
+            idle_work = idle_();
+            continue;
+          }
+        } else if (jobs.empty()) {
+          ready_.wait(lock, wanted);
+        } else {
           ready_.wait_for(lock, std::chrono::milliseconds(retry_ms_), [&] { return stopping_; });
+        }
         last = stopping_;
         for (Job& job : queue_) jobs.push_back(std::move(job));
         queue_.clear();
       }
-      if (!jobs.empty()) run_(&jobs);
+      if (!jobs.empty()) {
+        run_(&jobs);
+        idle_work = idle_ != nullptr;
+      }
       if (last) return;
     }
   }
 
+  static constexpr auto kQuiet = std::chrono::milliseconds(3);
+
   const char* name_;
   const int retry_ms_;
   Run run_;
+  Idle idle_;
   std::mutex mutex_;
   std::condition_variable ready_;
   std::vector<Job> queue_;

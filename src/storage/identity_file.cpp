@@ -1,4 +1,4 @@
-// identity_file.cpp: 68 bytes and a checksum; see docs/storage-format.md.
+// identity_file.cpp: 56 bytes and a checksum; see docs/storage-format.md.
 #include "storage/identity_file.hpp"
 
 #include <cstring>

@@ -17,7 +17,8 @@ namespace {
 constexpr size_t kHeadRoom = 16;  // array 1, magic 5, version 1, type 1, items at most 5
 constexpr size_t kCapacityMin = 256;
 constexpr uint8_t kFrameVersion = 1;
-static_assert(kVersionMin == 1 && kVersionMax == 1, "the builder must be told which version to write");
+static_assert(kVersionMin == 1 && kVersionMax == 1,
+              "the builder must be told which version to write");
 
 // The bytes of a message that can be many; the rest is small.
 template <class M>

@@ -18,7 +18,8 @@ bool read_frame_head(MsgpackIn& in, const Limits& limits, uint32_t magic, size_t
   if (in.failed() || found != magic)
     return refuse(Kind::foreign, *head, "the frame does not begin with this protocol's magic",
                   error);
-  if (head->elements >= 2) head->version = static_cast<uint32_t>(in.read_uint("version", UINT32_MAX));
+  if (head->elements >= 2)
+    head->version = static_cast<uint32_t>(in.read_uint("version", UINT32_MAX));
   if (head->elements >= 3) head->type = static_cast<uint32_t>(in.read_uint("type", UINT32_MAX));
   if (head->elements < 3) in.fail("frame", "lacks version or type");
   if (in.failed()) return refuse(Kind::malformed, *head, in.error_text(), error);

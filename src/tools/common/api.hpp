@@ -13,11 +13,7 @@
 #include <utility>
 #include <vector>
 
-// A struct and a function of raftcs.h share their name (legal C and C++, an alarm of -Wshadow).
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
 #include "raftcs.h"
-#pragma GCC diagnostic pop
 
 namespace tools {
 

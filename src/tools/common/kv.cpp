@@ -73,10 +73,14 @@ std::string append(std::string_view key, std::string_view value) {
 std::string watch(std::string_view key, bool prefix) {
   return call(3, "watch", key).boolean(prefix).bytes();
 }
-std::string unwatch(std::string_view key) { return call(2, "unwatch", key).bytes(); }
+std::string unwatch(std::string_view key, bool prefix) {
+  return call(3, "unwatch", key).boolean(prefix).bytes();
+}
 std::string get(std::string_view key) { return call(2, "get", key).bytes(); }
-std::string range(std::string_view from, std::string_view to, uint64_t limit) {
-  return call(4, "range", from).bin(to).integer(static_cast<int64_t>(limit)).bytes();
+std::string range(std::string_view from, const std::optional<std::string>& to, uint64_t limit) {
+  MsgpackWriter out = call(4, "range", from);
+  optional_bytes(out, to);
+  return out.integer(static_cast<int64_t>(limit)).bytes();
 }
 
 std::optional<Entry> read_get(std::string_view bytes) {
@@ -91,8 +95,8 @@ std::optional<Entry> read_get(std::string_view bytes) {
 
 std::optional<RangeAnswer> read_range(std::string_view bytes) {
   auto value = parse_msgpack(bytes);
-  if (!value || value->kind != Kind::array || value->items.empty()) return std::nullopt;
-  const MsgpackValue& list = value->items[0];
+  if (!value || value->kind != Kind::array || value->items.size() < 2) return std::nullopt;
+  const MsgpackValue& list = value->items[1];
   if (list.kind != Kind::array) return std::nullopt;
   RangeAnswer answer;
   for (const MsgpackValue& item : list.items) {
@@ -100,7 +104,7 @@ std::optional<RangeAnswer> read_range(std::string_view bytes) {
     if (!entry) return std::nullopt;
     answer.entries.push_back(std::move(*entry));
   }
-  answer.more = value->items.size() > 1 && value->items[1].integer != 0;
+  answer.more = value->items[0].integer != 0;
   return answer;
 }
 

@@ -28,11 +28,12 @@ std::string cas(std::string_view key, const std::optional<std::string>& expected
 std::string incr(std::string_view key, int64_t delta);
 std::string append(std::string_view key, std::string_view value);
 std::string watch(std::string_view key, bool prefix);
-std::string unwatch(std::string_view key);
+std::string unwatch(std::string_view key, bool prefix);
 
 // Queries.
 std::string get(std::string_view key);
-std::string range(std::string_view from, std::string_view to, uint64_t limit);
+// Without `to`: up to the last key.
+std::string range(std::string_view from, const std::optional<std::string>& to, uint64_t limit);
 
 struct Entry {
   std::string key;
@@ -44,7 +45,7 @@ struct RangeAnswer {
   bool more = false;
 };
 struct Change {
-  std::string event;
+  std::string event;  // "put", "del" or "lost": too many undelivered, the watch has ended
   std::string key;
   std::optional<std::string> value;
   int64_t version = 0;
@@ -54,6 +55,7 @@ struct Change {
 std::optional<Entry> read_get(std::string_view bytes);
 std::optional<RangeAnswer> read_range(std::string_view bytes);
 std::optional<Change> read_change(std::string_view bytes);
-std::optional<std::string> read_scalar(std::string_view bytes);  // number or bytes, as text
+// The first element of an answer, as text: the new version, or the number of an incr.
+std::optional<std::string> read_scalar(std::string_view bytes);
 
 }  // namespace tools::kv

@@ -108,7 +108,8 @@ class Parser {
       case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
         return extension(out, uint64_t{1} << (tag - 0xd4));
       case 0xd9: case 0xda: case 0xdb: return number(1 << (tag - 0xd9), n) && bytes(out, n);
-      case 0xdc: case 0xdd: return number(2 << (tag - 0xdc), n) && items(out, Kind::array, n, depth);
+      case 0xdc: case 0xdd:
+        return number(2 << (tag - 0xdc), n) && items(out, Kind::array, n, depth);
       case 0xde: case 0xdf:
         return number(2 << (tag - 0xde), n) && items(out, Kind::map, n * 2, depth);
       default: return false;

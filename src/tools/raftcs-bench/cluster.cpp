@@ -24,7 +24,8 @@ std::string read_file(const std::string& path) {
 
 Cluster::Cluster(const ClusterOptions& options) {
   if (access(options.server.c_str(), X_OK) != 0) {
-    throw Failure(kUsage, "no raftcs-server at " + options.server + "; give its path with --server");
+    throw Failure(kUsage,
+                  "no raftcs-server at " + options.server + "; give its path with --server");
   }
   fs::create_directories(options.directory);
   std::vector<uint16_t> ports = free_ports(options.nodes * 2);

@@ -75,7 +75,7 @@ void add_service_commands(CLI::App& app, Context& context) {
   service->require_subcommand(1);
   service->add_subcommand("list", "all services")->callback([&context] {
     context.action = [&context] {
-      return print_list(context, "services", "services", {"name", "type", "version"});
+      return print_list(context, "services", "services", {"number", "name", "type"});
     };
   });
   CLI::App* create = service->add_subcommand("create", "make a service on all nodes");
@@ -117,10 +117,10 @@ void add_admin_commands(CLI::App& app, Context& context) {
       return print_answer(context, answer, "snapshot: " + answer.dump());
     };
   });
-  add_list(app, context, "session", "open sessions", "sessions", {"number", "id", "age_ms"});
+  add_list(app, context, "session", "open sessions", "sessions", {"number", "id", "connected_here", "timeout_ms"});
   add_service_commands(app, context);
   add_list(app, context, "plugin", "state machine types loaded by the leader", "plugins",
-           {"id", "type", "plugin", "version"});
+           {"name", "version", "types", "file"});
 }
 
 }  // namespace tools

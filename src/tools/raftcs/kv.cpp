@@ -1,8 +1,6 @@
 // kv.cpp: `raftcs kv`: the reference key-value service, one key at a time.
 #include "common/kv.hpp"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -25,6 +23,7 @@ struct KvOptions {
   bool stale = false;
   int64_t delta = 1;
   std::string to;
+  bool to_given = false;
   uint64_t limit = 1'000;
 };
 using KvPtr = std::shared_ptr<KvOptions>;
@@ -38,8 +37,10 @@ std::string value_of(const KvOptions& kv) {
   throw Failure(kFailed, "key \"" + tsv_escape(kv.key) + "\": " + kv::app_code_text(app_code));
 }
 
-// Runs a command; prints what it gave, if anything.
-int run_command(const Context& context, const KvOptions& kv, const std::string& command) {
+// Runs a command. Its answer is the key's new version, or with `number` the number it made, which
+// is printed.
+int run_command(const Context& context, const KvOptions& kv, const std::string& command,
+                bool number = false) {
   Session session(context.endpoint_list(), context.timeout_ms);
   session.open();
   Reply reply = session.submit(kv.service, command);
@@ -49,10 +50,12 @@ int run_command(const Context& context, const KvOptions& kv, const std::string& 
   if (context.json()) {
     Json document = {{"app_code", reply.app_code}, {"index", reply.index}};
     put_bytes(document, "key", kv.key);
-    if (answer) put_bytes(document, "result", *answer);
+    if (answer && reply.app_code == kv::kOk) {
+      put_bytes(document, number ? "value" : "version", *answer);
+    }
     print_json(document);
     if (reply.app_code != kv::kOk) refuse(kv, reply.app_code);
-  } else if (answer) {
+  } else if (answer && number) {
     write_out(*answer + "\n");
   }
   return kDone;
@@ -82,7 +85,9 @@ int run_get(const Context& context, const KvOptions& kv) {
 int run_range(const Context& context, const KvOptions& kv) {
   Session session(context.endpoint_list(), context.timeout_ms);
   session.open();
-  Reply reply = session.query(kv.service, kv::range(kv.key, kv.to, kv.limit), kv.stale);
+  std::optional<std::string> to;
+  if (kv.to_given) to = kv.to;
+  Reply reply = session.query(kv.service, kv::range(kv.key, to, kv.limit), kv.stale);
   expect_ok(reply, "kv range");
   if (reply.app_code != kv::kOk) refuse(kv, reply.app_code);
   auto answer = kv::read_range(reply.data);
@@ -140,7 +145,7 @@ void add_writes(CLI::App& parent, Context& context) {
   command->add_option("KEY", incr->key)->required();
   command->add_option("DELTA,--by", incr->delta, "how much, 1 without it; --by=-5 takes away");
   finish(command, context, [&context, incr] {
-    return run_command(context, *incr, kv::incr(incr->key, incr->delta));
+    return run_command(context, *incr, kv::incr(incr->key, incr->delta), true);
   });
 }
 
@@ -176,10 +181,13 @@ void add_reads(CLI::App& parent, Context& context) {
   auto range = std::make_shared<KvOptions>();
   command = add(parent, "range", "keys from FROM up to, without, TO", range);
   command->add_option("FROM", range->key, "first key; without it: from the beginning");
-  command->add_option("TO", range->to, "without it: to the end");
+  CLI::Option* to = command->add_option("TO", range->to, "without it: to the end");
   command->add_option("--limit", range->limit)->check(CLI::Range(1, 1'000'000));
   command->add_flag("--stale", range->stale, "whatever the asked server has");
-  finish(command, context, [&context, range] { return run_range(context, *range); });
+  finish(command, context, [&context, range, to] {
+    range->to_given = to->count() > 0;
+    return run_range(context, *range);
+  });
 }
 
 }  // namespace

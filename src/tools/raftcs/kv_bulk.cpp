@@ -1,4 +1,4 @@
-// kv_bulk.cpp: `raftcs kv load`, `dump` and `verify`: many keys through one session.
+// kv_bulk.cpp: `raftcs kv load`, `dump`, `verify` and `count`: many operations in one session.
 //
 // The format is TSV (common/text.hpp). When a key comes twice, the last line wins, in the load as
 // in the comparison: one session's commands are applied in the order they were submitted.
@@ -23,6 +23,8 @@ struct BulkOptions {
   uint32_t rate = 0;
   std::string mark;
   bool no_verify = false;
+  std::string key;
+  uint64_t times = 1'000;
 };
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -184,7 +186,7 @@ int run_dump(const Context& context, const BulkOptions& bulk) {
   std::string from;
   uint64_t count = 0;
   for (bool more = true; more;) {
-    Reply reply = session.query(bulk.service, kv::range(from, "", 1'000));
+    Reply reply = session.query(bulk.service, kv::range(from, std::nullopt, 1'000));
     expect_ok(reply, "kv dump");
     auto answer = kv::read_range(reply.data);
     if (!answer) throw Failure(kFailed, "kv dump: the service's answer has an unknown form");
@@ -201,6 +203,38 @@ int run_dump(const Context& context, const BulkOptions& bulk) {
                        "meanwhile may or may not be seen\n",
                static_cast<unsigned long long>(count));
   return kDone;
+}
+
+// Adds 1 many times and says how many of them are known to have happened: with the number at the
+// end the proof that nothing happened twice and nothing was lost.
+int run_count(const Context& context, const BulkOptions& bulk) {
+  Session session(context.endpoint_list(), context.timeout_ms);
+  session.open();
+  Tally tally;
+  Progress progress("counting", bulk.times);
+  Pipeline pipeline(session, bulk.service, bulk.window, bulk.rate, [&](const Reply& reply) {
+    tally.add(reply);
+    progress.update(tally.all());
+  });
+  for (uint64_t i = 0; i < bulk.times; ++i) pipeline.submit(i, kv::incr(bulk.key, 1));
+  pipeline.finish();
+  progress.finish();
+  if (context.json()) {
+    print_json({{"done", tally.done},
+                {"failed", tally.failed},
+                {"unknown", tally.unknown},
+                {"unavailable", tally.unavailable},
+                {"longest_stall_ms", pipeline.longest_stall_ms()}});
+  } else {
+    std::printf("added %llu times, %llu unknown, longest stall %lld ms\n",
+                static_cast<unsigned long long>(tally.done),
+                static_cast<unsigned long long>(tally.unknown),
+                static_cast<long long>(pipeline.longest_stall_ms()));
+  }
+  std::fflush(stdout);
+  if (tally.exit_code() == kDone) return kDone;
+  throw Failure(tally.exit_code(), "kv count: the first that did not end well: " +
+                                       tally.first_error);
 }
 
 using Run = int (*)(const Context&, const BulkOptions&);
@@ -230,6 +264,12 @@ void add_kv_bulk_commands(CLI::App& kv, Context& context) {
   load->add_flag("--verify-none", bulk->no_verify, "do not read back and compare");
   add(kv, context, "verify", "compare every line KEY<TAB>VALUE of standard input", run_verify,
       std::make_shared<BulkOptions>());
+  auto counting = std::make_shared<BulkOptions>();
+  CLI::App* count = add(kv, context, "count", "add 1 to a number many times in one session",
+                        run_count, counting);
+  count->add_option("KEY", counting->key)->required();
+  count->add_option("--times", counting->times)->check(CLI::Range(1, 100'000'000));
+  count->add_option("--rate", counting->rate, "at most so many a second; 0: no limit");
   add(kv, context, "dump", "all keys as TSV", run_dump, std::make_shared<BulkOptions>());
 }
 

@@ -58,6 +58,9 @@ void follow(const Context& context, const WatchOptions& watch, Session& session)
     if (reply.kind != RAFTCS_EVENT_SERVER_REQUEST) continue;
     auto change = kv::read_change(reply.data);
     if (!change) throw Failure(kFailed, "kv watch: a change of an unknown form");
+    if (change->event == "lost") {
+      throw Failure(kFailed, "the watch has ended: too many changes were not taken in time");
+    }
     print_change(context, *change);
     ++seen;
   }
@@ -78,7 +81,7 @@ int run_watch(const Context& context, const WatchOptions& watch) {
   if (reply.app_code != kv::kOk) throw Failure(kFailed, kv::app_code_text(reply.app_code));
   std::fprintf(stderr, "watching %s\n", tsv_escape(watch.key).c_str());
   follow(context, watch, session);
-  expect_ok(session.submit(watch.service, kv::unwatch(watch.key)), "taking the watch back");
+  expect_ok(session.submit(watch.service, kv::unwatch(watch.key, watch.prefix)), "taking the watch back");
   return kDone;
 }
 

@@ -215,7 +215,7 @@ std::string index_json() {
   for (const Sample& s : samples()) {
     Object o;
     o.text("file", s.name + ".hex");
-    o.text("from", kSpeakers[static_cast<int>(s.speaker)]);
+    o.text("speaker", kSpeakers[static_cast<int>(s.speaker)]);
     o.flag("canonical", s.canonical);
     o.put("refused", s.refused ? quoted(refusal_name(s.refusal)) : "null");
     if (!s.refused) {

@@ -174,7 +174,8 @@ void add_peer_messages(Table& t) {
 void add_accepted(Table& t) {
   t.accepted("later_fields", {CloseSession{1}},  // [1, nil, {"a": [1.5, ext]}]
              "94 ce52435331 01 08 91 93 01 c0 81 a161 92 cb3ff8000000000000 c7020561 62");
-  t.accepted("later_frame_element", {KeepAlive{1, 2}}, "95 ce52435331 01 04 91 92 01 02 a46d6f7265");
+  t.accepted("later_frame_element", {KeepAlive{1, 2}},
+             "95 ce52435331 01 04 91 92 01 02 a46d6f7265");
   t.accepted("wide_numbers", {KeepAlive{1, 2}},
              "dc0004 cf0000000052435331 cd0001 d200000004 dd00000001 dc0002 ce00000001"
              "d30000000000000002");
@@ -212,7 +213,8 @@ void add_refused(Table& t) {
   t.refused("consistency_unknown", Kind::malformed,
             "94 ce52435331 01 06 91 95 01 09 a26b76 c400 02");
   t.refused("huge_items", Kind::malformed, "94 ce52435331 01 04 ddffffffff 92 01 02");
-  t.refused("huge_payload", Kind::malformed, "94 ce52435331 01 05 91 95 01 02 01 a26b76 c6ffffffff 70");
+  t.refused("huge_payload", Kind::malformed,
+            "94 ce52435331 01 05 91 95 01 02 01 a26b76 c6ffffffff 70");
   t.refused("huge_map", Kind::malformed,
             "94 ce52435331 01 02 91 95 01 05 c410303132333435363738393a3b3c3d3e3f 00 dfffffffff");
   t.refused("deep_later_field", Kind::malformed,

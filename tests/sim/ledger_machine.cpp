@@ -1,0 +1,124 @@
+// ledger_machine.cpp: the ledger as a raftcs_sm_type_t.
+#include "sim/ledger_machine.hpp"
+
+#include <cstring>
+
+namespace raftcs::sim {
+namespace {
+
+struct Instance {
+  Ledger ledger;
+  LedgerTypes* owner;
+};
+struct Copy {
+  std::vector<LedgerOp> ops;
+};
+
+raftcs_status_t create(const raftcs_host_t* host, const raftcs_sm_args_t*, void** out) {
+  auto* instance = new Instance;
+  instance->owner = static_cast<LedgerTypes*>(host->ctx);
+  instance->owner->current_ = &instance->ledger;
+  *out = instance;
+  return RAFTCS_OK;
+}
+
+void destroy(void* sm) {
+  auto* instance = static_cast<Instance*>(sm);
+  if (instance->owner->current_ == &instance->ledger) instance->owner->current_ = nullptr;
+  delete instance;
+}
+
+void append(Ledger& ledger, const LedgerOp& op) {
+  if (!ledger.seen.insert({op.who, op.what}).second) ++ledger.doubled;
+  ledger.ops.push_back(op);
+}
+
+raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_sink_t* sink) {
+  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  const auto* at = reinterpret_cast<const char*>(batch->commands);
+  for (uint32_t i = 0; i < batch->count; ++i, at += batch->entry_stride) {
+    const auto* command = reinterpret_cast<const raftcs_command_t*>(at);
+    LedgerOp op;
+    if (command->len != sizeof op) {
+      sink->reply(sink, i, 1, nullptr, 0);
+      continue;
+    }
+    std::memcpy(&op, command->data, sizeof op);
+    append(ledger, op);
+    uint64_t position = ledger.ops.size();
+    sink->reply(sink, i, 0, &position, sizeof position);
+    if (op.kind == 2) sink->push(sink, command->session, &position, sizeof position);
+  }
+  return RAFTCS_OK;
+}
+
+raftcs_status_t query(void* sm, const raftcs_query_t*, const raftcs_sink_t* sink) {
+  uint64_t count = static_cast<Instance*>(sm)->ledger.ops.size();
+  return sink->reply(sink, 0, 0, &count, sizeof count);
+}
+
+raftcs_status_t snapshot_begin(void* sm, void** out) {
+  *out = new Copy{static_cast<Instance*>(sm)->ledger.ops};
+  return RAFTCS_OK;
+}
+raftcs_status_t snapshot_write(void*, void* snapshot, const raftcs_writer_t* writer) {
+  const auto& ops = static_cast<Copy*>(snapshot)->ops;
+  return writer->write(writer, ops.data(), ops.size() * sizeof(LedgerOp));
+}
+void snapshot_end(void*, void* snapshot) { delete static_cast<Copy*>(snapshot); }
+
+raftcs_status_t restore(void* sm, const raftcs_snapshot_info_t*, const raftcs_reader_t* reader) {
+  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  std::vector<char> bytes;
+  char chunk[4096];
+  size_t n = 0;
+  do {
+    raftcs_status_t status = reader->read(reader, chunk, sizeof chunk, &n);
+    if (status != RAFTCS_OK) return status;
+    bytes.insert(bytes.end(), chunk, chunk + n);
+  } while (n > 0);
+  if (bytes.size() % sizeof(LedgerOp) != 0) return RAFTCS_ERR_CORRUPT;
+  for (size_t at = 0; at < bytes.size(); at += sizeof(LedgerOp)) {
+    LedgerOp op;
+    std::memcpy(&op, bytes.data() + at, sizeof op);
+    append(ledger, op);
+  }
+  return RAFTCS_OK;
+}
+
+raftcs_sm_type_t make_type() {
+  raftcs_sm_type_t t{};
+  t.struct_size = sizeof t;
+  t.flags = RAFTCS_SM_CONCURRENT_SNAPSHOT;
+  t.id = kLedgerType;
+  t.snapshot_version_write = t.snapshot_version_read_min = 1;
+  t.apply_version_min = t.apply_version_max = 1;
+  t.create = create;
+  t.destroy = destroy;
+  t.apply = apply;
+  t.query = query;
+  t.snapshot_begin = snapshot_begin;
+  t.snapshot_write = snapshot_write;
+  t.snapshot_end = snapshot_end;
+  t.restore = restore;
+  return t;
+}
+
+void host_log(const raftcs_host_t*, int32_t, const char*, size_t) {}
+const void* host_extension(const raftcs_host_t*, const char*) { return nullptr; }
+
+}  // namespace
+
+LedgerTypes::LedgerTypes() {
+  host_.struct_size = sizeof host_;
+  host_.ctx = this;
+  host_.log = host_log;
+  host_.extension = host_extension;
+}
+
+const raftcs_sm_type_t* LedgerTypes::find(const std::string& id) {
+  static const raftcs_sm_type_t type = make_type();
+  return id == kLedgerType ? &type : nullptr;
+}
+
+}  // namespace raftcs::sim

@@ -1,0 +1,48 @@
+// ledger_machine.hpp: the state machine that the simulator's oracles can read.
+//
+// Its state is the sequence of commands applied so far. A command is 16 bytes: who (client
+// session of the workload) and what (operation number); its reply is its position in the
+// sequence. A command that is there already is the proof of a broken exactly-once promise.
+// Kind 2 commands also push their position back to their session.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "raftcs_plugin.h"
+#include "rsm/machine.hpp"
+
+namespace raftcs::sim {
+
+struct LedgerOp {
+  uint32_t kind = 1;  // 1 append, 2 append and push
+  uint32_t who = 0;
+  uint64_t what = 0;
+  auto operator<=>(const LedgerOp&) const = default;
+};
+
+struct Ledger {
+  std::vector<LedgerOp> ops;
+  std::set<std::pair<uint32_t, uint64_t>> seen;
+  uint64_t doubled = 0;
+};
+
+// The types of one simulated node; keeps the newest instance visible.
+class LedgerTypes final : public rsm::TypeSource {
+ public:
+  LedgerTypes();
+  const raftcs_sm_type_t* find(const std::string& id) override;
+  const raftcs_host_t* host() override { return &host_; }
+  const Ledger* ledger() const { return current_; }
+
+  Ledger* current_ = nullptr;  // set by the machine's create
+
+ private:
+  raftcs_host_t host_{};
+};
+
+constexpr const char* kLedgerType = "sim.ledger";
+
+}  // namespace raftcs::sim

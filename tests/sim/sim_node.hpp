@@ -1,0 +1,63 @@
+// sim_node.hpp: one simulated machine: disk, process, clock, lanes.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "sim/sim_cluster.hpp"
+
+namespace raftcs::sim {
+
+class SeededRandom final : public sys::RandomSource {
+ public:
+  explicit SeededRandom(uint64_t seed) : prng_(seed) {}
+  uint64_t next_u64() override { return prng_.next(); }
+
+ private:
+  Prng prng_;
+};
+
+// A process's view of time: its own start and rate.
+struct SimClock {
+  int64_t offset_ns = 0;
+  double rate = 1.0;
+  Mono local(Mono global) const {
+    return Mono{offset_ns + static_cast<int64_t>(static_cast<double>(global.ns) * rate)};
+  }
+  Mono global(Mono local_time) const {
+    if (local_time == Mono::never()) return local_time;
+    return Mono{static_cast<int64_t>(static_cast<double>(local_time.ns - offset_ns) / rate) + 1};
+  }
+};
+
+struct SimNode {
+  NodeId id;
+  server::Options options;
+  SimDisk disk;
+  SimClock clock;
+  std::unique_ptr<SeededRandom> random;
+
+  // The process; gone while crashed.
+  bool up = false;
+  uint64_t life = 0;          // fences what belonged to an earlier process
+  Mono paused_until;          // global; handles nothing before
+  std::unique_ptr<storage::DataDir> dir;
+  std::unique_ptr<LedgerTypes> types;
+  std::unique_ptr<server::LogLane> log_lane;
+  std::unique_ptr<server::ApplyLane> apply_lane;
+  std::unique_ptr<server::SnapshotLane> snapshot_lane;
+  std::unique_ptr<server::Node> node;
+  std::vector<server::LogJob> log_jobs;
+  std::vector<server::ApplyJob> apply_jobs;
+  std::deque<server::SnapshotJob> snapshot_jobs;
+  bool log_busy = false, apply_busy = false, snapshot_busy = false;
+  Mono timer_at = Mono::never();  // global, of the earliest scheduled tick
+  bool halting_disk = false;      // a power cut was armed: the next failing write is the crash
+
+  Term seen_term;
+  Index seen_commit;
+};
+
+}  // namespace raftcs::sim

@@ -1,0 +1,454 @@
+// rules_test.cpp: the engine's own rules: pacing, windows, deadlines, tokens, admin calls,
+// many sessions on one link.
+#include <chrono>
+
+#include "client/random.hpp"
+#include "client/token.hpp"
+#include "tests/unit/client/fake_server.hpp"
+
+namespace raftcs::client::testing {
+
+using wire::CloseReason;
+using wire::RejectReason;
+
+// Answers every hello with a welcome and every create or continue with a rejection.
+size_t run_rejecting(World& w, DurationNs d, const std::function<wire::SessionRejected(LinkId)>& answer) {
+  size_t attempts = 0;
+  const Mono end = w.now + d;
+  while (w.now < end) {
+    w.run(kMs);
+    for (int again = 0; again < 20; ++again) {  // at RTT 0: a tight loop would show
+      const std::vector<LinkId> links = w.opened;
+      size_t before = attempts;
+      for (LinkId l : links) {
+        auto& q = w.inbox[l];
+        while (!q.empty()) {
+          const wire::ClientMessage m = std::move(q.front());
+          q.pop_front();
+          if (std::holds_alternative<wire::Hello>(m)) w.give(l, w.welcome_of(l));
+          if (auto* c = std::get_if<wire::CreateSession>(&m)) {
+            ++attempts;
+            wire::SessionRejected r = answer(l);
+            r.channel = c->channel;
+            r.nonce = c->nonce;
+            w.give(l, r);
+          }
+        }
+      }
+      if (attempts == before) break;
+    }
+  }
+  return attempts;
+}
+
+TEST(ClientRules, W_C3_LDR04_MutualHintsAreNoTightLoop) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA, kB}));
+  w.engine.open(s, w.now);
+  const auto answer = [&](LinkId l) {
+    wire::SessionRejected r;
+    r.leader = w.hint(w.endpoint_of[l] == kA ? 2 : 1);
+    return r;
+  };
+  const size_t first = run_rejecting(w, kNsPerSecond, answer);
+  EXPECT_LE(first, 24u);
+  EXPECT_GE(first, 4u);
+  run_rejecting(w, 5 * kNsPerSecond, answer);
+  EXPECT_LE(run_rejecting(w, 10 * kNsPerSecond, answer), 30u);  // backoff at its longest
+  EXPECT_EQ(w.count_events(EventKind::topology), 0u);
+}
+
+TEST(ClientRules, LDR05_NoLeaderWaitsForTheServersTime) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  w.engine.open(s, w.now);
+  const auto answer = [&](LinkId) {
+    wire::SessionRejected r;
+    r.retry_after_ms = 500;
+    return r;
+  };
+  const size_t n = run_rejecting(w, 10 * kNsPerSecond, answer);
+  EXPECT_GE(n, 8u);
+  EXPECT_LE(n, 21u);
+}
+
+TEST(ClientRules, ABoundSessionThatIsThrownOutAtOnceBacksOff) {
+  Bound w;
+  size_t binds = 0;
+  const Mono end = w.now + 10 * kNsPerSecond;
+  w.give(w.link, wire::SessionClosed{w.ch, CloseReason::not_leader, w.hint(2)});
+  while (w.now < end) {
+    w.run(kMs);
+    for (LinkId l : std::vector<LinkId>(w.opened)) {
+      if (w.get_hello(l)) w.give(l, w.welcome_of(l));
+      if (auto c = w.get<wire::ContinueSession>(l)) {
+        ++binds;
+        w.give(l, wire::SessionContinued{c->channel, c->nonce, 9'000, {}});
+        w.give(l, wire::SessionClosed{c->channel, CloseReason::not_leader, w.hint(w.endpoint_of[l] == kA ? 2 : 1)});
+      }
+    }
+  }
+  EXPECT_LE(binds, 40u);
+  EXPECT_GE(binds, 8u);
+}
+
+TEST(ClientRules, WindowIsTheLesserOfOursAndTheServers) {
+  SessionOptions o = options_for({kA});
+  o.window_max = 4;
+  Bound w(o);
+  for (uint64_t op = 1; op <= 10; ++op) w.submit(w.s, op);
+  EXPECT_EQ(w.count<wire::Request>(w.link), 4u);
+  w.give(w.link, wire::Response{w.ch, RequestId(2), 0, {}, Index(1)});
+  EXPECT_EQ(w.count<wire::Request>(w.link), 5u);
+  for (int i = 0; i < 5; ++i) w.get<wire::Request>(w.link);
+  EXPECT_EQ(w.engine.info(w.s).outstanding, 9u);
+}
+
+TEST(ClientRules, OutstandingMaxRefusesBusy) {
+  SessionOptions o = options_for({kA});
+  o.outstanding_max = 2;
+  Bound w(o);
+  for (uint64_t op = 1; op <= 3; ++op) w.submit(w.s, op);
+  EXPECT_ENDED(w, 3, RAFTCS_ERR_BUSY, RAFTCS_OUTCOME_NOT_APPLIED);
+  const SessionInfo i = w.engine.info(w.s);
+  EXPECT_EQ(i.submitted, i.completed + i.outstanding);
+}
+
+TEST(ClientRules, BusyIsRetriedUnderItsIdAndIsNotAppliedMeanwhile) {
+  Bound w;
+  w.submit(w.s, 1, "x", w.now + 100 * kMs);
+  w.submit(w.s, 2);
+  w.get<wire::Request>(w.link), w.get<wire::Request>(w.link);
+  w.give(w.link, wire::RequestError{w.ch, RequestId(1), RAFTCS_ERR_BUSY, 200, ""});
+  w.give(w.link, wire::RequestError{w.ch, RequestId(2), RAFTCS_ERR_BUSY, 200, ""});
+  w.submit(w.s, 3);
+  w.run(150 * kMs);
+  EXPECT_EQ(w.count<wire::Request>(w.link), 0u);
+  EXPECT_ENDED(w, 1, RAFTCS_ERR_TIMED_OUT, RAFTCS_OUTCOME_NOT_APPLIED);
+  w.run(200 * kMs);
+  EXPECT_EQ(w.get<wire::Request>(w.link)->id, RequestId(2));
+  EXPECT_EQ(w.get<wire::Request>(w.link)->id, RequestId(3));
+}
+
+TEST(ClientRules, CMD16_CancelKnowsWhetherItLeft) {
+  SessionOptions o = options_for({kA});
+  o.window_max = 1;
+  Bound w(o);
+  w.submit(w.s, 1);
+  w.submit(w.s, 2);
+  EXPECT_TRUE(w.engine.cancel(w.s, 2, w.now));
+  EXPECT_ENDED(w, 2, RAFTCS_ERR_CANCELLED, RAFTCS_OUTCOME_NOT_APPLIED);
+  EXPECT_TRUE(w.engine.cancel(w.s, 1, w.now));
+  EXPECT_ENDED(w, 1, RAFTCS_ERR_CANCELLED, RAFTCS_OUTCOME_UNKNOWN);
+  EXPECT_FALSE(w.engine.cancel(w.s, 1, w.now));
+  w.submit(w.s, 3);
+  w.get<wire::Request>(w.link);
+  auto r = w.get<wire::Request>(w.link);
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->id, RequestId(2));
+  EXPECT_EQ(r->lowest_pending, RequestId(2));
+}
+
+TEST(ClientRules, RenewCarriesUnsentCommandsOver) {
+  SessionOptions o = options_for({kA});
+  o.window_max = 1;
+  o.renew_on_expiry = true;
+  Bound w(o);
+  w.submit(w.s, 1);
+  w.submit(w.s, 2);
+  w.query(w.s, 3);
+  w.give(w.link, wire::SessionClosed{w.ch, CloseReason::expired, {}});
+  EXPECT_ENDED(w, 1, RAFTCS_ERR_SESSION_EXPIRED, RAFTCS_OUTCOME_UNKNOWN);
+  EXPECT_TRUE(w.event(EventKind::session_lost));
+  w.inbox[w.link].clear();
+  w.run(100 * kMs);
+  auto c = w.get<wire::CreateSession>(w.link);
+  ASSERT_TRUE(c);
+  w.give(w.link, wire::SessionCreated{c->channel, c->nonce, uuid_of(9), 9'000});
+  EXPECT_EQ(w.get<wire::Request>(w.link)->id, RequestId(1));
+  EXPECT_TRUE(w.get<wire::Query>(w.link));
+}
+
+TEST(ClientRules, QueryIsRetriedUntilItsDeadline) {
+  Bound w;
+  w.query(w.s, 1, w.now + 2 * kNsPerSecond);
+  size_t asked = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    if (auto q = w.get<wire::Query>(w.link)) {
+      ++asked;
+      wire::QueryResponse r;
+      r.channel = w.ch;
+      r.correlation = q->correlation;
+      r.status = RAFTCS_ERR_NO_LEADER;
+      w.give(w.link, r);
+    }
+    w.run(kMs);
+  }
+  EXPECT_GE(asked, 4u);
+  EXPECT_LE(asked, 12u);
+  auto e = w.event(EventKind::query_reply);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->status, RAFTCS_ERR_TIMED_OUT);
+  EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+}
+
+TEST(ClientRules, QRY09_StaleQueriesNeedNoSession) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  w.engine.open(s, w.now);
+  const LinkId link = w.last_link();
+  w.give(link, w.welcome_of(link));
+  w.query(s, 1);
+  w.query(s, 2, Mono::never(), wire::Consistency::stale);
+  auto q = w.get<wire::Query>(link);
+  ASSERT_TRUE(q);
+  EXPECT_EQ(q->channel, 0u);
+  EXPECT_FALSE(w.get<wire::Query>(link));
+  wire::QueryResponse r;
+  r.correlation = q->correlation;
+  w.give(link, r);
+  EXPECT_EQ(w.event(EventKind::query_reply)->op_id, 2u);
+}
+
+TEST(ClientRules, AdminNeedsNoSessionFollowsTheLeaderAndIsNeverSentTwice) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  w.admin(s, 1, "");
+  const LinkId a = w.link_to(kA);
+  w.give(a, w.welcome_of(a));
+  auto m = w.get<wire::Admin>(a);
+  ASSERT_TRUE(m);
+  wire::AdminReply r;
+  r.correlation = m->correlation;
+  r.status = RAFTCS_ERR_NOT_LEADER;
+  r.leader = w.hint(2);
+  w.give(a, r);
+  const LinkId b = w.link_to(kB);
+  ASSERT_NE(b, 0u);
+  w.give(b, w.welcome_of(b));
+  m = w.get<wire::Admin>(b);
+  ASSERT_TRUE(m);
+  w.give(a, r);  // the old link has no say any more
+  w.engine.link_down(b, w.now);
+  auto e = w.event(EventKind::admin_reply);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->status, RAFTCS_ERR_UNREACHABLE);
+  EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_UNKNOWN);
+  w.admin(s, 2, kC, w.now + 10 * kNsPerSecond);
+  const LinkId c = w.link_to(kC);
+  w.give(c, w.welcome_of(c));
+  m = w.get<wire::Admin>(c);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->verb, "status");
+  wire::AdminReply ok;
+  ok.correlation = m->correlation;
+  ok.json = "{}";
+  w.give(c, ok);
+  e = w.event(EventKind::admin_reply);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_APPLIED);
+  EXPECT_EQ(e->data.str(), "{}");
+}
+
+TEST(ClientRules, WrongClusterEverywhereEndsTheSession) {
+  World w;
+  SessionOptions o = options_for({kA});
+  o.cluster = uuid_of(0xEE);
+  const SessionHandle s = w.engine.add(o);
+  w.engine.open(s, w.now);
+  w.submit(s, 1);
+  w.give(w.last_link(), w.welcome_of(w.last_link()));
+  EXPECT_ENDED(w, 1, RAFTCS_ERR_WRONG_CLUSTER, RAFTCS_OUTCOME_NOT_APPLIED);
+}
+
+// --- tokens (SES-18, CLI-25) ------------------------------------------------------------
+
+TEST(ClientToken, RoundTripAndEveryDamageIsRefused) {
+  Token t;
+  t.session = uuid_of(1);
+  t.proof = uuid_of(2);
+  t.cluster = uuid_of(3);
+  t.next_id = 300;
+  t.received_push = 12;
+  t.timeout_ms = 10'000;
+  t.unanswered = {{5, 55}, {6, 66}, {299, 1}};
+  const Bytes b = encode_token(t);
+  auto back = decode_token(b);
+  ASSERT_TRUE(back.is_ok());
+  EXPECT_EQ(*back, t);
+  for (size_t i = 0; i < b.size(); ++i) {
+    std::string damaged = b.str();
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x20);
+    EXPECT_FALSE(decode_token(Bytes::copy(damaged)).is_ok()) << i;
+    EXPECT_FALSE(decode_token(b.slice(0, i)).is_ok()) << i;
+  }
+}
+
+TEST(ClientToken, ResumeCollectsOriginalRepliesUnderTheOldIds) {
+  Bound w;
+  for (uint64_t op = 1; op <= 4; ++op) w.submit(w.s, op, "p" + std::to_string(op));
+  w.give(w.link, wire::Response{w.ch, RequestId(2), 0, {}, Index(1)});
+  w.give(w.link, wire::Push{w.ch, PushId(1), {}, 0});
+  auto token = w.engine.export_session(w.s);
+  ASSERT_TRUE(token.is_ok());
+
+  World x(2);
+  const SessionHandle s = x.engine.add(options_for({kA}));
+  EXPECT_EQ(x.engine.resume(s, Bytes::copy("nonsense"), x.now).code(), RAFTCS_ERR_MALFORMED);
+  ASSERT_TRUE(x.engine.resume(s, *token, x.now).is_ok());
+  x.submit(s, 11, "p1");
+  x.submit(s, 12, "new");
+  x.submit(s, 14, "p4");  // another order is fine too
+  x.submit(s, 13, "p3");
+  const LinkId link = x.last_link();
+  ASSERT_TRUE(x.get_hello(link));
+  x.give(link, x.welcome_of(link));
+  auto c = x.get<wire::ContinueSession>(link);
+  ASSERT_TRUE(c);
+  EXPECT_EQ(c->session, uuid_of(7));
+  EXPECT_EQ(c->received_push, PushId(1));
+  x.give(link, wire::SessionContinued{c->channel, c->nonce, 9'000, RequestId(20)});
+  std::vector<std::pair<uint64_t, std::string>> got;
+  while (auto r = x.get<wire::Request>(link)) {
+    got.push_back({r->id.value, r->payload.str()});
+    EXPECT_EQ(r->lowest_pending, RequestId(1));
+  }
+  ASSERT_EQ(got.size(), 4u);
+  EXPECT_EQ(got[0], (std::pair<uint64_t, std::string>{1, "p1"}));
+  EXPECT_EQ(got[1], (std::pair<uint64_t, std::string>{3, "p3"}));
+  EXPECT_EQ(got[2], (std::pair<uint64_t, std::string>{4, "p4"}));
+  EXPECT_GT(got[3].first, 21u);  // behind everything the old process may have sent
+  x.give(link, wire::Response{c->channel, RequestId(3), 0, Bytes::copy("r3"), Index(1)});
+  EXPECT_ENDED(x, 13, RAFTCS_OK, RAFTCS_OUTCOME_APPLIED);
+}
+
+TEST(ClientToken, UnclaimedIdsAreGivenUpAfterATimeout) {
+  Bound w;
+  w.submit(w.s, 1, "p1");
+  auto token = w.engine.export_session(w.s);
+  World x(2);
+  const SessionHandle s = x.engine.add(options_for({kA}));
+  ASSERT_TRUE(x.engine.resume(s, *token, x.now).is_ok());
+  const LinkId link = x.last_link();
+  x.serve_again(link);
+  x.run(1 * kNsPerSecond);
+  x.submit(s, 1, "other");
+  EXPECT_EQ(x.get<wire::Request>(link)->lowest_pending, RequestId(1));
+  for (int i = 0; i < 20; ++i) {
+    x.run(500 * kMs);
+    if (auto k = x.get<wire::TopologyRequest>(link)) x.give(link, wire::Topology{});
+  }
+  x.submit(s, 2, "p1");  // too late to claim
+  auto r = x.get<wire::Request>(link);
+  ASSERT_TRUE(r);
+  EXPECT_GT(r->lowest_pending, RequestId(1));
+}
+
+// --- the generator ------------------------------------------------------------------------
+
+TEST(ClientRandom, ChaCha20BlockOfZeroKey) {  // RFC 8439 A.1, test vector 1
+  Random r({0, 0, 0, 0});
+  EXPECT_EQ(r.next(), 0x903df1a0ade0b876ull);
+  EXPECT_EQ(r.next(), 0x28bd8653e56a5d40ull);
+}
+
+// --- many sessions, and the cost of one command -----------------------------------------
+
+TEST(ClientMany, D9_TenThousandSessionsShareOneLink) {
+  World w;
+  constexpr size_t kSessions = 10'000;
+  std::vector<SessionHandle> all;
+  for (size_t i = 0; i < kSessions; ++i) {
+    all.push_back(w.engine.add(options_for({kA})));
+    w.engine.open(all.back(), w.now);
+    w.engine.submit({all.back(), 1, 1, "kv", Bytes::copy("x"), Mono::never(), {}}, w.now);
+  }
+  const LinkId link = w.last_link();
+  EXPECT_EQ(w.opened.size(), 1u);
+  w.give(link, w.welcome_of(link));
+  const auto answer = [&] {
+    wire::FrameBuilder b;
+    auto q = std::exchange(w.inbox[link], {});
+    for (auto& m : q) {
+      if (auto* c = std::get_if<wire::CreateSession>(&m)) {
+        b.add(wire::ServerMessage(wire::SessionCreated{c->channel, c->nonce, c->proof, 9'000}));
+      } else if (auto* d = std::get_if<wire::ContinueSession>(&m)) {
+        b.add(wire::ServerMessage(wire::SessionContinued{d->channel, d->nonce, 9'000, {}}));
+      } else if (auto* r = std::get_if<wire::Request>(&m)) {
+        b.add_response(r->channel, r->id, 0, nullptr, 0, Index(1));
+      }
+    }
+    for (auto& f : b.take()) w.engine.receive(w.link_to(kA), f, w.now);
+    w.pump();
+  };
+  answer();
+  answer();
+  EXPECT_EQ(w.count_events(EventKind::reply), kSessions);
+  w.engine.link_down(link, w.now);
+  w.run(30 * kMs);
+  EXPECT_EQ(w.opened.size(), 2u);
+}
+
+TEST(ClientMany, CostOfSubmitAndResponse) {
+  for (size_t sessions : {size_t{1}, size_t{64}, size_t{10'000}}) {
+    Engine e({1, 2, 3, 4});
+    const Mono now{kNsPerSecond};
+    World w;
+    std::vector<SessionHandle> all;
+    for (size_t i = 0; i < sessions; ++i) {
+      all.push_back(e.add(options_for({kA})));
+      e.open(all.back(), now);
+    }
+    Effects fx = e.take_effects(now);
+    const LinkId link = fx.open.at(0).link;
+    w.endpoint_of[link] = kA;
+    const auto give = [&](wire::FrameBuilder& b) {
+      for (auto& f : b.take()) e.receive(link, f, now);
+    };
+    wire::FrameBuilder b;
+    b.add(wire::ServerMessage(w.welcome_of(link)));
+    give(b);
+    std::vector<wire::Channel> channels;
+    fx = e.take_effects(now);
+    for (auto& send : fx.send) {
+      wire::ClientSink sink;
+      wire::DecodeError error;
+      ASSERT_TRUE(wire::decode_client_frame(send.frame, {}, &sink, &error));
+      for (auto& m : sink) {
+        auto& c = std::get<wire::CreateSession>(m);
+        channels.push_back(c.channel);
+        b.add(wire::ServerMessage(wire::SessionCreated{c.channel, c.nonce, c.proof, 9'000}));
+      }
+    }
+    give(b);
+    const Bytes payload = Bytes::copy(std::string(64, 'x'));
+    constexpr uint64_t kBatch = 640;
+    const uint64_t rounds = 200'000 / kBatch;
+    std::vector<uint64_t> next(sessions, 1);
+    int64_t spent = 0;
+    size_t replies = 0, turn = 0, sent = 0;
+    for (uint64_t round = 0; round < rounds; ++round) {
+      std::vector<size_t> chosen;
+      for (uint64_t i = 0; i < kBatch; ++i) chosen.push_back(turn++ % sessions);
+      auto t0 = std::chrono::steady_clock::now();
+      for (size_t i : chosen) e.submit({all[i], ++sent, 1, "kv", payload, now + kNsPerSecond * 10, {}}, now);
+      fx = e.take_effects(now);
+      auto t1 = std::chrono::steady_clock::now();
+      spent += (t1 - t0).count();
+      for (size_t i : chosen) b.add_response(channels[i], RequestId(next[i]++), 0, "ok", 2, Index(1));
+      auto frames = b.take();
+      t0 = std::chrono::steady_clock::now();
+      for (auto& f : frames) e.receive(link, f, now);
+      fx = e.take_effects(now);
+      t1 = std::chrono::steady_clock::now();
+      spent += (t1 - t0).count();
+      for (auto& ev : fx.events) replies += ev.kind == EventKind::reply && ev.status == RAFTCS_OK;
+    }
+    EXPECT_EQ(replies, rounds * kBatch);
+    RecordProperty("ns_per_command_" + std::to_string(sessions), static_cast<int>(spent / static_cast<int64_t>(rounds * kBatch)));
+    std::printf("%zu sessions: %lld ns per submit and response\n", sessions,
+                static_cast<long long>(spent / static_cast<int64_t>(rounds * kBatch)));
+  }
+}
+
+}  // namespace raftcs::client::testing

@@ -1,0 +1,187 @@
+// fault_test.cpp: failing calls, full disks, flipped bytes; and the tools that look.
+#include <cstdio>
+
+#include "storage/inspect.hpp"
+#include "storage_fixture.hpp"
+#include "tests/support/sim_disk.hpp"
+
+namespace raftcs::storage {
+namespace {
+
+using sim::Call;
+using sim::SimDisk;
+
+constexpr char kPath[] = "/node";
+
+class FaultTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    options_.segment_bytes = 16 << 10;
+    ASSERT_OK(DataDir::create(disk_, kPath, make_identity()));
+    open();
+  }
+  void open() {
+    auto opened = DataDir::open(disk_, kPath, options_, &notes_);
+    ASSERT_OK(opened);
+    dir_ = std::move(opened).value();
+    image_ = dir_->take_boot_image();
+  }
+  void write(uint64_t index, size_t bytes = 300) { ASSERT_OK(dir_->write(append_batch(index, 1, 1, bytes))); }
+
+  SimDisk disk_;
+  Options options_;
+  std::vector<std::string> notes_;
+  std::unique_ptr<DataDir> dir_;
+  raft::BootImage image_;
+};
+
+TEST_F(FaultTest, FirstErrorIsFinal) {  // PS-02, PS-03
+  for (const Call call : {Call::write, Call::sync}) {
+    write(image_.entries.size() + 1);
+    const uint64_t next = image_.entries.size() + 2;
+    disk_.fail_nth(call, 1);
+    EXPECT_EQ(dir_->write(append_batch(next, 1, 1, 10)).code(), RAFTCS_ERR_IO);
+    const uint64_t before = disk_.changes();
+    EXPECT_EQ(dir_->write(append_batch(next, 1, 1, 10)).code(), RAFTCS_ERR_IO);
+    EXPECT_EQ(dir_->compact(Index(1)).code(), RAFTCS_ERR_IO);
+    EXPECT_FALSE(dir_->begin_snapshot(make_meta(1, 1)));
+    EXPECT_FALSE(dir_->prepare_ahead());
+    dir_.reset();
+    EXPECT_EQ(disk_.changes(), before) << "something reached the disk after the error";
+    open();
+    EXPECT_EQ(image_.entries.size(), next - 1);  // what a failed sync lost is not believed
+    dir_.reset();
+    disk_.crash({});
+    open();
+    EXPECT_EQ(image_.entries.size(), next - 1);
+  }
+}
+
+TEST_F(FaultTest, EveryCallMayFailOnce) {
+  uint64_t failures = 0;
+  for (const Call call : {Call::open, Call::read, Call::write, Call::sync, Call::rename, Call::remove,
+                          Call::sync_directory, Call::list, Call::size, Call::drop_cache, Call::lock}) {
+    for (uint64_t nth = 1; nth <= 40; ++nth) {
+      SimDisk disk;
+      ASSERT_OK(DataDir::create(disk, kPath, make_identity()));
+      uint64_t durable = 0;
+      {
+        disk.fail_nth(call, nth);
+        auto dir = DataDir::open(disk, kPath, options_, nullptr);
+        for (uint64_t i = 1; dir && i <= 12; ++i) {
+          if (!(*dir)->write(append_batch(i, 1, 1, 3000)).is_ok()) break;
+          durable = i;
+          if (i % 5 != 0) continue;
+          auto writer = (*dir)->begin_snapshot(make_meta(i, 1));
+          if (writer && (*writer)->write("s", 1).is_ok()) (void)(*writer)->publish().is_ok();
+          (void)(*dir)->compact(Index(i)).is_ok();
+        }
+        failures += durable != 12 ? 1 : 0;
+      }
+      disk.crash({});
+      auto dir = DataDir::open(disk, kPath, options_, nullptr);
+      ASSERT_TRUE(dir.is_ok()) << "call kind " << static_cast<int>(call) << ", " << nth << ": " << status_of(dir);
+      const raft::BootImage image = (*dir)->take_boot_image();
+      const uint64_t covered = image.snapshot ? image.snapshot->index.value : 0;
+      ASSERT_GE(covered + image.entries.size(), durable);
+    }
+  }
+  std::printf("%llu runs stopped by an injected error\n", static_cast<unsigned long long>(failures));
+  EXPECT_GT(failures, 60u);
+}
+
+TEST_F(FaultTest, FullDiskRefusesAppendsLetsVoteAndHeals) {  // PS-13
+  disk_.set_capacity(disk_.used_bytes() + (24 << 10));
+  uint64_t next = 1;
+  Status status;
+  while ((status = dir_->write(append_batch(next, 1, 1, 1000))).is_ok() && next < 1000) ++next;
+  EXPECT_EQ(status.code(), RAFTCS_ERR_NO_SPACE);
+  EXPECT_GT(next, 3u);
+  for (uint64_t term = 2; term < 4; ++term) {
+    WriteBatch vote;
+    vote.hard_state = raft::HardState{Term(term), NodeId(2)};
+    ASSERT_OK(dir_->write(vote));
+  }
+  EXPECT_EQ(dir_->write(append_batch(next, 1, 4, 1000)).code(), RAFTCS_ERR_NO_SPACE);
+  disk_.set_capacity(std::nullopt);
+  ASSERT_OK(dir_->write(append_batch(next, 1, 4, 1000)));
+  dir_.reset();
+  disk_.crash({});
+  open();
+  EXPECT_EQ(image_.entries.size(), next);
+  EXPECT_EQ(image_.hard_state.term, Term(4));
+}
+
+TEST_F(FaultTest, ReserveIsKept) {
+  options_.reserve_bytes = 100 << 10;
+  dir_.reset();
+  open();
+  disk_.set_capacity(disk_.used_bytes() + (50 << 10));
+  EXPECT_EQ(dir_->write(append_batch(1, 1, 1, 10)).code(), RAFTCS_ERR_NO_SPACE);
+  disk_.set_capacity(disk_.used_bytes() + (200 << 10));
+  ASSERT_OK(dir_->write(append_batch(1, 1, 1, 10)));
+}
+
+TEST_F(FaultTest, OneFlippedByteIsNeverSilent) {  // PS-06, W7
+  uint64_t index = 1;
+  for (; index <= 25; ++index) write(index, 300 + 97 * (index % 7));
+  auto writer = dir_->begin_snapshot(make_meta(2, 1));
+  ASSERT_OK((*writer)->write("snapshot body", 13));
+  ASSERT_OK((*writer)->publish());
+  write(index++);
+  dir_.reset();  // closes: proves that the last write was durable
+  disk_.restart_process();
+  auto clean = disk_.clone();
+  open();
+  const raft::BootImage want = std::move(image_);
+  dir_.reset();
+  uint64_t reported = 0, slack = 0, flips = 0;
+  for (const std::string& path : clean->files()) {
+    const size_t size = clean->contents(path)->size();
+    for (size_t at = 0; at < size; at += 1 + at % 15) {
+      auto disk = clean->clone();
+      disk->crash(std::vector<sim::Fate>(disk->pending_count(), sim::Fate::kept));
+      ASSERT_TRUE(disk->flip(path, at, static_cast<uint8_t>(1 << (at % 8))));
+      ++flips;
+      auto findings = verify_directory(*disk, kPath);
+      ASSERT_OK(findings);
+      bool damage = false;
+      for (const Finding& f : *findings) damage |= f.damage;
+      std::vector<std::string> notes;
+      auto dir = DataDir::open(*disk, kPath, options_, &notes);
+      bool seen = !dir.is_ok();
+      if (dir.is_ok()) {
+        const raft::BootImage image = (*dir)->take_boot_image();
+        seen = image.snapshot && !(*dir)->open_snapshot(image.snapshot->index);
+        ASSERT_EQ(image.entries, want.entries) << path << " at " << at;
+        ASSERT_EQ(image.hard_state, want.hard_state);
+      } else {
+        EXPECT_NE(dir.status().text().find(path), std::string::npos) << dir.status().text();
+        EXPECT_NE(dir.status().text().find("offset"), std::string::npos) << dir.status().text();
+      }
+      EXPECT_EQ(seen, damage) << path << " at " << at;
+      (seen ? reported : slack) += 1;
+    }
+  }
+  std::printf("%llu bytes flipped: %llu reported, %llu in slack\n", static_cast<unsigned long long>(flips),
+              static_cast<unsigned long long>(reported), static_cast<unsigned long long>(slack));
+  EXPECT_GT(reported, 1500u);
+}
+
+TEST_F(FaultTest, DumpShowsEveryRecord) {
+  write(1);
+  WriteBatch cut = append_batch(1, 2, 2, 10);
+  cut.truncate_from = Index(1);
+  ASSERT_OK(dir_->write(cut));
+  dir_.reset();
+  const uint64_t before = disk_.changes();
+  std::string all;
+  ASSERT_OK(dump_directory(disk_, kPath, [&](const std::string& line) { all += line + "\n"; }));
+  EXPECT_EQ(disk_.changes(), before);
+  for (const char* part : {"\"identity\"", "\"truncate\"", "\"index\":2,\"term\":2,\"type\":\"ops\",\"time\":2000,\"size\":10",
+                           "\"hard_state\""})
+    EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
+}
+
+}  // namespace
+}  // namespace raftcs::storage

@@ -1,0 +1,308 @@
+"""The binding's own code on answers that a real cluster gives only by luck.
+
+RAFTCS_LIBRARY names the stand-in here, so this proves nothing about the library itself.
+"""
+import asyncio
+import gc
+import os
+import signal
+import threading
+import time
+import unittest
+
+import raftcs
+from raftcs import _events, errors, kv, msgpack
+
+CONFIG = {"client.endpoints": ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]}
+
+
+def client(**more):
+    return raftcs.Client({**CONFIG, **more})
+
+
+class Errors(unittest.TestCase):
+    def test_classes_are_made_from_the_library_s_table(self):
+        self.assertTrue(issubclass(errors.TimedOut, errors.ReachError))
+        self.assertTrue(issubclass(errors.FromTheFuture, errors.ReachError))
+        self.assertFalse(issubclass(errors.TimedOut, raftcs.OutcomeUnknown))
+        self.assertEqual(errors.Busy("x").status, -200)
+        self.assertTrue(errors.Busy("x").retriable)
+
+    def test_the_outcome_is_the_event_s(self):
+        with client() as c:
+            with self.assertRaises(raftcs.OutcomeUnknown) as unknown:
+                c.submit("s", b"unknown")
+            self.assertIsInstance(unknown.exception, errors.TimedOut)
+            with self.assertRaises(errors.TimedOut) as late:
+                c.submit("s", b"late")
+            self.assertNotIsInstance(late.exception, raftcs.OutcomeUnknown)
+            self.assertEqual(late.exception.outcome, raftcs.NOT_APPLIED)
+
+    def test_a_status_that_nobody_knows_has_its_family(self):
+        with client() as c:
+            with self.assertRaises(raftcs.OutcomeUnknown) as caught:
+                c.submit("s", b"unlisted")
+            self.assertEqual(caught.exception.status, -399)
+        self.assertIsInstance(errors.make(-399), errors.ConsensusError)
+        self.assertIsInstance(errors.make(-9999), raftcs.RaftcsError)
+
+    def test_unknown_with_an_unlisted_status_keeps_its_family(self):
+        made = errors.make(-399, outcome=raftcs.UNKNOWN)
+        self.assertIsInstance(made, errors.ConsensusError)
+        self.assertIsInstance(made, raftcs.OutcomeUnknown)
+
+    def test_errors_of_settings_carry_the_sentence(self):
+        with self.assertRaisesRegex(errors.UnknownOption, "no setting nonsense"):
+            raftcs.Config({"nonsense": "1"})
+        with self.assertRaisesRegex(errors.InvalidArgument, "client.endpoints"):
+            raftcs.Client({})
+
+    def test_values_are_written_the_library_s_way(self):
+        config = raftcs.Config(CONFIG)
+        self.assertEqual(config["client.endpoints"], "tcp://127.0.0.1:1,tcp://127.0.0.1:2")
+        config["client.flag"] = True
+        self.assertEqual(config.get("client.flag"), "true")
+
+
+class Blocking(unittest.TestCase):
+    def test_submit_query_admin_ack(self):
+        with client() as c:
+            c.wait_connected()
+            self.assertEqual(c.submit("s", b"echo hello").data, b"hello")
+            self.assertEqual(c.submit("s", bytearray(b"echo a\0b")).data, b"a\0b")
+            self.assertEqual(c.submit("s", b"code 7").app_code, 7)
+            self.assertEqual(c.query("s", b"consistency").data, b"0")
+            self.assertEqual(c.query("s", b"consistency", stale=True).data, b"1")
+            self.assertEqual(c.admin("status", {"a": [1]}, endpoint="tcp://x:1"),
+                             {"verb": "status", "endpoint": "tcp://x:1", "args": {"a": [1]}})
+            c.ack(5)
+            self.assertEqual(c.submit("s", b"acked").data, b"5")
+            states = [event.state for event in c.states()]
+            self.assertEqual(states, [raftcs.CONNECTING_NEW, raftcs.CONNECTED])
+
+    def test_settings_live_until_the_client_is_made(self):
+        for _ in range(200):
+            raftcs.Client(dict(CONFIG)).close()
+
+    def test_many_threads_share_one_client(self):
+        found, failed = [], []
+
+        def work(c, number):
+            try:
+                for i in range(50):
+                    text = f"{number}.{i}".encode()
+                    found.append(c.submit("s", b"echo " + text).data == text)
+            except BaseException as error:
+                failed.append(error)
+
+        with client() as c:
+            threads = [threading.Thread(target=work, args=(c, n)) for n in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(failed, [])
+        self.assertEqual(found, [True] * 400)
+
+    def test_a_waiter_is_served_by_another_thread(self):
+        with client() as c:
+            held = c.start_submit("s", b"hold")
+            waiter = threading.Thread(target=held.wait)
+            waiter.start()
+            time.sleep(0.05)
+            self.assertTrue(waiter.is_alive())
+            c.submit("s", b"release")
+            waiter.join(5)
+            self.assertFalse(waiter.is_alive())
+
+    def test_cancel_and_close_end_operations(self):
+        with client() as c:
+            first, second = c.start_submit("s", b"never"), c.start_submit("s", b"never")
+            first.cancel()
+            with self.assertRaises(errors.Cancelled):
+                first.result()
+            c.close()
+            with self.assertRaises(errors.Closed) as closed:
+                second.result()
+            self.assertEqual(closed.exception.outcome, raftcs.UNKNOWN)
+            with self.assertRaises(errors.Closed):
+                c.submit("s", b"echo")
+            c.close()
+
+    def test_an_interrupt_ends_a_wait_and_cancels(self):
+        with client() as c:
+            timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            begun = time.monotonic()
+            with self.assertRaises(KeyboardInterrupt):
+                c.submit("s", b"never")
+            self.assertLess(time.monotonic() - begun, 2)
+            self.assertEqual(c.info().outstanding, 0)
+            self.assertEqual(c.submit("s", b"echo on").data, b"on")
+
+    def test_server_requests(self):
+        with client() as c:
+            c.submit("s", b"push 200")
+            seen = [request.id for request in c.server_requests(timeout=0.05)]
+            self.assertEqual(seen, list(range(1, 201)))
+            c.submit("s", b"push 1")
+            c.submit("s", b"lose")
+            requests = c.server_requests()
+            self.assertEqual(next(requests).id, 201)
+            with self.assertRaises(errors.SessionExpired):
+                next(requests)
+
+    def test_export_and_resume(self):
+        with client() as c:
+            token = c.export_session()
+        self.assertEqual(len(token), 5000)
+        raftcs.Client(CONFIG, session=token).wait_connected().close()
+        with self.assertRaises(errors.Malformed):
+            raftcs.Client(CONFIG, session=b"nonsense")
+
+    def test_a_finaliser_only_closes_and_a_later_call_destroys(self):
+        before = len(_events._living)
+        lost = client()
+        lost.start_submit("s", b"never")
+        del lost
+        gc.collect()
+        self.assertEqual(len(_events._orphans), 1)
+        client().close()
+        self.assertEqual(_events._orphans, [])
+        self.assertEqual(len(_events._living), before)
+
+
+class Asyncio(unittest.IsolatedAsyncioTestCase):
+    async def test_operations(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.wait_connected()
+            self.assertEqual((await c.submit("s", b"echo x")).data, b"x")
+            self.assertEqual((await c.query("s", b"consistency", stale=True)).data, b"1")
+            self.assertEqual((await c.admin("v"))["endpoint"], None)
+            with self.assertRaises(raftcs.OutcomeUnknown):
+                await c.submit("s", b"unknown")
+
+    async def test_pipeline_over_the_limit_waits_for_room(self):
+        async with raftcs.AsyncClient({**CONFIG, "standin.outstanding_max": 10}) as c:
+            holds = [asyncio.ensure_future(c.submit("s", b"hold")) for _ in range(100)]
+            while not all(hold.done() for hold in holds):
+                await asyncio.sleep(0.001)
+                await c.submit("s", b"release")
+            replies = await asyncio.gather(*holds)
+        self.assertEqual(len({reply.op_id for reply in replies}), 100)
+
+    async def test_thousands_at_once_keep_their_replies(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            wanted = [str(i).encode() for i in range(2000)]
+            replies = await asyncio.gather(*(c.submit("s", b"echo " + w) for w in wanted))
+            self.assertEqual([reply.data for reply in replies], wanted)
+
+    async def test_cancelling_the_awaitable_cancels_the_operation(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(c.submit("s", b"never"), 0.05)
+            self.assertEqual(c.info().outstanding, 0)
+            self.assertEqual((await c.submit("s", b"echo on")).data, b"on")
+
+    async def test_streams(self):
+        c = raftcs.AsyncClient(CONFIG)
+        states, requests = [], []
+
+        async def watch():
+            async for event in c.state_events():
+                states.append(event.state)
+
+        async def serve():
+            async for request in c.server_requests():
+                requests.append(request.id)
+
+        tasks = [asyncio.ensure_future(watch()), asyncio.ensure_future(serve())]
+        await asyncio.sleep(0)
+        await c.submit("s", b"push 300")
+        await c.close()
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        self.assertEqual(requests, list(range(1, 301)))
+        self.assertEqual(states[-1], raftcs.DISCONNECTED)
+
+    async def test_a_lost_session_ends_the_requests_with_its_error(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.submit("s", b"push 1")
+            await c.submit("s", b"lose")
+            requests = c.server_requests()
+            self.assertEqual((await requests.__anext__()).id, 1)
+            with self.assertRaises(errors.SessionExpired):
+                await requests.__anext__()
+
+    async def test_close_twice_and_with_operations_under_way(self):
+        c = raftcs.AsyncClient(CONFIG)
+        under_way = asyncio.ensure_future(c.submit("s", b"never"))
+        await asyncio.sleep(0)
+        await asyncio.gather(c.close(), c.close())
+        await c.close()
+        with self.assertRaises(errors.Closed):
+            await under_way
+
+    async def test_descriptors_do_not_leak(self):
+        for _ in range(3):
+            await raftcs.AsyncClient(CONFIG).close()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            await raftcs.AsyncClient(CONFIG).close()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+
+class Msgpack(unittest.TestCase):
+    def test_values_come_back(self):
+        values = [None, True, False, 0, 127, 128, -32, -33, 255, 256, 65535, 65536, 2**32,
+                  2**64 - 1, -2**63, 1.5, "", "x" * 31, "x" * 32, "x" * 300, "x" * 70000, b"",
+                  b"\0" * 300, [1, [2, b"3"]], list(range(20)), {"a": 1, "b": [None]},
+                  {i: i for i in range(40)}]
+        for value in values:
+            self.assertEqual(msgpack.unpack(msgpack.pack(value)), value)
+
+    def test_shortest_forms(self):
+        for value, wanted in ((5, "05"), (-1, "ff"), (200, "ccc8"), (-200, "d1ff38"),
+                              ("a", "a161"), (b"a", "c40161"), ([1], "9101"), ({}, "80")):
+            self.assertEqual(msgpack.pack(value).hex(), wanted)
+
+    def test_damaged_input_is_a_value_error(self):
+        for raw in ("", "c1", "cc", "a5616263", "92c0", "c40561", "0000", "9190" * 0 + "91" * 40,
+                    "a1ff", "81900", "8190c0"):
+            with self.assertRaises(ValueError):
+                msgpack.unpack(bytes.fromhex(raw))
+        with self.assertRaises(ValueError):
+            msgpack.pack(2**64)
+        with self.assertRaises(TypeError):
+            msgpack.pack(object())
+
+
+class KvCodec(unittest.TestCase):
+    def reply(self, value=None, code=0):
+        return raftcs.Reply(b"" if value is None else msgpack.pack(value), code, 0, 0)
+
+    def test_payloads(self):
+        self.assertEqual(kv.put("k", b"v").payload, b"\x93\xa3put\xc4\x01k\xc4\x01v")
+        self.assertEqual(kv.cas("k", None, "v").payload, b"\x94\xa3cas\xc4\x01k\xc0\xc4\x01v")
+        self.assertEqual(kv.range_of("a", None).payload, b"\x94\xa5range\xc4\x01a\xc0\xcd\x03\xe8")
+
+    def test_answers(self):
+        self.assertEqual(kv.put("k", "v").read(self.reply([7])), 7)
+        self.assertEqual(kv.incr("k").read(self.reply([-3, 8])), -3)
+        self.assertEqual(kv.get("k").read(self.reply([b"v", 8])), b"v")
+        self.assertIsNone(kv.get("k").read(self.reply(code=kv.NOT_FOUND)))
+        self.assertFalse(kv.cas("k", "a", "b").read(self.reply([b"c", 8], kv.COMPARE_FAILED)))
+        rows = kv.range_of("a", "b").read(self.reply([True, [[b"a", b"1", 5]]]))
+        self.assertEqual(rows, kv.Range([(b"a", b"1")], True))
+        with self.assertRaises(kv.KvError):
+            kv.incr("k").read(self.reply(code=kv.NOT_A_NUMBER))
+
+    def test_changes(self):
+        for event, wanted in ((["put", b"k", b"v", 9], kv.Change("put", b"k", b"v", 9)),
+                              (["del", b"k", None, 9], kv.Change("del", b"k", None, 9)),
+                              (["lost", b"k", True, 0], kv.Change("lost", b"k", None, 0))):
+            request = raftcs.ServerRequest(1, msgpack.pack(event))
+            self.assertEqual(kv.read_change(request), wanted)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -603,7 +603,7 @@ void Cluster::heal() {
   for (auto& n : nodes_) {
     n->paused_until = std::min(n->paused_until, now_);
     if (n->up && n->disk.powered_off()) crash(*n, true);
-    n->disk.power_off_after(UINT64_MAX);
+    n->disk.power_off_after(UINT64_MAX / 2);
     if (!n->up) start(*n);
   }
 }

@@ -544,7 +544,7 @@ void Cluster::kill_link(uint64_t key, DurationNs notice_after) {
 
 void Cluster::schedule_faults() {
   if (!faulty_ || !report_.ok) return;
-  after(static_cast<DurationNs>(faults_.between(100, 2500)) * kNsPerMs, [this] {
+  after(static_cast<DurationNs>(faults_.between(20, 900)) * kNsPerMs, [this] {
     if (!faulty_) return;
     fault();
     schedule_faults();
@@ -734,7 +734,7 @@ Profile profile_of(uint64_t seed) {
   p.nodes = kSizes[r.below(10)];
   p.clients = static_cast<uint32_t>(r.between(1, 3));
   p.sessions = static_cast<uint32_t>(r.between(1, 3));
-  p.ops = static_cast<uint32_t>(r.between(30, 150));
+  p.ops = static_cast<uint32_t>(r.between(60, 500));
   p.window = static_cast<uint32_t>(r.between(1, 8));
   bool calm = r.chance(0.2);
   auto on = [&](double chance) { return !calm && r.chance(chance); };

@@ -17,8 +17,8 @@ constexpr size_t kPipelinedBatches = 2;
 constexpr DurationNs kCommitNoticeDelayNs = 3 * kNsPerMs;
 constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
 constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
-constexpr DurationNs kIdleSweepNs = 30 * kNsPerSecond;
-constexpr DurationNs kIdleConnectionNs = 600 * kNsPerSecond;
+constexpr DurationNs kIdleSweepNs = 10 * kNsPerSecond;
+constexpr DurationNs kIdleConnectionNs = 30 * kNsPerSecond;  // without a session; it may come again
 
 raft::Options raft_options(const Options& o, const storage::Identity& identity) {
   raft::Options r;

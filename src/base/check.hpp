@@ -2,8 +2,8 @@
 //
 // A library must not abort its host. RCS_CHECK marks something that only a fault of
 // raftcs itself can break (never a peer's bytes, a file or a caller). It calls the
-// process-wide handler, which by default remembers the first failure and lets the
-// node stop itself; tests install a handler that aborts. Conditions are cheap.
+// process-wide handler, if there is one (tests), counts, and remembers the first failure; the
+// nodes of the process then stop taking part. Conditions are cheap.
 #pragma once
 
 namespace raftcs {
@@ -17,6 +17,8 @@ void check_failed(const char* expression, const char* file, int line);
 // The number of failed checks since the process started; a node that sees it rise
 // stops taking part (server/node).
 unsigned long check_failures();
+// Expression of the first one; "" when there was none.
+const char* first_check_failure();
 
 }  // namespace raftcs
 

@@ -129,7 +129,7 @@ struct TimeoutNow {
 using MessageBody = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse,
                                  SnapshotChunk, SnapshotChunkResponse, TimeoutNow>;
 
-// Cluster id and incarnation travel in the frame around it (wire/peer_codec.hpp).
+// Cluster id and incarnation travel in the frame around it (wire/codec.hpp).
 struct Message {
   NodeId from;
   NodeId to;

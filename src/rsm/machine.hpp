@@ -39,7 +39,9 @@ class TypeSource {
 // Equal on all nodes of a cluster: they decide who is refused. A restored machine goes on with
 // the limits of the snapshot; nodes that began with different ones differ in state_hash().
 struct Limits {
-  uint32_t replies_max = 4096;            // cached replies per session
+  // Ids a session may have open at once, from its floor: more than a client that resumes with an
+  // old token leaves between its old and its new ids (client/connect.cpp).
+  uint32_t replies_max = 65'536;
   uint64_t reply_bytes_max = 64 << 20;    // per session
   uint32_t pushes_max = 10'000;           // undelivered server-started requests per session
   uint64_t push_bytes_max = 64 << 20;     // per session

@@ -90,7 +90,8 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb, const
       return admin_reply(origin, Status::ok(), text_of(reply));
     }
     admin_snapshots_.push_back(origin);
-    return maybe_snapshot();
+    snapshot_retry_at_ = now;
+    return maybe_snapshot(now);
   }
   bool leader_verb = verb == "transfer" || verb == "service_create";
   if (!leader_verb)

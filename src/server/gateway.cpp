@@ -230,7 +230,7 @@ void Node::Impl::on_message(Connection& c, wire::Request&& m, Mono now) {
   auto service = services_.find(m.service);
   if (service == services_.end())
     return refuse(RAFTCS_ERR_NOT_FOUND, 0, "no service has this name; see: raftcs service list");
-  bool full = inflight_bytes_ + batch_.size() + batch_refused_.size() + m.payload.size() > options_.inflight_bytes_max;
+  bool full = inflight_bytes_ + m.payload.size() > options_.inflight_bytes_max;
   if (full || s->inflight >= options_.requests_per_session_max) {
     ++counters_.overloaded;
     return refuse(RAFTCS_ERR_BUSY, kRetryOverloadMs,
@@ -242,7 +242,10 @@ void Node::Impl::on_message(Connection& c, wire::Request&& m, Mono now) {
   size_t before = batch_.size();
   batch_.add_command(s->num, m.id, m.lowest_pending, service->second.num, m.payload.data(), m.payload.size());
   inflight_bytes_ += batch_.size() - before;
+  batch_accepted_ += batch_.size() - before;
   ++batch_commands_;
+  if (batch_.size() >= options_.batch_bytes_max || batch_commands_ >= options_.batch_commands_max)
+    seal_batch();
 }
 
 void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
@@ -458,9 +461,13 @@ void Node::Impl::fetch_pushes(Session& s) {
 
 void Node::Impl::deliver(rsm::Push& push) {
   auto it = sessions_.find(push.session);
-  if (it == sessions_.end() || !it->second.bound || it->second.fetching) return;
+  if (it == sessions_.end() || !it->second.bound) return;
   Session& s = it->second;
   if (push.id <= s.sent_push) return;
+  if (s.fetching) {  // it may be newer than what the fetch saw
+    s.behind = true;
+    return;
+  }
   if (push.id != s.sent_push.next() || !push_room(s)) {
     s.behind = true;
     if (push_room(s)) fetch_pushes(s);
@@ -478,7 +485,7 @@ void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   if (it == sessions_.end() || !it->second.bound || it->second.epoch != fetched.epoch) return;
   Session& s = it->second;
   s.fetching = false;
-  bool any = !fetched.pushes.empty();
+  bool more = !fetched.pushes.empty() || std::exchange(s.behind, false);
   for (rsm::Push& push : fetched.pushes) {
     // What was acknowledged before this binding is gone from the machine: go on where it goes on.
     if (!s.behind && push.id > s.sent_push) s.sent_push = push.id.prev();
@@ -486,8 +493,9 @@ void Node::Impl::deliver_fetched(PushesFetched& fetched) {
     if (s.fetching) return;
     if (s.behind) break;
   }
-  // A fetch is bounded; there may be more behind it.
-  if (any && !s.behind && push_room(s)) fetch_pushes(s);
+  // A fetch is bounded, and newer ones may have come since: look again until it is empty.
+  if (more && !s.behind && push_room(s)) fetch_pushes(s);
+  s.behind = s.behind || (more && !s.fetching);
 }
 
 // --- topology ---------------------------------------------------------------------------------------

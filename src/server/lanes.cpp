@@ -73,7 +73,10 @@ void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
 Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
   if (auto* entries = std::get_if<ApplyEntries>(&job)) return apply_entries(*entries, out);
   if (auto* restore_job = std::get_if<ApplyRestore>(&job)) return restore(*restore_job, out);
-  if (auto* begin = std::get_if<ApplyBeginSnapshot>(&job)) return begin_snapshot(*begin, out);
+  if (auto* begin = std::get_if<ApplyBeginSnapshot>(&job)) {
+    out->snapshot_failed = begin_snapshot(*begin, out);  // no reason to stop applying
+    return Status::ok();
+  }
   if (auto* queries = std::get_if<ApplyQueries>(&job)) {
     for (QueryItem& item : queries->items) {
       rsm::QueryResult result = machine_.query(item.service, item.session, item.payload);
@@ -97,6 +100,7 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
 
 Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
   for (size_t i = 0; i < job.entries.size(); ++i) {
+    if (job.entries[i].index <= machine_.applied()) continue;  // in a snapshot that came first
     Status status = machine_.apply(job.entries[i], &out->output);
     if (status.is_ok()) continue;
     job.entries.erase(job.entries.begin(), job.entries.begin() + static_cast<ptrdiff_t>(i));
@@ -106,13 +110,19 @@ Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
 }
 
 Status ApplyLane::restore(const ApplyRestore& job, ApplyDone* out) {
-  RCS_ASSIGN(reader, dir_.open_snapshot(job.meta.index));
+  // A later one may have been published since the job was made: it replaces the file.
+  raft::SnapshotMeta meta = job.meta;
+  if (auto latest = dir_.latest_snapshot(); latest && latest->index > meta.index) meta = *latest;
+  if (meta.index <= machine_.applied()) return Status::ok();
+  RCS_ASSIGN(reader, dir_.open_snapshot(meta.index));
   RCS_TRY(machine_.restore([&](void* buffer, size_t size) { return reader->read(buffer, size); }));
-  if (machine_.applied() != job.meta.index)
-    return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(job.meta.index) + " holds a state of index " +
-                                    to_string(machine_.applied())};
+  if (machine_.applied() != meta.index)
+    return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(meta.index) +
+                                    " holds a state of index " + to_string(machine_.applied())};
+  out->output.clear();  // what was applied before is part of what is restored
+  out->pushes_fetched.clear();
   Restored restored;
-  restored.meta = job.meta;
+  restored.meta = meta;
   restored.sessions = machine_.sessions();
   restored.services = machine_.services();
   out->restored = std::move(restored);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/check.hpp"
 #include "raft/membership.hpp"
 
 namespace raftcs::server {
@@ -14,11 +15,22 @@ namespace {
 // While this many of our entries are not committed, further commands gather in the batch
 // (unless it is full): under load entries grow instead of multiplying.
 constexpr size_t kPipelinedBatches = 2;
+constexpr uint64_t kPeerFrameBytes = 1 << 20;  // a frame is ended when it has reached this
 constexpr DurationNs kCommitNoticeDelayNs = 3 * kNsPerMs;
 constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
 constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
 constexpr DurationNs kIdleSweepNs = 10 * kNsPerSecond;
 constexpr DurationNs kIdleConnectionNs = 30 * kNsPerSecond;  // without a session; it may come again
+
+// About what a message takes in a frame.
+uint64_t size_of(const raft::Message& message) {
+  constexpr uint64_t kFieldsBytes = 64;
+  uint64_t bytes = kFieldsBytes;
+  if (auto* append = std::get_if<raft::AppendRequest>(&message.body))
+    for (const raft::Entry& e : append->entries) bytes += kFieldsBytes + e.payload.size();
+  if (auto* chunk = std::get_if<raft::SnapshotChunk>(&message.body)) bytes += chunk->data.size();
+  return bytes;
+}
 
 raft::Options raft_options(const Options& o, const storage::Identity& identity) {
   raft::Options r;
@@ -55,6 +67,7 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   log_bytes_at_snapshot_ = 0;
   snapshot_retry_at_ = liveness_at_ = idle_sweep_at_ = last_touch_ = serving_since_ = now;
   term_ = raft_.term();
+  checks_failed_ = check_failures();
   membership_changed();
 }
 
@@ -153,7 +166,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   }
   state_hash_ = done.state_hash;
   while (!proposals_.empty() && proposals_.front().index <= applied_) {
-    inflight_bytes_ -= std::min(inflight_bytes_, proposals_.front().bytes);
+    inflight_bytes_ -= std::min(inflight_bytes_, proposals_.front().accepted);
     proposals_.pop_front();
     if (proposals_committed_ > 0) --proposals_committed_;
   }
@@ -166,14 +179,17 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
   if (!done.silent.empty()) expire_silent(done.silent, now);
+  if (!done.snapshot_failed.is_ok())
+    snapshot_done(SnapshotWritten{done.snapshot_failed, {}}, now);
   if (done.snapshot) out_.snapshot.push_back(SnapshotWrite{std::move(done.snapshot), done.snapshot_meta});
   if (done.halted.code() != halted_.code() || done.halted.text() != halted_.text()) {
     halted_ = done.halted;
     log_line(halted_.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_ERROR,
              halted_.is_ok() ? "applying again" : "applying stands still: " + halted_.text());
     set_health(halted_);
+    if (!halted_.is_ok()) raft_.step_down(now);  // somebody who can apply should lead
   }
-  maybe_snapshot();
+  maybe_snapshot(now);
 }
 
 void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
@@ -183,8 +199,8 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     snapshot_retry_at_ = now + (written->status.is_ok() ? 0 : kSnapshotRetryNs);
     if (written->status.is_ok()) {
       snapshot_index_ = std::max(snapshot_index_, written->meta.index);
-      log_bytes_at_snapshot_ = raft_.log_bytes();
       raft_.snapshot_taken(written->meta, now);
+      log_bytes_at_snapshot_ = raft_.log_bytes();
     } else {
       log_line(RAFTCS_LOG_WARNING, "no snapshot was taken: " + written->status.text());
     }
@@ -231,6 +247,8 @@ Mono Node::Impl::next_deadline() const {
 // --- effects ------------------------------------------------------------------------------
 
 NodeEffects Node::Impl::take_effects(Mono now) {
+  if (can_take_part() && check_failures() != checks_failed_)
+    fail({RAFTCS_ERR_INTERNAL, std::string("a check of raftcs itself failed: ") + first_check_failure()}, now);
   if (can_take_part()) {
     roles_changed(now);  // before batches are proposed in a role that has ended
     flush_batch(now);
@@ -240,12 +258,7 @@ NodeEffects Node::Impl::take_effects(Mono now) {
     run_raft(now);
   }
   if (stopping_ && !finished_) check_stopping(now);
-  for (auto& [peer, messages] : peer_out_) {
-    if (messages.empty()) continue;
-    wire::PeerEnvelope envelope{identity_.cluster, identity_.node, peer, identity_.incarnation};
-    if (failed_.is_ok()) out_.peer_frames.push_back({peer, wire::encode_peer_frame(envelope, messages)});
-    messages.clear();
-  }
+  gather_peer_frames();
   for (net::ConnId id : dirty_) {
     auto it = connections_.find(id);
     if (it == connections_.end()) continue;
@@ -254,6 +267,24 @@ NodeEffects Node::Impl::take_effects(Mono now) {
   }
   dirty_.clear();
   return std::exchange(out_, {});
+}
+
+// One frame per peer and turn, unless that would be too large for one: then several.
+void Node::Impl::gather_peer_frames() {
+  for (auto& [peer, messages] : peer_out_) {
+    wire::PeerEnvelope envelope{identity_.cluster, identity_.node, peer, identity_.incarnation};
+    std::vector<raft::Message> part;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < messages.size() && failed_.is_ok(); ++i) {
+      bytes += size_of(messages[i]);
+      part.push_back(std::move(messages[i]));
+      if (i + 1 < messages.size() && bytes < kPeerFrameBytes) continue;
+      out_.peer_frames.push_back({peer, wire::encode_peer_frame(envelope, part)});
+      part.clear();
+      bytes = 0;
+    }
+    messages.clear();
+  }
 }
 
 void Node::Impl::run_raft(Mono now) {
@@ -312,34 +343,36 @@ void Node::Impl::emit_message(raft::Outgoing&& outgoing) {
   peer_out_[to].push_back(std::move(outgoing.message));
 }
 
+void Node::Impl::seal_batch() {
+  size_t size = batch_.size();
+  sealed_.push_back({batch_.take(), std::exchange(batch_accepted_, 0)});
+  batch_ = rsm::OpsWriter(std::min<size_t>(size * 2 + 256, options_.batch_bytes_max + 4096));
+  batch_commands_ = 0;
+}
+
 void Node::Impl::flush_batch(Mono now) {
   while (true) {
-    if (batch_refused_.empty()) {
-      if (batch_.empty()) return;
-      bool full = batch_.size() >= options_.batch_bytes_max || batch_commands_ >= options_.batch_commands_max;
-      if (!full && proposals_.size() - proposals_committed_ >= kPipelinedBatches) return;
-      batch_refused_ = batch_.take();
-      batch_ = rsm::OpsWriter(std::min<size_t>(batch_refused_.size() * 2 + 256, options_.batch_bytes_max + 4096));
-      batch_commands_ = 0;
+    if (sealed_.empty()) {
+      if (batch_.empty() || proposals_.size() - proposals_committed_ >= kPipelinedBatches) return;
+      seal_batch();
     }
     Index index;
     Term term;
-    uint64_t bytes = batch_refused_.size();
-    raft::Refusal refusal = raft_.propose(batch_refused_, now, &index, &term);
+    raft::Refusal refusal = raft_.propose(sealed_.front().payload, now, &index, &term);
     if (refusal == raft::Refusal::not_leader) return drop_batch();
     if (refusal != raft::Refusal::none) return;  // transferring or too much uncommitted: keep
-    batch_refused_ = {};
-    proposals_.push_back({index, bytes});
+    proposals_.push_back({index, sealed_.front().accepted});
+    sealed_.pop_front();
   }
 }
 
 // Never proposed, so never applied: clients are told that this node does not lead and send
 // their requests again elsewhere.
 void Node::Impl::drop_batch() {
-  batch_refused_ = {};
-  batch_.take();
+  sealed_.clear();
   batch_ = rsm::OpsWriter();
   batch_commands_ = 0;
+  batch_accepted_ = 0;
 }
 
 void Node::Impl::flush_reads(Mono now) {
@@ -449,8 +482,9 @@ void Node::Impl::bind_incarnations(Mono now) {
   if (unknown || refusal != raft::Refusal::none) bind_incarnations_at_ = now + 5 * kBindIncarnationsNs;
 }
 
-void Node::Impl::maybe_snapshot() {
+void Node::Impl::maybe_snapshot(Mono now) {
   if (snapshotting_ || !can_take_part() || !halted_.is_ok() || applied_ <= snapshot_index_) return;
+  if (now < snapshot_retry_at_) return;
   uint64_t entries = applied_ - snapshot_index_;
   uint64_t bytes = raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);
   bool due = entries >= options_.snapshot_entries || bytes >= options_.snapshot_log_bytes || !admin_snapshots_.empty();

@@ -67,7 +67,11 @@ struct AdminOrigin {
 
 struct Proposal {  // an entry of ours that has not been applied yet
   Index index;
-  uint64_t bytes = 0;
+  uint64_t accepted = 0;  // bytes of the requests in it, as admission counted them
+};
+struct SealedBatch {  // complete, not accepted by consensus yet
+  Bytes payload;
+  uint64_t accepted = 0;
 };
 
 struct Counters {
@@ -94,6 +98,7 @@ struct Node::Impl {
   void run_raft(Mono now);
   void carry_out(raft::Effects&& effects);
   void emit_message(raft::Outgoing&& outgoing);
+  void seal_batch();
   void flush_batch(Mono now);
   void flush_reads(Mono now);
   void drop_batch();
@@ -102,7 +107,8 @@ struct Node::Impl {
   void began_serving(Mono now);
   void membership_changed();
   void bind_incarnations(Mono now);
-  void maybe_snapshot();
+  void maybe_snapshot(Mono now);
+  void gather_peer_frames();
   void check_stopping(Mono now);
   void fail(const Status& status, Mono now);
   void set_health(const Status& status);
@@ -192,6 +198,7 @@ struct Node::Impl {
   Status failed_;   // final: storage
   Status health_;   // what info() and status say
   Status halted_;   // the apply lane stands
+  unsigned long checks_failed_ = 0;  // of the process when this node began
 
   // role
   raft::Role role_ = raft::Role::follower;
@@ -219,7 +226,8 @@ struct Node::Impl {
   std::map<std::string, rsm::ServiceInfo, std::less<>> services_;
   rsm::OpsWriter batch_;
   uint64_t batch_commands_ = 0;
-  Bytes batch_refused_;              // taken from batch_, not accepted by raft yet
+  uint64_t batch_accepted_ = 0;
+  std::deque<SealedBatch> sealed_;   // proposed before batch_; more than one when a turn was rich
   std::deque<Proposal> proposals_;
   size_t proposals_committed_ = 0;   // prefix of proposals_ that is committed
   uint64_t inflight_bytes_ = 0;      // of accepted requests not applied yet
@@ -237,7 +245,6 @@ struct Node::Impl {
   std::map<uint64_t, AdminOrigin> admin_lists_;           // by list token
   std::multimap<std::string, AdminOrigin> admin_services_;  // by service name
   std::vector<AdminOrigin> admin_snapshots_;
-  std::optional<AdminOrigin> admin_transfer_;
   uint64_t admin_token_ = 0;
   Counters counters_;
 };

@@ -96,6 +96,7 @@ class RealServer final : public Server {
   void carry_out(NodeEffects&& effects);
   void end_core();
   void run_apply(std::vector<ApplyJob>* jobs);
+  void refresh_plugin_list();
   std::vector<PluginFile> list_plugins();
 
   Options options_;
@@ -120,6 +121,10 @@ class RealServer final : public Server {
   uint64_t admin_token_ = 0;
   bool finished_ = false;
 
+  std::mutex plugin_list_mutex_;
+  std::vector<PluginFile> plugin_list_;
+  uint64_t foreign_frames_ = 0;  // told of in the log
+
   mutable std::mutex info_mutex_;
   Info info_;
   std::mutex join_mutex_;
@@ -129,14 +134,22 @@ class RealServer final : public Server {
 Status RealServer::load_plugins(const std::vector<const raftcs_sm_type_t*>& types) {
   for (const raftcs_sm_type_t* type : types) RCS_TRY(registry_.register_type(type));
   if (!options_.plugins_dir.empty()) RCS_TRY(registry_.set_directory(options_.plugins_dir));
+  refresh_plugin_list();
   return Status::ok();
 }
 
-std::vector<PluginFile> RealServer::list_plugins() {
+// The core loop reads a copy: the registry's lock is held while files are being loaded.
+void RealServer::refresh_plugin_list() {
   std::vector<PluginFile> files;
   for (const plugin::PluginInfo& info : registry_.list())
     files.push_back({info.file, info.name, info.version, info.types, info.error});
-  return files;
+  std::lock_guard lock(plugin_list_mutex_);
+  plugin_list_ = std::move(files);
+}
+
+std::vector<PluginFile> RealServer::list_plugins() {
+  std::lock_guard lock(plugin_list_mutex_);
+  return plugin_list_;
 }
 
 Status RealServer::bind_sockets() {
@@ -151,7 +164,17 @@ Status RealServer::bind_sockets() {
   return Status::ok();
 }
 
+// What one message to a peer may hold must fit into a frame.
+Status check_sizes(const Options& o) {
+  uint64_t needed = o.append_bytes_max + o.batch_bytes_max + o.payload_bytes_max + (2u << 20);
+  if (needed <= o.frame_bytes_max) return Status::ok();
+  return {RAFTCS_ERR_INVALID_ARGUMENT,
+          "limits.frame_bytes must be at least raft.append_bytes + batch.bytes + limits.payload_bytes + 2 MiB = " +
+              std::to_string(needed)};
+}
+
 Status RealServer::start(const std::vector<const raftcs_sm_type_t*>& types) {
+  RCS_TRY(check_sizes(options_));
   RCS_TRY(load_plugins(types));
   RCS_TRY(bind_sockets());
   std::vector<std::string> notes;
@@ -204,6 +227,7 @@ void RealServer::run_apply(std::vector<ApplyJob>* jobs) {
   apply_lane_->run(jobs, &done);
   if (!jobs->empty() && !options_.plugins_dir.empty()) {  // perhaps a plugin has been dropped in
     if (auto found = registry_.rescan(); !found) log(RAFTCS_LOG_WARNING, found.status().text());
+    refresh_plugin_list();
     apply_lane_->run(jobs, &done);
   }
   post([&](Outbox& o) { o.apply.push_back(std::move(done)); });
@@ -216,6 +240,9 @@ void RealServer::run_core() {
     sockets_->poll(node_->next_deadline(), &inputs);
     Mono now = sys::mono_now();
     take_outbox(now);
+    if (foreign_frames_ == 0 && sockets_->foreign_frames() != 0)
+      log(RAFTCS_LOG_WARNING, "a connection with an identity of its own or with messages of several parts was ignored");
+    foreign_frames_ = sockets_->foreign_frames();
     for (net::ServerInput& input : inputs) {
       if (input.from_peer)
         node_->peer_frame(input.frame, now);

@@ -11,7 +11,8 @@
 // "Disk full" is told apart (RAFTCS_ERR_NO_SPACE): it is found before a byte is written
 // (space is reserved ahead), does not poison, and heals by itself.
 //
-// Threads: write/compact on the log lane; the snapshot functions on the snapshot lane.
+// Threads: write/compact on the log lane; the snapshot functions on the snapshot lane, but for
+// open_snapshot and latest_snapshot, which the apply lane calls.
 // The two groups may run at the same time; inside a group calls are serial.
 #pragma once
 

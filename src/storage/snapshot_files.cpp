@@ -156,7 +156,11 @@ Status SnapshotFiles::publish(const std::string& temporary, const raft::Snapshot
   RCS_TRY(absorb(fs_.rename(temporary, path_of(meta.index))));
   Status synced = fs_.sync_directory(directory_);
   if (!synced) return poison_.set({RAFTCS_ERR_IO, synced.text()});
-  const std::optional<raft::SnapshotMeta> before = std::exchange(latest_, meta);
+  std::optional<raft::SnapshotMeta> before;
+  {
+    std::lock_guard lock(latest_lock_);
+    before = std::exchange(latest_, meta);
+  }
   published_.store(meta.index.value, std::memory_order_release);
   // An open handle of the one before still reads it: a transfer under way can finish.
   if (before && before->index < meta.index) return absorb(fs_.remove(path_of(before->index)));
@@ -174,7 +178,8 @@ Result<std::unique_ptr<SnapshotWriter>> SnapshotFiles::begin(const raft::Snapsho
 }
 
 Result<std::unique_ptr<SnapshotReader>> SnapshotFiles::read(Index index) {
-  if (!latest_ || latest_->index != index)
+  const std::optional<raft::SnapshotMeta> latest_now = latest();
+  if (!latest_now || latest_now->index != index)
     return {RAFTCS_ERR_NOT_FOUND, "there is no snapshot at entry " + to_string(index)};
   RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
   RCS_TRY(verify_snapshot_body(snapshot));

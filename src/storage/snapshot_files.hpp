@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "storage/data_dir.hpp"
@@ -31,7 +32,10 @@ class SnapshotFiles {
   Result<DataDir::Chunk> read_chunk(Index index, uint64_t offset, uint64_t size_max);
   Result<DataDir::ChunkWritten> write_chunk(const raft::SnapshotMeta& meta, uint64_t offset,
                                             const Bytes& data, bool last);
-  const std::optional<raft::SnapshotMeta>& latest() const { return latest_; }
+  std::optional<raft::SnapshotMeta> latest() const {  // from any lane
+    std::lock_guard lock(latest_lock_);
+    return latest_;
+  }
   Index published() const { return Index(published_.load(std::memory_order_acquire)); }
 
  private:
@@ -47,6 +51,7 @@ class SnapshotFiles {
   sys::FileSystem& fs_;
   const std::string directory_;
   Poison& poison_;
+  mutable std::mutex latest_lock_;  // the apply lane reads what the snapshot lane publishes
   std::optional<raft::SnapshotMeta> latest_;
   std::atomic<uint64_t> published_{0};
   std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks

@@ -1,6 +1,6 @@
 // msgpack_in.hpp: a bounds-checked, zero-copy cursor over the msgpack bytes of a frame.
 //
-// Written by hand instead of using msgpack's parser (docs/decisions/wire-0001-cursor.md): the
+// Written by hand instead of using msgpack's parser (docs/decisions/0001-msgpack-cursor.md): the
 // library's unpacker builds a tree and throws, its visitor calls back per value without saying
 // which field is due. Here the reader says which type it wants next, so wrong types, lengths
 // and depths are refused before anything is allocated, and strings and payloads are views.

@@ -34,8 +34,9 @@ class ZmqClientLinks final : public ClientLinks {
     RCS_TRY(set_common_options(socket, frame_bytes_max_, kLingerMs));
     RCS_TRY(socket.set(ZMQ_RECONNECT_IVL, -1));
     RCS_TRY(socket.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs));
-    std::string monitor_address =
-        "inproc://raftcs-link-" + std::to_string(reinterpret_cast<uintptr_t>(this)) + "-" + std::to_string(id);
+    std::string monitor_address = "inproc://raftcs-link-" +
+                                  std::to_string(reinterpret_cast<uintptr_t>(this)) + "-" +
+                                  std::to_string(id);
     int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     if (zmq_socket_monitor(socket.handle(), monitor_address.c_str(), events) != 0)
@@ -70,7 +71,8 @@ class ZmqClientLinks final : public ClientLinks {
       items_.push_back({link.socket.handle(), 0, ZMQ_POLLIN, 0});
       items_.push_back({link.monitor.handle(), 0, ZMQ_POLLIN, 0});
     }
-    zmq_poll(items_.data(), static_cast<int>(items_.size()), poll_timeout_ms(deadline, sys::mono_now()));
+    zmq_poll(items_.data(), static_cast<int>(items_.size()),
+             poll_timeout_ms(deadline, sys::mono_now()));
     if (items_[0].revents != 0) waker_.drain();
     drain(out);
   }

@@ -37,7 +37,8 @@ class ZmqServerSockets final : public ServerSockets {
     RCS_TRY(peers.bind(options.peer_listen).with_context("peer socket"));
     clients_ = std::move(clients);
     peers_in_ = std::move(peers);
-    return waker_.valid() ? Status::ok() : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
+    return waker_.valid() ? Status::ok()
+                          : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
   }
 
   std::string client_address() const override { return clients_.last_endpoint(); }
@@ -61,7 +62,8 @@ class ZmqServerSockets final : public ServerSockets {
   bool send_client(ConnId conn, const Bytes& frame) override {
     uint8_t identity[kIdentityBytes] = {0};
     std::memcpy(identity + 1, &conn, sizeof conn);
-    if (send_part(clients_.handle(), Bytes::borrow(identity, sizeof identity), true) != Sent::ok) return false;
+    if (send_part(clients_.handle(), Bytes::borrow(identity, sizeof identity), true) != Sent::ok)
+      return false;
     return send_part(clients_.handle(), frame, false) == Sent::ok;
   }
 

@@ -248,7 +248,7 @@ RAFTCS_API raftcs_status_t raftcs_client_create(const raftcs_config_t *config,
 /* Starts to connect and to open the session. Twice is harmless. Submits made before wait. */
 RAFTCS_API raftcs_status_t raftcs_client_open(raftcs_client_t *client);
 /* Opens with the session of an exported token instead of a new one (see export). BAD_STATE after
- * open; MALFORMED when the bytes are no token. */
+ * open and when commands have been submitted already; MALFORMED when the bytes are no token. */
 RAFTCS_API raftcs_status_t raftcs_client_resume(raftcs_client_t *client, const void *token,
                                                 size_t token_len);
 /* [waits] Until CONNECTED; TIMED_OUT, or the status that ended the attempt. */
@@ -324,8 +324,8 @@ RAFTCS_API raftcs_status_t raftcs_client_export_session(raftcs_client_t *client,
 /* Starts to close: the session is closed at the cluster (unless keep_session), what is outstanding
  * ends with CLOSED, and the CLOSED event comes last. Does not wait. Twice is harmless. */
 RAFTCS_API raftcs_status_t raftcs_client_close(raftcs_client_t *client, int32_t keep_session);
-/* Closes (keeping the session) if close was not called; waits for library threads to let go, so
- * not from a wakeup callback. */
+/* Closes (keeping the session) if close was not called, and waits for library threads to let go. In
+ * a wakeup callback it does not wait: the rest is done behind it, and CLOSED is the sign. */
 RAFTCS_API void raftcs_client_destroy(raftcs_client_t *client);
 
 /* ---- server --------------------------------------------------------------------- */
@@ -336,7 +336,9 @@ RAFTCS_API raftcs_status_t raftcs_server_create(const raftcs_config_t *config,
                                                 raftcs_queue_t *queue, uint64_t tag,
                                                 raftcs_server_t **out_server,
                                                 raftcs_error_t **out_error);
-/* Adds an in-process state machine type; before start. The type outlives the server. */
+/* Adds an in-process state machine type; before start. The type outlives the server. A cluster that
+ * this start makes gets a service of each type, named after the last part of its id: "counter" for
+ * "org.raftcs.counter". */
 RAFTCS_API raftcs_status_t raftcs_server_register_sm(raftcs_server_t *server,
                                                      const struct raftcs_sm_type *type,
                                                      raftcs_error_t **out_error);
@@ -365,7 +367,8 @@ typedef struct raftcs_server_info_s {
 
 RAFTCS_API raftcs_status_t raftcs_server_info(raftcs_server_t *server,
                                               raftcs_server_info_t *out_info);
-/* Stops if stop was not called, and waits for the threads. */
+/* Stops if stop was not called, and waits for the threads. In a wakeup callback it does not wait: a
+ * thread of the library does the rest; CLOSED comes, and soon after it the directory is free. */
 RAFTCS_API void raftcs_server_destroy(raftcs_server_t *server);
 
 /* ---- plugins, for tools ----------------------------------------------------------- */

@@ -19,6 +19,13 @@ std::string text_arg(const json& args, const char* name) {
   return it != args.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
+// A 64-bit number as 16 digits: many readers of JSON keep only 53 bits of a number.
+std::string hex_digits(uint64_t n) {
+  std::string digits(16, '0');
+  for (size_t i = 16; i-- > 0; n >>= 4) digits[i] = "0123456789abcdef"[n & 0xf];
+  return digits;
+}
+
 json member_json(const raft::Member& m) {
   return {{"id", m.id.value},
           {"peer_address", m.peer_address},
@@ -251,7 +258,7 @@ std::string Node::Impl::status_json() const {
          {"services", services},
          {"sessions", sessions_.size()},
          {"connections", connections_.size()},
-         {"state_hash", {{"index", applied_.value}, {"hash", state_hash_}}},
+         {"state_hash", {{"index", applied_.value}, {"hash", hex_digits(state_hash_)}}},
          {"health", health_.is_ok() ? "ok" : health_.text()},
          {"counters",
           {{"requests", counters_.requests},

@@ -21,6 +21,9 @@ constexpr size_t kDrainFramesMax = 4096;  // per poll, so that timers get their 
 struct Link {
   Socket socket;
   Socket monitor;
+  int fd = -1;
+  int monitor_fd = -1;
+  bool dirty = true;  // sent on, or not drained to its end: look before sleeping
   bool dead = false;  // reported down; nothing more comes of it
 };
 
@@ -45,7 +48,12 @@ class ZmqClientLinks final : public ClientLinks {
     RCS_TRY(monitor.set(ZMQ_LINGER, 0));
     RCS_TRY(monitor.connect(monitor_address));
     RCS_TRY(socket.connect(endpoint));
-    links_[id] = Link{std::move(socket), std::move(monitor), false};
+    Link link;
+    link.fd = socket.event_fd();
+    link.monitor_fd = monitor.event_fd();
+    link.socket = std::move(socket);
+    link.monitor = std::move(monitor);
+    links_[id] = std::move(link);
     return Status::ok();
   }
 
@@ -59,46 +67,50 @@ class ZmqClientLinks final : public ClientLinks {
   bool send(uint32_t id, const Bytes& frame) override {
     auto it = links_.find(id);
     if (it == links_.end() || it->second.dead) return false;
+    it->second.dirty = true;
     return send_part(it->second.socket.handle(), frame, false) == Sent::ok;
   }
 
   void poll(Mono deadline, std::vector<LinkInput>* out) override {
-    if (drain(out)) return;
-    items_.clear();
-    items_.push_back({nullptr, waker_.fd(), ZMQ_POLLIN, 0});
+    for (auto& [id, link] : links_)
+      if (link.dirty) drain(id, link, out);
+    if (!out->empty()) return;
+    poller_.clear();
+    poller_.add(waker_.fd());
     for (auto& [id, link] : links_) {
-      if (link.dead) continue;
-      items_.push_back({link.socket.handle(), 0, ZMQ_POLLIN, 0});
-      items_.push_back({link.monitor.handle(), 0, ZMQ_POLLIN, 0});
+      poller_.add(link.dead ? -1 : link.fd);
+      poller_.add(link.dead ? -1 : link.monitor_fd);
     }
-    zmq_poll(items_.data(), static_cast<int>(items_.size()),
-             poll_timeout_ms(deadline, sys::mono_now()));
-    if (items_[0].revents != 0) waker_.drain();
-    drain(out);
+    poller_.wait(deadline);
+    if (poller_.readable(0)) waker_.drain();
+    size_t i = 1;
+    for (auto& [id, link] : links_) {
+      if (poller_.readable(i) || poller_.readable(i + 1)) drain(id, link, out);
+      i += 2;
+    }
   }
 
   void wake() override { waker_.wake(); }
 
  private:
-  bool drain(std::vector<LinkInput>* out) {
-    size_t before = out->size();
-    for (auto& [id, link] : links_) {
-      if (link.dead) continue;
-      drain_frames(id, link, out);
-      drain_monitor(id, link, out);
-    }
-    return out->size() > before;
+  // Frames first: what arrived before the connection went is still good.
+  void drain(uint32_t id, Link& link, std::vector<LinkInput>* out) {
+    link.dirty = false;
+    if (link.dead) return;
+    link.dirty = !drain_frames(id, link, out);
+    drain_monitor(id, link, out);
   }
 
-  void drain_frames(uint32_t id, Link& link, std::vector<LinkInput>* out) {
+  // True when the socket gave nothing more.
+  bool drain_frames(uint32_t id, Link& link, std::vector<LinkInput>* out) {
     for (size_t n = 0; n < kDrainFramesMax; ++n) {
       Bytes frame;
       bool more = false;
-      Received got = receive_part(link.socket.handle(), &frame, &more);
-      if (got != Received::frame) return;
+      if (receive_part(link.socket.handle(), &frame, &more) != Received::frame) return true;
       // One part per message; what claims more is foreign and its parts are dropped by the codec.
       out->push_back({id, false, std::move(frame)});
     }
+    return false;
   }
 
   void drain_monitor(uint32_t id, Link& link, std::vector<LinkInput>* out) {
@@ -117,7 +129,7 @@ class ZmqClientLinks final : public ClientLinks {
   uint64_t frame_bytes_max_;
   Waker waker_;
   std::map<uint32_t, Link> links_;
-  std::vector<zmq_pollitem_t> items_;
+  Poller poller_;
 };
 
 }  // namespace

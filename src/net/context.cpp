@@ -7,8 +7,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
+
+#include "sys/clock.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -169,11 +172,28 @@ void Waker::drain() {
   pending_.store(false);
 }
 
-long poll_timeout_ms(Mono deadline, Mono now) {
-  if (deadline == Mono::never()) return -1;
-  if (deadline <= now) return 0;
-  int64_t ms = (deadline - now + kNsPerMs - 1) / kNsPerMs;
-  return ms > 60'000 ? 60'000 : static_cast<long>(ms);
+int Socket::event_fd() const {
+  int fd = -1;
+  size_t size = sizeof fd;
+  if (handle_ == nullptr || zmq_getsockopt(handle_, ZMQ_FD, &fd, &size) != 0) return -1;
+  return fd;
 }
+
+void Poller::add(int fd) { items_.push_back({fd, POLLIN, 0}); }
+
+void Poller::wait(Mono deadline) {
+  timespec timeout{};
+  timespec* limit = nullptr;
+  if (deadline != Mono::never()) {
+    int64_t ns = std::max<int64_t>(deadline - sys::mono_now(), 0);
+    timeout.tv_sec = ns / kNsPerSecond;
+    timeout.tv_nsec = ns % kNsPerSecond;
+    limit = &timeout;
+  }
+  if (ppoll(items_.data(), items_.size(), limit, nullptr) < 0)
+    for (pollfd& item : items_) item.revents = POLLIN;  // a signal: look at everything
+}
+
+bool Poller::readable(size_t i) const { return items_[i].revents != 0; }
 
 }  // namespace raftcs::net

@@ -5,11 +5,14 @@
 // so a payload is never copied for the sake of the transport.
 #pragma once
 
+#include <poll.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
@@ -53,6 +56,8 @@ class Socket {
   Status bind(const std::string& address);     // the sentence names the address
   Status connect(const std::string& address);
   std::string last_endpoint() const;
+  // Readable when the socket may have something (see Poller); -1 when closed.
+  int event_fd() const;
 
  private:
   std::shared_ptr<Context> context_;
@@ -83,7 +88,22 @@ class Waker {
   std::atomic<bool> pending_{false};  // written and not drained yet
 };
 
-long poll_timeout_ms(Mono deadline, Mono now);  // rounded up; -1 for never
+// Sleeps until a descriptor is readable, `deadline`, or a signal; marks what is readable.
+//
+// Sockets are waited for by their event descriptors and not by zmq_poll, which asks every
+// socket twice per call and each time by system calls. The descriptor is edge-triggered and
+// sending takes its edge away, so two rules hold: a socket is drained until it gives nothing
+// after its descriptor was readable, and once more before sleeping if it was sent on since.
+class Poller {
+ public:
+  void clear() { items_.clear(); }
+  void add(int fd);  // in the order that readable() counts
+  void wait(Mono deadline);
+  bool readable(size_t i) const;
+
+ private:
+  std::vector<pollfd> items_;
+};
 
 std::string zmq_error_text();  // of the last failed call in this thread
 

@@ -48,6 +48,8 @@ class ZmqServerSockets final : public ServerSockets {
     RCS_TRY(peers.bind(options.peer_listen).with_context("peer socket"));
     clients_ = std::move(clients);
     peers_in_ = std::move(peers);
+    clients_fd_ = clients_.event_fd();
+    peers_fd_ = peers_in_.event_fd();
     return waker_.valid() ? Status::ok()
                           : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
   }
@@ -71,6 +73,7 @@ class ZmqServerSockets final : public ServerSockets {
   }
 
   bool send_client(ConnId conn, const Bytes& frame) override {
+    clients_dirty_ = true;
     uint8_t identity[kIdentityBytes] = {0};
     std::memcpy(identity + 1, &conn, sizeof conn);
     if (send_part(clients_.handle(), Bytes::borrow(identity, sizeof identity), true) != Sent::ok)
@@ -79,13 +82,18 @@ class ZmqServerSockets final : public ServerSockets {
   }
 
   void poll(Mono deadline, std::vector<ServerInput>* out) override {
-    if (drain(out)) return;
-    zmq_pollitem_t items[3] = {{nullptr, waker_.fd(), ZMQ_POLLIN, 0},
-                               {clients_.handle(), 0, ZMQ_POLLIN, 0},
-                               {peers_in_.handle(), 0, ZMQ_POLLIN, 0}};
-    zmq_poll(items, 3, poll_timeout_ms(deadline, sys::mono_now()));
-    if (items[0].revents != 0) waker_.drain();
-    drain(out);
+    // Clients' socket was sent on since it was drained; the peers' one is never sent on.
+    if (clients_dirty_) drain_clients(out);
+    if (peers_dirty_) drain_peers(out);
+    if (!out->empty()) return;
+    poller_.clear();
+    poller_.add(waker_.fd());
+    poller_.add(clients_fd_);
+    poller_.add(peers_fd_);
+    poller_.wait(deadline);
+    if (poller_.readable(0)) waker_.drain();
+    if (poller_.readable(2)) drain_peers(out);
+    if (poller_.readable(1)) drain_clients(out);
   }
 
   void wake() override { waker_.wake(); }
@@ -103,24 +111,26 @@ class ZmqServerSockets final : public ServerSockets {
     return socket;
   }
 
-  bool drain(std::vector<ServerInput>* out) {
-    size_t before = out->size();
-    drain_socket(peers_in_.handle(), true, out);
-    drain_socket(clients_.handle(), false, out);
-    return out->size() > before;
+  // Dirty stays what was not drained to its end.
+  void drain_clients(std::vector<ServerInput>* out) {
+    clients_dirty_ = !drain_socket(clients_.handle(), false, out);
+  }
+  void drain_peers(std::vector<ServerInput>* out) {
+    peers_dirty_ = !drain_socket(peers_in_.handle(), true, out);
   }
 
-  void drain_socket(void* socket, bool from_peer, std::vector<ServerInput>* out) {
+  // True when the socket gave nothing more.
+  bool drain_socket(void* socket, bool from_peer, std::vector<ServerInput>* out) {
     for (size_t n = 0; n < kDrainFramesMax; ++n) {
       Bytes identity, frame;
       bool more = false;
-      if (receive_part(socket, &identity, &more) != Received::frame) return;
+      if (receive_part(socket, &identity, &more) != Received::frame) return true;
       bool good = more && identity.size() == kIdentityBytes && identity[0] == 0;
-      if (more && receive_part(socket, &frame, &more) != Received::frame) return;
+      if (more && receive_part(socket, &frame, &more) != Received::frame) return true;
       while (more) {  // several parts: not ours
         good = false;
         Bytes rest;
-        if (receive_part(socket, &rest, &more) != Received::frame) return;
+        if (receive_part(socket, &rest, &more) != Received::frame) return true;
       }
       if (!good) {
         ++foreign_frames_;
@@ -130,6 +140,7 @@ class ZmqServerSockets final : public ServerSockets {
       std::memcpy(&conn, identity.data() + 1, sizeof conn);
       out->push_back({from_peer, conn, std::move(frame)});
     }
+    return false;
   }
 
   uint64_t frame_bytes_max_ = 0;
@@ -137,6 +148,11 @@ class ZmqServerSockets final : public ServerSockets {
   Socket clients_;
   Socket peers_in_;
   std::map<NodeId, Peer> peers_;
+  int clients_fd_ = -1;
+  int peers_fd_ = -1;
+  bool clients_dirty_ = true;
+  bool peers_dirty_ = true;
+  Poller poller_;
   uint64_t foreign_frames_ = 0;
 };
 

@@ -74,7 +74,7 @@ void Node::Impl::tick() {
 
 Mono Node::Impl::next_deadline() const {
   if (const Leader* lead = leading()) {
-    Mono at = lead->heartbeat_at;
+    Mono at = std::min(lead->heartbeat_at, lead->notice_at);
     if (lead->transfer) at = std::min(at, lead->transfer->give_up);
     return at;
   }

@@ -59,6 +59,7 @@ struct Leader {
   Index first_own;              // the no-op that began this term
   bool ready = false;           // first_own is committed
   Mono heartbeat_at;
+  Mono notice_at = Mono::never();  // when followers are told of commit_ by an empty append
   Mono quorum_contact;          // a quorum has answered since then
   // LogTime: `clock` was the cluster time at `clock_at`.
   LogTime clock;

@@ -9,6 +9,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kListsWaitingMax = 256;  // they wait for the apply lane
+
 // dump() that cannot throw: bytes that are no UTF-8 are replaced.
 std::string text_of(const json& j) {
   return j.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -86,6 +88,8 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
   if (verb == "plugins") return admin_reply(origin, Status::ok(), plugins_json());
   if (verb == "sessions" || verb == "services") {
+    if (admin_lists_.size() >= kListsWaitingMax)
+      return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many lists are being asked for"}, {});
     admin_lists_[++admin_token_] = origin;
     auto what = verb == "sessions" ? ApplyList::What::sessions : ApplyList::What::services;
     out_.apply.push_back(ApplyList{what, admin_token_});

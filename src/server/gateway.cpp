@@ -153,11 +153,15 @@ void Node::Impl::on_message(Connection& c, wire::Hello&& m, Mono) {
   w.session_timeout_ms_min = options_.session_timeout_ms_min;
   w.session_timeout_ms_max = options_.session_timeout_ms_max;
   c.greeted = true;
+  c.foreign = !m.cluster.is_zero() && m.cluster != identity_.cluster;
   send(c, w);
 }
 
 void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
   using wire::RejectReason;
+  if (c.foreign)
+    return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
+                  "this server belongs to cluster " + identity_.cluster.hex());
   if (!serving())
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
   if (stopping_)
@@ -200,6 +204,9 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
 
 void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) {
   using wire::RejectReason;
+  if (c.foreign)
+    return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
+                  "this server belongs to cluster " + identity_.cluster.hex());
   if (!serving())
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
   if (m.nonce == 0)

@@ -14,10 +14,11 @@ namespace {
 // While this many of our entries are not committed, further commands gather in the batch
 // (unless it is full): under load entries grow instead of multiplying.
 constexpr size_t kPipelinedBatches = 2;
+constexpr DurationNs kCommitNoticeDelayNs = 3 * kNsPerMs;
 constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
 constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
-constexpr DurationNs kIdleSweepNs = 30 * kNsPerSecond;
-constexpr DurationNs kIdleConnectionNs = 600 * kNsPerSecond;
+constexpr DurationNs kIdleSweepNs = 10 * kNsPerSecond;
+constexpr DurationNs kIdleConnectionNs = 30 * kNsPerSecond;  // without a session; it may come again
 
 raft::Options raft_options(const Options& o, const storage::Identity& identity) {
   raft::Options r;
@@ -27,6 +28,7 @@ raft::Options raft_options(const Options& o, const storage::Identity& identity) 
   r.append_bytes_max = o.append_bytes_max;
   r.uncommitted_bytes_max = o.uncommitted_bytes_max;
   r.trailing_entries = o.trailing_entries;
+  r.commit_notice_delay_ns = kCommitNoticeDelayNs;
   uint64_t a, b;
   std::memcpy(&a, identity.incarnation.bytes.data(), 8);
   std::memcpy(&b, identity.incarnation.bytes.data() + 8, 8);

@@ -48,6 +48,7 @@ struct Connection {
   wire::FrameBuilder out;
   bool dirty = false;       // has frames to send
   bool greeted = false;     // said hello: is told of topology changes
+  bool foreign = false;     // said hello to another cluster
   Mono last_frame;
 };
 

@@ -241,17 +241,19 @@ typedef struct raftcs_call_options {
 /* Checks the settings (client.endpoints is needed) and makes the object; connects nothing. `tag`
  * marks the events that belong to no operation. Without a queue (NULL) only the *_wait functions
  * can be used. Clients of one process share connections and threads. */
-RAFTCS_API raftcs_status_t raftcs_client_create(const raftcs_config_t *config, raftcs_queue_t *queue,
-                                                uint64_t tag, raftcs_client_t **out_client,
+RAFTCS_API raftcs_status_t raftcs_client_create(const raftcs_config_t *config,
+                                                raftcs_queue_t *queue, uint64_t tag,
+                                                raftcs_client_t **out_client,
                                                 raftcs_error_t **out_error);
 /* Starts to connect and to open the session. Twice is harmless. Submits made before wait. */
 RAFTCS_API raftcs_status_t raftcs_client_open(raftcs_client_t *client);
 /* Opens with the session of an exported token instead of a new one (see export). BAD_STATE after
- * open; MALFORMED when the bytes are no token. */
+ * open and when commands have been submitted already; MALFORMED when the bytes are no token. */
 RAFTCS_API raftcs_status_t raftcs_client_resume(raftcs_client_t *client, const void *token,
                                                 size_t token_len);
 /* [waits] Until CONNECTED; TIMED_OUT, or the status that ended the attempt. */
-RAFTCS_API raftcs_status_t raftcs_client_wait_connected(raftcs_client_t *client, int64_t timeout_ms);
+RAFTCS_API raftcs_status_t raftcs_client_wait_connected(raftcs_client_t *client,
+                                                        int64_t timeout_ms);
 
 /* Submits a command to the named service: exactly one REPLY event with this tag follows.
  * BUSY: too many outstanding (client.request.outstanding_max). `options` may be NULL. */
@@ -285,7 +287,8 @@ RAFTCS_API raftcs_status_t raftcs_client_ack(raftcs_client_t *client, uint64_t i
  * (tcp://host:port of one server), or NULL for the leader. Needs no session and no open.
  * One ADMIN_REPLY follows, its data a JSON document. Verbs: docs/operations.md. */
 RAFTCS_API raftcs_status_t raftcs_client_admin(raftcs_client_t *client, const char *endpoint,
-                                               uint64_t tag, const char *verb, const char *args_json,
+                                               uint64_t tag, const char *verb,
+                                               const char *args_json,
                                                const raftcs_call_options_t *options,
                                                uint64_t *out_op_id);
 /* [waits] */
@@ -308,40 +311,45 @@ typedef struct raftcs_client_info_s {
     int64_t rtt_us;              /* of the last keep-alive; -1: none */
 } raftcs_client_info_t;
 
-RAFTCS_API raftcs_status_t raftcs_client_info(raftcs_client_t *client, raftcs_client_info_t *out_info);
+RAFTCS_API raftcs_status_t raftcs_client_info(raftcs_client_t *client,
+                                              raftcs_client_info_t *out_info);
 /* The session as bytes to keep: id, secret, next request id, unanswered ids with the digests of
  * their payloads, delivery position. A process that resumes with it and submits the same commands
  * again in the same order collects the original replies. Secret: who holds it holds the session.
- * Gives the length needed in *out_len; `out` may be NULL to ask for it; TOO_LARGE when cap is less. */
-RAFTCS_API raftcs_status_t raftcs_client_export_session(raftcs_client_t *client, void *out, size_t cap,
-                                                        size_t *out_len);
+ * Gives the length needed in *out_len; `out` may be NULL to ask for it; TOO_LARGE when cap is
+ * less. */
+RAFTCS_API raftcs_status_t raftcs_client_export_session(raftcs_client_t *client, void *out,
+                                                        size_t cap, size_t *out_len);
 
 /* Starts to close: the session is closed at the cluster (unless keep_session), what is outstanding
  * ends with CLOSED, and the CLOSED event comes last. Does not wait. Twice is harmless. */
 RAFTCS_API raftcs_status_t raftcs_client_close(raftcs_client_t *client, int32_t keep_session);
-/* Closes (keeping the session) if close was not called; waits for library threads to let go, so
- * not from a wakeup callback. */
+/* Closes (keeping the session) if close was not called, and waits for library threads to let go. In
+ * a wakeup callback it does not wait: the rest is done behind it, and CLOSED is the sign. */
 RAFTCS_API void raftcs_client_destroy(raftcs_client_t *client);
 
 /* ---- server --------------------------------------------------------------------- */
 
 /* Checks the settings (server.id, server.data, ...); opens nothing. `queue` gets SERVER_STATE, LOG
  * and CLOSED events with this tag; NULL for none. */
-RAFTCS_API raftcs_status_t raftcs_server_create(const raftcs_config_t *config, raftcs_queue_t *queue,
-                                                uint64_t tag, raftcs_server_t **out_server,
+RAFTCS_API raftcs_status_t raftcs_server_create(const raftcs_config_t *config,
+                                                raftcs_queue_t *queue, uint64_t tag,
+                                                raftcs_server_t **out_server,
                                                 raftcs_error_t **out_error);
-/* Adds an in-process state machine type; before start. The type outlives the server. */
+/* Adds an in-process state machine type; before start. The type outlives the server. A cluster that
+ * this start makes gets a service of each type, named after the last part of its id: "counter" for
+ * "org.raftcs.counter". */
 RAFTCS_API raftcs_status_t raftcs_server_register_sm(raftcs_server_t *server,
                                                      const struct raftcs_sm_type *type,
                                                      raftcs_error_t **out_error);
-/* [waits] Opens the data directory (making it when absent), loads plugins, binds, starts. On failure
- * the server can be started again after the cause is gone. */
+/* [waits] Opens the data directory (making it when absent), loads plugins, binds, starts. On
+ * failure the server can be started again after the cause is gone. */
 RAFTCS_API raftcs_status_t raftcs_server_start(raftcs_server_t *server, raftcs_error_t **out_error);
 /* Starts to stop: hands leadership over if it can, tells clients, syncs. Ends with CLOSED. */
 RAFTCS_API raftcs_status_t raftcs_server_stop(raftcs_server_t *server);
 /* The same verbs as raftcs_client_admin, at this node. One ADMIN_REPLY follows. */
-RAFTCS_API raftcs_status_t raftcs_server_admin(raftcs_server_t *server, uint64_t tag, const char *verb,
-                                               const char *args_json);
+RAFTCS_API raftcs_status_t raftcs_server_admin(raftcs_server_t *server, uint64_t tag,
+                                               const char *verb, const char *args_json);
 
 typedef struct raftcs_server_info_s {
     uint32_t struct_size;
@@ -352,13 +360,15 @@ typedef struct raftcs_server_info_s {
     uint64_t commit_index;
     uint64_t applied_index;
     int32_t leads;               /* 1: leads and serves */
-    raftcs_status_t health;      /* OK, or why the node takes no part (IO, NO_SPACE, PLUGIN_FAILED) */
+    raftcs_status_t health;      /* OK, or why it takes no part (IO, NO_SPACE, PLUGIN_FAILED) */
     const char *client_address;  /* bound, with the real port; lives as long as the server */
     const char *peer_address;
 } raftcs_server_info_t;
 
-RAFTCS_API raftcs_status_t raftcs_server_info(raftcs_server_t *server, raftcs_server_info_t *out_info);
-/* Stops if stop was not called, and waits for the threads. */
+RAFTCS_API raftcs_status_t raftcs_server_info(raftcs_server_t *server,
+                                              raftcs_server_info_t *out_info);
+/* Stops if stop was not called, and waits for the threads. In a wakeup callback it does not wait: a
+ * thread of the library does the rest; CLOSED comes, and soon after it the directory is free. */
 RAFTCS_API void raftcs_server_destroy(raftcs_server_t *server);
 
 /* ---- plugins, for tools ----------------------------------------------------------- */
@@ -369,7 +379,8 @@ RAFTCS_API raftcs_status_t raftcs_plugin_open(const char *path, raftcs_plugin_t 
 RAFTCS_API const char *raftcs_plugin_name(const raftcs_plugin_t *plugin);
 RAFTCS_API const char *raftcs_plugin_version(const raftcs_plugin_t *plugin);
 RAFTCS_API uint32_t raftcs_plugin_type_count(const raftcs_plugin_t *plugin);
-RAFTCS_API const struct raftcs_sm_type *raftcs_plugin_type(const raftcs_plugin_t *plugin, uint32_t i);
+RAFTCS_API const struct raftcs_sm_type *raftcs_plugin_type(const raftcs_plugin_t *plugin,
+                                                            uint32_t i);
 RAFTCS_API void raftcs_plugin_close(raftcs_plugin_t *plugin);
 
 /* ---- logs of a stopped node, for tools ---------------------------------------------- */

@@ -194,12 +194,12 @@ typedef struct raftcs_sm_type {
                                        const raftcs_sink_t *sink);                   /* [sm] */
     raftcs_status_t (*session_ended)(void *sm, const raftcs_session_event_t *event,
                                      const raftcs_sink_t *sink);                     /* [sm] */
-    /* begin fixes a point in time cheaply; write streams that state; end frees it. The bytes must be
-     * a function of the state alone (replicas compare them). */
+    /* begin fixes a point in time cheaply; write streams that state; end frees it. The bytes must
+     * be a function of the state alone (replicas compare them). */
     raftcs_status_t (*snapshot_begin)(void *sm, void **out_snapshot);                /* [sm] */
     raftcs_status_t (*snapshot_write)(void *sm, void *snapshot,
-                                      const raftcs_writer_t *writer);                /* [snapshot] */
-    void (*snapshot_end)(void *sm, void *snapshot);                                  /* [snapshot] */
+                                      const raftcs_writer_t *writer);               /* [snapshot] */
+    void (*snapshot_end)(void *sm, void *snapshot);                                 /* [snapshot] */
     /* Called on a fresh instance. */
     raftcs_status_t (*restore)(void *sm, const raftcs_snapshot_info_t *info,
                                const raftcs_reader_t *reader);                       /* [sm] */

@@ -6,12 +6,14 @@
 // because nobody waits for one as for the answer of an operation.
 #include <atomic>
 #include <mutex>
+#include <thread>
 
 #include "capi/config.hpp"
 #include "capi/error.hpp"
 #include "capi/guard.hpp"
 #include "capi/queue.hpp"
 #include "plugin/descriptor.hpp"
+#include "server/worker.hpp"
 
 namespace raftcs::capi {
 namespace {
@@ -130,6 +132,13 @@ class ServerCore final : public server::Observer {
       server = std::move(server_);
     }
     if (server) server->join();
+  }
+
+  static void end_elsewhere(std::shared_ptr<ServerCore> core) {
+    std::thread([core = std::move(core)] {
+      server::prepare_thread("rcs-end");
+      core->end();
+    }).detach();
   }
 
   void state_changed(const std::string& json) override {
@@ -283,7 +292,11 @@ void raftcs_server_destroy(raftcs_server_t* server) {
       server->magic = raftcs::capi::kDeadMagic;
       return;
     }
-    server->core->end();
+    if (raftcs::capi::in_callback) {  // perhaps on a thread that end() would wait for
+      raftcs::capi::ServerCore::end_elsewhere(server->core);
+    } else {
+      server->core->end();
+    }
     delete server;
   });
 }

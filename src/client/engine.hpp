@@ -60,7 +60,12 @@ using LinkId = uint32_t;         // one physical connection attempt; never reuse
 enum class EventKind : uint8_t {
   reply, query_reply, admin_reply, push, state, session_lost, topology, closed,
 };
-enum class SessionState : uint8_t { disconnected = 1, connecting_new = 2, connecting_existing = 3, connected = 4 };
+enum class SessionState : uint8_t {
+  disconnected = 1,
+  connecting_new = 2,
+  connecting_existing = 3,
+  connected = 4
+};
 
 struct Event {
   SessionHandle session = 0;

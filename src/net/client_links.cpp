@@ -37,8 +37,9 @@ class ZmqClientLinks final : public ClientLinks {
     RCS_TRY(set_common_options(socket, frame_bytes_max_, kLingerMs));
     RCS_TRY(socket.set(ZMQ_RECONNECT_IVL, -1));
     RCS_TRY(socket.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs));
-    std::string monitor_address =
-        "inproc://raftcs-link-" + std::to_string(reinterpret_cast<uintptr_t>(this)) + "-" + std::to_string(id);
+    std::string monitor_address = "inproc://raftcs-link-" +
+                                  std::to_string(reinterpret_cast<uintptr_t>(this)) + "-" +
+                                  std::to_string(id);
     int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     if (zmq_socket_monitor(socket.handle(), monitor_address.c_str(), events) != 0)

@@ -96,8 +96,9 @@ Status Socket::set64(int option, int64_t value) {
 
 Status Socket::bind(const std::string& address) {
   if (zmq_bind(handle_, address.c_str()) == 0) return Status::ok();
-  return {RAFTCS_ERR_IO, "cannot listen on '" + address + "': " + zmq_error_text() +
-                             " (expected tcp://HOST:PORT with an address of this machine and a free port)"};
+  return {RAFTCS_ERR_IO,
+          "cannot listen on '" + address + "': " + zmq_error_text() +
+              " (expected tcp://HOST:PORT with an address of this machine and a free port)"};
 }
 
 Status Socket::connect(const std::string& address) {
@@ -115,7 +116,8 @@ std::string Socket::last_endpoint() const {
 Received receive_part(void* socket, Bytes* out, bool* more) {
   auto owned = std::make_shared<OwnedMessage>();
   int size = zmq_msg_recv(&owned->msg, socket, ZMQ_DONTWAIT);
-  if (size < 0) return zmq_errno() == EAGAIN || zmq_errno() == EINTR ? Received::nothing : Received::failed;
+  if (size < 0)
+    return zmq_errno() == EAGAIN || zmq_errno() == EINTR ? Received::nothing : Received::failed;
   *more = zmq_msg_more(&owned->msg) != 0;
   const void* data = zmq_msg_data(&owned->msg);
   *out = Bytes(std::move(owned), data, static_cast<size_t>(size));
@@ -129,7 +131,8 @@ Sent send_part(void* socket, const Bytes& data, bool more) {
     if (!data.empty()) std::memcpy(zmq_msg_data(&msg), data.data(), data.size());
   } else {
     auto* share = new Bytes(data);
-    if (zmq_msg_init_data(&msg, const_cast<uint8_t*>(data.data()), data.size(), release_shared, share) != 0) {
+    if (zmq_msg_init_data(&msg, const_cast<uint8_t*>(data.data()), data.size(), release_shared,
+                          share) != 0) {
       delete share;
       return Sent::failed;
     }

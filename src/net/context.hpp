@@ -36,8 +36,10 @@ class Context {
 class Socket {
  public:
   Socket() = default;
-  Socket(std::shared_ptr<Context> context, void* handle) : context_(std::move(context)), handle_(handle) {}
-  Socket(Socket&& o) noexcept : context_(std::move(o.context_)), handle_(std::exchange(o.handle_, nullptr)) {}
+  Socket(std::shared_ptr<Context> context, void* handle)
+      : context_(std::move(context)), handle_(handle) {}
+  Socket(Socket&& o) noexcept
+      : context_(std::move(o.context_)), handle_(std::exchange(o.handle_, nullptr)) {}
   Socket& operator=(Socket&& o) noexcept {
     close();
     context_ = std::move(o.context_);

@@ -18,6 +18,17 @@ constexpr int kConnectTimeoutMs = 1000;
 constexpr size_t kDrainFramesMax = 4096;  // per socket and poll
 constexpr size_t kIdentityBytes = 5;      // what a ROUTER makes: a zero and a 32-bit number
 
+// The sockets are dual-stack, so a bound IPv4 address is told as an IPv4-mapped one, in
+// brackets; people and other programs expect the plain form.
+std::string plain(const std::string& endpoint) {
+  const std::string mapped = "tcp://[::ffff:";
+  size_t end = endpoint.find(']');
+  if (!endpoint.starts_with(mapped) || end == std::string::npos) return endpoint;
+  std::string host = endpoint.substr(mapped.size(), end - mapped.size());
+  if (host.find('.') == std::string::npos) return endpoint;
+  return "tcp://" + host + endpoint.substr(end + 1);
+}
+
 struct Peer {
   std::string address;
   Socket socket;
@@ -39,11 +50,12 @@ class ZmqServerSockets final : public ServerSockets {
     peers_in_ = std::move(peers);
     clients_fd_ = clients_.event_fd();
     peers_fd_ = peers_in_.event_fd();
-    return waker_.valid() ? Status::ok() : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
+    return waker_.valid() ? Status::ok()
+                          : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
   }
 
-  std::string client_address() const override { return clients_.last_endpoint(); }
-  std::string peer_address() const override { return peers_in_.last_endpoint(); }
+  std::string client_address() const override { return plain(clients_.last_endpoint()); }
+  std::string peer_address() const override { return plain(peers_in_.last_endpoint()); }
 
   void set_peer(NodeId peer, const std::string& address) override {
     auto it = peers_.find(peer);
@@ -64,7 +76,8 @@ class ZmqServerSockets final : public ServerSockets {
     clients_dirty_ = true;
     uint8_t identity[kIdentityBytes] = {0};
     std::memcpy(identity + 1, &conn, sizeof conn);
-    if (send_part(clients_.handle(), Bytes::borrow(identity, sizeof identity), true) != Sent::ok) return false;
+    if (send_part(clients_.handle(), Bytes::borrow(identity, sizeof identity), true) != Sent::ok)
+      return false;
     return send_part(clients_.handle(), frame, false) == Sent::ok;
   }
 

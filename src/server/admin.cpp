@@ -12,11 +12,20 @@ using nlohmann::json;
 constexpr size_t kListsWaitingMax = 256;  // they wait for the apply lane
 
 // dump() that cannot throw: bytes that are no UTF-8 are replaced.
-std::string text_of(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string text_of(const json& j) {
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 std::string text_arg(const json& args, const char* name) {
   auto it = args.find(name);
   return it != args.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+// A 64-bit number as 16 digits: many readers of JSON keep only 53 bits of a number.
+std::string hex_digits(uint64_t n) {
+  std::string digits(16, '0');
+  for (size_t i = 16; i-- > 0; n >>= 4) digits[i] = "0123456789abcdef"[n & 0xf];
+  return digits;
 }
 
 json member_json(const raft::Member& m) {
@@ -40,7 +49,8 @@ const char* role_name(raft::Role role) {
 bool good_service_name(const std::string& name) {
   if (name.empty() || name.size() > 64) return false;
   for (char c : name)
-    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.')) return false;
+    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
+      return false;
   return true;
 }
 
@@ -65,12 +75,14 @@ void Node::Impl::admin_reply(const AdminOrigin& origin, Status status, std::stri
   send(conn->second, m);
 }
 
-void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json, Mono now) {
+void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
+                       const std::string& args_json, Mono now) {
   json args = json::object();
   if (!args_json.empty()) {
     args = json::parse(args_json, nullptr, false);
     if (args.is_discarded() || !args.is_object())
-      return admin_reply(origin, {RAFTCS_ERR_INVALID_ARGUMENT, "the arguments must be a JSON object"}, {});
+      return admin_reply(origin,
+                         {RAFTCS_ERR_INVALID_ARGUMENT, "the arguments must be a JSON object"}, {});
   }
   if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
@@ -86,7 +98,8 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb, const
   if (verb == "snapshot") {
     if (!can_take_part()) return admin_reply(origin, failed_, {});
     if (applied_ <= snapshot_index_) {
-      json reply{{"index", snapshot_index_.value}, {"note", "nothing was applied since the last snapshot"}};
+      json reply{{"index", snapshot_index_.value},
+                 {"note", "nothing was applied since the last snapshot"}};
       return admin_reply(origin, Status::ok(), text_of(reply));
     }
     admin_snapshots_.push_back(origin);
@@ -95,8 +108,10 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb, const
   }
   bool leader_verb = verb == "transfer" || verb == "service_create";
   if (!leader_verb)
-    return admin_reply(origin, {RAFTCS_ERR_UNSUPPORTED, "this server does not know the verb '" + verb + "'"}, {});
-  if (!serving()) return admin_reply(origin, {RAFTCS_ERR_NOT_LEADER, "this server does not lead"}, {});
+    return admin_reply(
+        origin, {RAFTCS_ERR_UNSUPPORTED, "this server does not know the verb '" + verb + "'"}, {});
+  if (!serving())
+    return admin_reply(origin, {RAFTCS_ERR_NOT_LEADER, "this server does not lead"}, {});
   if (verb == "transfer") {
     auto it = args.find("to");
     uint64_t to = it != args.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
@@ -108,27 +123,35 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb, const
 void Node::Impl::admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now) {
   const raft::Member* m = raft::find_member(membership_, NodeId(to));
   if (m == nullptr || m->role != raft::MemberRole::voter)
-    return admin_reply(origin, {RAFTCS_ERR_NOT_MEMBER, "no voting member has the id " + std::to_string(to) +
-                                                           "; see: raftcs member list"}, {});
-  if (m->id == identity_.node) return admin_reply(origin, Status::ok(), "{\"note\":\"it leads already\"}");
+    return admin_reply(origin,
+                       {RAFTCS_ERR_NOT_MEMBER, "no voting member has the id " + std::to_string(to) +
+                                                   "; see: raftcs member list"},
+                       {});
+  if (m->id == identity_.node)
+    return admin_reply(origin, Status::ok(), "{\"note\":\"it leads already\"}");
   if (raft_.transfer_leadership(m->id, now) != raft::Refusal::none)
-    return admin_reply(origin, {RAFTCS_ERR_CONFIG_IN_PROGRESS, "a transfer is under way already"}, {});
+    return admin_reply(origin, {RAFTCS_ERR_CONFIG_IN_PROGRESS, "a transfer is under way already"},
+                       {});
   admin_reply(origin, Status::ok(), text_of(json{{"transferring_to", to}}));
 }
 
-void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::string& name, const std::string& type) {
+void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::string& name,
+                                      const std::string& type) {
   if (!good_service_name(name))
     return admin_reply(origin, {RAFTCS_ERR_INVALID_ARGUMENT,
                                 "a service name is 1 to 64 of a-z, 0-9, '_', '-', '.'"}, {});
   if (services_.contains(name))
-    return admin_reply(origin, {RAFTCS_ERR_ALREADY_EXISTS, "there is a service '" + name + "' already"}, {});
+    return admin_reply(
+        origin, {RAFTCS_ERR_ALREADY_EXISTS, "there is a service '" + name + "' already"}, {});
   bool here = false;
   if (environment_.list_plugins)
     for (const PluginFile& file : environment_.list_plugins())
       for (const std::string& t : file.types) here = here || t == type;
   if (!here)
-    return admin_reply(origin, {RAFTCS_ERR_NOT_FOUND, "no plugin of the leader offers the type '" + type +
-                                                          "'; see: raftcs plugin list"}, {});
+    return admin_reply(origin,
+                       {RAFTCS_ERR_NOT_FOUND, "no plugin of the leader offers the type '" + type +
+                                                  "'; see: raftcs plugin list"},
+                       {});
   admin_services_.emplace(name, origin);
   batch_.add(rsm::CreateService{name, type});
 }
@@ -145,7 +168,8 @@ void Node::Impl::service_created(const rsm::ServiceCreated& created) {
 }
 
 void Node::Impl::fail_admin_waiters(const Status& status) {
-  for (const auto& [name, origin] : std::exchange(admin_services_, {})) admin_reply(origin, status, {});
+  for (const auto& [name, origin] : std::exchange(admin_services_, {}))
+    admin_reply(origin, status, {});
 }
 
 void Node::Impl::admin_listed(const Listed& listed) {
@@ -185,7 +209,11 @@ std::string Node::Impl::plugins_json() const {
   json reply = json::array();
   if (environment_.list_plugins)
     for (const PluginFile& f : environment_.list_plugins())
-      reply.push_back({{"file", f.file}, {"name", f.name}, {"version", f.version}, {"types", f.types}, {"error", f.error}});
+      reply.push_back({{"file", f.file},
+                       {"name", f.name},
+                       {"version", f.version},
+                       {"types", f.types},
+                       {"error", f.error}});
   return text_of(reply);
 }
 
@@ -204,9 +232,14 @@ std::string Node::Impl::status_json() const {
   json members = json::array(), peers = json::array(), services = json::array();
   for (const raft::Member& m : membership_.members) members.push_back(member_json(m));
   for (const raft::PeerProgress& p : s.peers)
-    peers.push_back({{"id", p.id.value}, {"match", p.match.value}, {"next", p.next.value},
-                     {"active", p.recently_active}, {"snapshotting", p.snapshotting}, {"inflight", p.inflight}});
-  for (const auto& [name, service] : services_) services.push_back({{"name", name}, {"type", service.type}});
+    peers.push_back({{"id", p.id.value},
+                     {"match", p.match.value},
+                     {"next", p.next.value},
+                     {"active", p.recently_active},
+                     {"snapshotting", p.snapshotting},
+                     {"inflight", p.inflight}});
+  for (const auto& [name, service] : services_)
+    services.push_back({{"name", name}, {"type", service.type}});
   json j{{"id", identity_.node.value},
          {"cluster", identity_.cluster.hex()},
          {"incarnation", identity_.incarnation.hex()},
@@ -230,15 +263,20 @@ std::string Node::Impl::status_json() const {
          {"services", services},
          {"sessions", sessions_.size()},
          {"connections", connections_.size()},
-         {"state_hash", {{"index", applied_.value}, {"hash", state_hash_}}},
+         {"state_hash", {{"index", applied_.value}, {"hash", hex_digits(state_hash_)}}},
          {"health", health_.is_ok() ? "ok" : health_.text()},
          {"counters",
-          {{"requests", counters_.requests}, {"queries", counters_.queries}, {"replies", counters_.replies},
-           {"pushes", counters_.pushes}, {"entries_applied", counters_.entries_applied},
-           {"overloaded", counters_.overloaded}, {"sessions_expired", counters_.sessions_expired},
+          {{"requests", counters_.requests},
+           {"queries", counters_.queries},
+           {"replies", counters_.replies},
+           {"pushes", counters_.pushes},
+           {"entries_applied", counters_.entries_applied},
+           {"overloaded", counters_.overloaded},
+           {"sessions_expired", counters_.sessions_expired},
            {"malformed_client_frames", counters_.malformed_client},
            {"malformed_peer_frames", counters_.malformed_peer},
-           {"foreign_peer_frames", counters_.foreign_peer}, {"dropped_frames", counters_.dropped_frames}}}};
+           {"foreign_peer_frames", counters_.foreign_peer},
+           {"dropped_frames", counters_.dropped_frames}}}};
   return text_of(j);
 }
 

@@ -45,7 +45,8 @@ Result<raft::Membership> first_membership(const Options& options) {
       return {RAFTCS_ERR_INVALID_ARGUMENT,
               "server.cluster names the id " + to_string(membership.members[i].id) + " twice"};
   if (raft::find_member(membership, options.id) == nullptr)
-    return {RAFTCS_ERR_INVALID_ARGUMENT, "server.cluster does not contain this node's id " + to_string(options.id) +
+    return {RAFTCS_ERR_INVALID_ARGUMENT, "server.cluster does not contain this node's id " +
+                                             to_string(options.id) +
                                              "; add it or correct server.id"};
   return membership;
 }
@@ -55,7 +56,8 @@ Status make(sys::FileSystem& fs, const Options& options, sys::RandomSource& rand
   storage::Identity identity;
   identity.node = options.id;
   identity.incarnation = random.uuid();
-  identity.cluster = options.cluster.empty() ? random.uuid() : identity_of(options.cluster_name, membership);
+  identity.cluster =
+      options.cluster.empty() ? random.uuid() : identity_of(options.cluster_name, membership);
   return storage::DataDir::create(fs, options.data_dir, identity);
 }
 
@@ -85,9 +87,10 @@ Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, con
   auto dir = storage::DataDir::open(fs, options.data_dir, storage_options, notes);
   if (!dir) return dir.status();
   if ((*dir)->identity().node != options.id)
-    return {RAFTCS_ERR_INVALID_ARGUMENT, "the data directory '" + options.data_dir + "' belongs to node " +
-                                             to_string((*dir)->identity().node) + ", not to node " +
-                                             to_string(options.id) + "; correct server.id or server.data"};
+    return {RAFTCS_ERR_INVALID_ARGUMENT,
+            "the data directory '" + options.data_dir + "' belongs to node " +
+                to_string((*dir)->identity().node) + ", not to node " + to_string(options.id) +
+                "; correct server.id or server.data"};
   return dir;
 }
 

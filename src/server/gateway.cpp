@@ -21,11 +21,12 @@ constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
 bool good_capabilities(const std::vector<std::pair<std::string, std::string>>& capabilities) {
   if (capabilities.empty()) return false;
   for (const auto& [name, value] : capabilities) {
-    if (name.empty() || value.empty() || name.size() > kCapabilityBytesMax || value.size() > kCapabilityBytesMax)
+    if (name.empty() || value.empty() || name.size() > kCapabilityBytesMax ||
+        value.size() > kCapabilityBytesMax)
       return false;
     for (char ch : name)
-      if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_' ||
-            ch == '-' || ch == '.'))
+      if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+            ch == '_' || ch == '-' || ch == '.'))
         return false;
   }
   return true;
@@ -52,8 +53,8 @@ void Node::Impl::send(Connection& c, const wire::ServerMessage& message) {
   mark_dirty(c);
 }
 
-void Node::Impl::reject(Connection& c, wire::Channel channel, uint64_t nonce, wire::RejectReason reason,
-                        const std::string& text) {
+void Node::Impl::reject(Connection& c, wire::Channel channel, uint64_t nonce,
+                        wire::RejectReason reason, const std::string& text) {
   wire::SessionRejected m;
   m.channel = channel;
   m.nonce = nonce;
@@ -79,7 +80,8 @@ Session* Node::Impl::session_of(Connection& c, wire::Channel channel) {
 }
 
 void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now) {
-  if (auto it = c.channels.find(channel); it != c.channels.end() && it->second != &s) unbind(*it->second);
+  if (auto it = c.channels.find(channel); it != c.channels.end() && it->second != &s)
+    unbind(*it->second);
   if (s.bound && !(s.conn == c.id && s.channel == channel)) {
     if (auto old = connections_.find(s.conn); old != connections_.end()) {
       wire::SessionClosed taken;
@@ -95,7 +97,8 @@ void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId r
   s.epoch = ++epochs_;
   s.inflight = 0;
   s.sent_push = s.push_base = received;
-  s.acked_push = PushId();  // the client says again what it acknowledged; it may not have been logged
+  s.acked_push =
+      PushId();  // the client says again what it acknowledged; it may not have been logged
   s.fetching = s.behind = false;
   c.channels[channel] = &s;
   heard_of(s, now);
@@ -106,7 +109,8 @@ void Node::Impl::unbind(Session& s) {
   if (!s.bound) return;
   s.bound = false;
   s.fetching = false;
-  if (auto it = connections_.find(s.conn); it != connections_.end()) it->second.channels.erase(s.channel);
+  if (auto it = connections_.find(s.conn); it != connections_.end())
+    it->second.channels.erase(s.channel);
 }
 
 void Node::Impl::heard_of(Session& s, Mono now) {
@@ -158,14 +162,18 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
   if (c.foreign)
     return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
                   "this server belongs to cluster " + identity_.cluster.hex());
-  if (!serving()) return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (stopping_) return reject(c, m.channel, m.nonce, RejectReason::draining, "the server is stopping");
+  if (!serving())
+    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
+  if (stopping_)
+    return reject(c, m.channel, m.nonce, RejectReason::draining, "the server is stopping");
   if (m.nonce == 0 || m.proof.is_zero())
     return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce and proof must not be zero");
   if (!good_capabilities(m.capabilities))
-    return reject(c, m.channel, m.nonce, RejectReason::invalid,
-                  "capabilities need at least one name=value; names are letters, digits, '_', '-', '.'");
-  if (auto it = by_proof_.find(m.proof); it != by_proof_.end()) {  // asked again after a lost answer
+    return reject(
+        c, m.channel, m.nonce, RejectReason::invalid,
+        "capabilities need at least one name=value; names are letters, digits, '_', '-', '.'");
+  if (auto it = by_proof_.find(m.proof);
+      it != by_proof_.end()) {  // asked again after a lost answer
     Session& s = sessions_.at(it->second);
     bind(c, m.channel, s, PushId(), now);
     return send(c, wire::SessionCreated{m.channel, m.nonce, s.id, s.timeout_ms});
@@ -179,12 +187,14 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
     return reject(c, m.channel, m.nonce, RejectReason::limit,
                   "the cluster has as many sessions as limits.sessions allows");
   if (creates_.size() >= kPendingCreatesMax)
-    return reject(c, m.channel, m.nonce, RejectReason::overloaded, "too many sessions are being opened");
+    return reject(c, m.channel, m.nonce, RejectReason::overloaded,
+                  "too many sessions are being opened");
   rsm::CreateSession op;
   op.id = environment_.random->uuid();
   op.proof = m.proof;
   uint64_t wished = m.timeout_ms == 0 ? kDefaultSessionTimeoutMs : m.timeout_ms;
-  op.timeout_ms = std::clamp(wished, options_.session_timeout_ms_min, options_.session_timeout_ms_max);
+  op.timeout_ms =
+      std::clamp(wished, options_.session_timeout_ms_min, options_.session_timeout_ms_max);
   op.capabilities = std::move(m.capabilities);
   std::sort(op.capabilities.begin(), op.capabilities.end());
   creates_[m.proof] = {c.id, m.channel, m.nonce};
@@ -197,14 +207,18 @@ void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) 
   if (c.foreign)
     return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
                   "this server belongs to cluster " + identity_.cluster.hex());
-  if (!serving()) return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (m.nonce == 0) return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce must not be zero");
+  if (!serving())
+    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
+  if (m.nonce == 0)
+    return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce must not be zero");
   auto it = by_id_.find(m.session);
   if (it == by_id_.end())
-    return reject(c, m.channel, m.nonce, RejectReason::session_expired, "the cluster has no such session");
+    return reject(c, m.channel, m.nonce, RejectReason::session_expired,
+                  "the cluster has no such session");
   Session& s = sessions_.at(it->second);
   if (s.proof != m.proof)
-    return reject(c, m.channel, m.nonce, RejectReason::wrong_proof, "the proof is not this session's");
+    return reject(c, m.channel, m.nonce, RejectReason::wrong_proof,
+                  "the proof is not this session's");
   bind(c, m.channel, s, m.received_push, now);
   send(c, wire::SessionContinued{m.channel, m.nonce, s.timeout_ms, s.highest_request});
 }
@@ -240,7 +254,8 @@ void Node::Impl::on_message(Connection& c, wire::Request&& m, Mono now) {
   ++s->inflight;
   s->last_logged = now;
   size_t before = batch_.size();
-  batch_.add_command(s->num, m.id, m.lowest_pending, service->second.num, m.payload.data(), m.payload.size());
+  batch_.add_command(s->num, m.id, m.lowest_pending, service->second.num, m.payload.data(),
+                     m.payload.size());
   inflight_bytes_ += batch_.size() - before;
   batch_accepted_ += batch_.size() - before;
   ++batch_commands_;
@@ -260,11 +275,13 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
     heard_of(*it->second, now);
   }
   bool stale = m.consistency == wire::Consistency::stale;
-  if (!stale && !serving()) return query_failed(item, leader_ ? RAFTCS_ERR_NOT_LEADER : RAFTCS_ERR_NO_LEADER);
+  if (!stale && !serving())
+    return query_failed(item, leader_ ? RAFTCS_ERR_NOT_LEADER : RAFTCS_ERR_NO_LEADER);
   auto service = services_.find(m.service);
   if (service == services_.end()) return query_failed(item, RAFTCS_ERR_NOT_FOUND);
   if (!halted_.is_ok()) return query_failed(item, RAFTCS_ERR_PLUGIN_FAILED);
-  if (reads_.size() >= options_.batch_commands_max * 16u) return query_failed(item, RAFTCS_ERR_BUSY);
+  if (reads_.size() >= options_.batch_commands_max * 16u)
+    return query_failed(item, RAFTCS_ERR_BUSY);
   item.service = service->second.num;
   if (stale)
     out_.apply.push_back(ApplyQueries{{std::move(item)}});
@@ -376,7 +393,8 @@ void Node::Impl::query_failed(const QueryItem& item, raftcs_status_t status) {
 
 // --- the mirror of sessions ---------------------------------------------------------------------
 
-Session& Node::Impl::mirror(SessionNum num, const Uuid& id, const Uuid& proof, uint64_t timeout_ms) {
+Session& Node::Impl::mirror(SessionNum num, const Uuid& id, const Uuid& proof,
+                            uint64_t timeout_ms) {
   Session& s = sessions_[num];
   s.num = num;
   s.id = id;
@@ -397,7 +415,8 @@ void Node::Impl::session_started(const rsm::SessionStarted& started, Mono now) {
   auto conn = waiting ? connections_.find(waiting->conn) : connections_.end();
   if (!started.num) {
     if (conn != connections_.end())
-      reject(conn->second, waiting->channel, waiting->nonce, wire::RejectReason::limit, started.refused);
+      reject(conn->second, waiting->channel, waiting->nonce, wire::RejectReason::limit,
+             started.refused);
     return;
   }
   Session& s = mirror(started.num, started.id, started.proof, started.timeout_ms);
@@ -447,7 +466,8 @@ void Node::Impl::restore_mirror(const Restored& restored) {
   snapshot_index_ = std::max(snapshot_index_, restored.meta.index);
 }
 
-// --- server-started requests ------------------------------------------------------------------------
+// --- server-started requests
+// ------------------------------------------------------------------------
 
 bool Node::Impl::push_room(const Session& s) const {
   return s.sent_push - std::max(s.acked_push, s.push_base) < kPushWindow;
@@ -477,7 +497,8 @@ void Node::Impl::deliver(rsm::Push& push) {
   if (conn == connections_.end()) return;
   s.sent_push = push.id;
   ++counters_.pushes;
-  send(conn->second, wire::Push{s.channel, push.id, std::move(push.payload), static_cast<uint64_t>(push.created.ns)});
+  send(conn->second, wire::Push{s.channel, push.id, std::move(push.payload),
+                                static_cast<uint64_t>(push.created.ns)});
 }
 
 void Node::Impl::deliver_fetched(PushesFetched& fetched) {
@@ -498,7 +519,8 @@ void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   s.behind = s.behind || (more && !s.fetching);
 }
 
-// --- topology ---------------------------------------------------------------------------------------
+// --- topology
+// ---------------------------------------------------------------------------------------
 
 wire::LeaderHint Node::Impl::leader_hint() const {
   wire::LeaderHint hint;

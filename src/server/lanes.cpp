@@ -20,7 +20,8 @@ size_t payload_bytes(const storage::WriteBatch& batch) {
 // A later batch may join an earlier one when it only appends (and perhaps renews the hard
 // state): the joint write is still one atomic step in the same order.
 bool can_join(const LogJob& next) {
-  return next.write_seq != 0 && !next.batch.truncate_from && !next.batch.reset_log && !next.compact_to;
+  return next.write_seq != 0 && !next.batch.truncate_from && !next.batch.reset_log &&
+         !next.compact_to;
 }
 
 void join(storage::WriteBatch* into, storage::WriteBatch&& next) {
@@ -38,8 +39,8 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
     LogJob job = (*jobs)[at];  // entries share their payloads: a retry needs the originals
     size_t next = at + 1;
     size_t bytes = payload_bytes(job.batch);
-    while (job.write_seq != 0 && !job.compact_to && next < jobs->size() && can_join((*jobs)[next]) &&
-           bytes < kMergedBytesMax) {
+    while (job.write_seq != 0 && !job.compact_to && next < jobs->size() &&
+           can_join((*jobs)[next]) && bytes < kMergedBytesMax) {
       LogJob more = (*jobs)[next++];
       bytes += payload_bytes(more.batch);
       join(&job.batch, std::move(more.batch));
@@ -83,9 +84,9 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
       out->queries.push_back({std::move(item), std::move(result)});
     }
   } else if (auto* fetch = std::get_if<ApplyFetchPushes>(&job)) {
-    out->pushes_fetched.push_back(
-        {fetch->session, fetch->epoch,
-         machine_.pushes_after(fetch->session, fetch->after, kPushFetchCountMax, kPushFetchBytesMax)});
+    out->pushes_fetched.push_back({fetch->session, fetch->epoch,
+                                   machine_.pushes_after(fetch->session, fetch->after,
+                                                         kPushFetchCountMax, kPushFetchBytesMax)});
   } else if (auto* silent = std::get_if<ApplyFindSilent>(&job)) {
     out->silent = machine_.silent_sessions(silent->now, kSilentMax);
   } else if (auto* list = std::get_if<ApplyList>(&job)) {
@@ -136,7 +137,8 @@ Status ApplyLane::begin_snapshot(const ApplyBeginSnapshot& job, ApplyDone* out) 
   out->snapshot_meta.term = machine_.applied_term();
   out->snapshot_meta.time = machine_.time();
   out->snapshot_meta.membership = job.membership;
-  if (!snapshot->concurrent()) {  // a state machine that cannot be read beside apply: buffer it here
+  if (!snapshot
+           ->concurrent()) {  // a state machine that cannot be read beside apply: buffer it here
     auto bytes = std::make_shared<std::vector<uint8_t>>();
     RCS_TRY(snapshot->write([&](const void* data, size_t size) {
       const auto* p = static_cast<const uint8_t*>(data);

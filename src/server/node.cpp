@@ -57,7 +57,8 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
       environment_(environment),
       raft_(raft_options(options, identity), image, now) {
   wire_limits_.frame_bytes_max = options.frame_bytes_max;
-  wire_limits_.payload_bytes_max = std::max<uint64_t>(options.payload_bytes_max, wire_limits_.payload_bytes_max);
+  wire_limits_.payload_bytes_max =
+      std::max<uint64_t>(options.payload_bytes_max, wire_limits_.payload_bytes_max);
   incarnations_[identity.node] = identity.incarnation;
   if (image.snapshot) {
     snapshot_index_ = image.snapshot->index;
@@ -71,7 +72,9 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   membership_changed();
 }
 
-void Node::Impl::log_line(int level, std::string text) { out_.lines.push_back({level, std::move(text)}); }
+void Node::Impl::log_line(int level, std::string text) {
+  out_.lines.push_back({level, std::move(text)});
+}
 
 bool Node::Impl::serving() const {
   return can_take_part() && leader_ready_ && applied_ >= serve_after_ && halted_.is_ok();
@@ -87,7 +90,8 @@ void Node::Impl::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
   wire::DecodeError error;
   if (!wire::decode_client_frame(frame, wire_limits_, &decoded_, &error)) {
     ++counters_.malformed_client;
-    if (error.kind == wire::DecodeError::Kind::unknown_type || error.kind == wire::DecodeError::Kind::version)
+    if (error.kind == wire::DecodeError::Kind::unknown_type ||
+        error.kind == wire::DecodeError::Kind::version)
       send(c, wire::Unsupported{error.version, error.type});
     return;
   }
@@ -113,14 +117,20 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
     return;
   }
   const raft::Member* member = raft::find_member(membership_, envelope.from);
-  bool swapped = member != nullptr && !member->incarnation.is_zero() && member->incarnation != envelope.incarnation;
-  if (envelope.cluster != identity_.cluster || envelope.to != identity_.node || envelope.from == identity_.node || swapped) {
+  bool swapped = member != nullptr && !member->incarnation.is_zero() &&
+                 member->incarnation != envelope.incarnation;
+  if (envelope.cluster != identity_.cluster || envelope.to != identity_.node ||
+      envelope.from == identity_.node || swapped) {
     if (++counters_.foreign_peer == 1 || (counters_.foreign_peer & 0xfff) == 0)
-      log_line(RAFTCS_LOG_WARNING,
-               swapped ? "node " + to_string(envelope.from) + " came back with another disk (incarnation " +
-                             envelope.incarnation.hex() + "); its messages are refused until it is added anew"
-                       : "messages of another cluster or for another node arrive at the peer address (from node " +
-                             to_string(envelope.from) + ", cluster " + envelope.cluster.hex() + "); dropped");
+      log_line(RAFTCS_LOG_WARNING, swapped
+                                       ? "node " + to_string(envelope.from) +
+                                             " came back with another disk (incarnation " +
+                                             envelope.incarnation.hex() +
+                                             "); its messages are refused until it is added anew"
+                                       : "messages of another cluster or for another node arrive "
+                                         "at the peer address (from node " +
+                                             to_string(envelope.from) + ", cluster " +
+                                             envelope.cluster.hex() + "); dropped");
     return;
   }
   incarnations_[envelope.from] = envelope.incarnation;
@@ -204,21 +214,25 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     } else {
       log_line(RAFTCS_LOG_WARNING, "no snapshot was taken: " + written->status.text());
     }
-    std::string json = "{\"index\":" + to_string(written->meta.index) + ",\"size\":" + std::to_string(written->meta.size) + "}";
-    for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {})) admin_reply(origin, written->status, json);
+    std::string json = "{\"index\":" + to_string(written->meta.index) +
+                       ",\"size\":" + std::to_string(written->meta.size) + "}";
+    for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
+      admin_reply(origin, written->status, json);
   } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {
     if (read->status.is_ok())
-      raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset, std::move(read->chunk.data),
-                                read->chunk.last, now);
+      raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset,
+                                std::move(read->chunk.data), read->chunk.last, now);
     else
       raft_.snapshot_chunk_failed(read->read.peer, read->read.index, now);
   } else if (auto* chunk = std::get_if<SnapshotChunkWritten>(&done)) {
     if (!chunk->status.is_ok()) {
-      log_line(RAFTCS_LOG_WARNING, "a chunk of a received snapshot was not stored: " + chunk->status.text());
+      log_line(RAFTCS_LOG_WARNING,
+               "a chunk of a received snapshot was not stored: " + chunk->status.text());
       return;  // the sender tries again
     }
     if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
-    raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset, chunk->written.complete, now);
+    raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset,
+                                 chunk->written.complete, now);
   }
 }
 
@@ -230,7 +244,8 @@ void Node::Impl::tick(Mono now) {
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     std::erase_if(connections_, [&](auto& item) {
-      return item.second.channels.empty() && !item.second.dirty && now - item.second.last_frame > kIdleConnectionNs;
+      return item.second.channels.empty() && !item.second.dirty &&
+             now - item.second.last_frame > kIdleConnectionNs;
     });
   }
 }
@@ -291,7 +306,8 @@ void Node::Impl::run_raft(Mono now) {
   raft::Effects effects = raft_.take_effects(now);
   if (!effects.empty()) carry_out(std::move(effects));
   Index commit = raft_.commit_index();
-  while (proposals_committed_ < proposals_.size() && proposals_[proposals_committed_].index <= commit)
+  while (proposals_committed_ < proposals_.size() &&
+         proposals_[proposals_committed_].index <= commit)
     ++proposals_committed_;
 }
 
@@ -314,7 +330,8 @@ void Node::Impl::carry_out(raft::Effects&& e) {
   if (!e.apply.empty()) {
     for (const raft::Entry& entry : e.apply) {
       if (entry.type != raft::EntryType::config) continue;
-      if (auto membership = raft::decode_membership(entry.payload)) applied_membership_ = std::move(*membership);
+      if (auto membership = raft::decode_membership(entry.payload))
+        applied_membership_ = std::move(*membership);
     }
     out_.apply.push_back(ApplyEntries{std::move(e.apply)});
   }
@@ -421,10 +438,12 @@ void Node::Impl::lost_leadership(Mono) {
   for (const auto& [proof, create] : std::exchange(creates_, {})) {
     auto it = connections_.find(create.conn);
     if (it != connections_.end())
-      reject(it->second, create.channel, create.nonce, wire::RejectReason::not_leader, "leadership was lost");
+      reject(it->second, create.channel, create.nonce, wire::RejectReason::not_leader,
+             "leadership was lost");
   }
   for (const QueryItem& item : std::exchange(reads_, {})) query_failed(item, RAFTCS_ERR_NOT_LEADER);
-  fail_admin_waiters({RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
+  fail_admin_waiters(
+      {RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
   heard_.clear();
   for (auto& [num, s] : sessions_) s.heard = false;
   bind_incarnations_at_ = Mono::never();
@@ -440,7 +459,8 @@ void Node::Impl::began_serving(Mono now) {
   if (!options_.auto_services || !services_.empty() || !environment_.list_plugins) return;
   std::map<std::string, std::string> wanted;  // a new cluster: one service per type found here
   for (const PluginFile& file : environment_.list_plugins())
-    for (const std::string& type : file.types) wanted.emplace(type.substr(type.rfind('.') + 1), type);
+    for (const std::string& type : file.types)
+      wanted.emplace(type.substr(type.rfind('.') + 1), type);
   for (const auto& [name, type] : wanted) batch_.add(rsm::CreateService{name, type});
 }
 
@@ -479,7 +499,8 @@ void Node::Impl::bind_incarnations(Mono now) {
   Term term;
   raft::Refusal refusal = raft::Refusal::none;
   if (fresh) refusal = raft_.propose_membership(m, now, &index, &term);
-  if (unknown || refusal != raft::Refusal::none) bind_incarnations_at_ = now + 5 * kBindIncarnationsNs;
+  if (unknown || refusal != raft::Refusal::none)
+    bind_incarnations_at_ = now + 5 * kBindIncarnationsNs;
 }
 
 void Node::Impl::maybe_snapshot(Mono now) {
@@ -487,7 +508,8 @@ void Node::Impl::maybe_snapshot(Mono now) {
   if (now < snapshot_retry_at_) return;
   uint64_t entries = applied_ - snapshot_index_;
   uint64_t bytes = raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);
-  bool due = entries >= options_.snapshot_entries || bytes >= options_.snapshot_log_bytes || !admin_snapshots_.empty();
+  bool due = entries >= options_.snapshot_entries || bytes >= options_.snapshot_log_bytes ||
+             !admin_snapshots_.empty();
   if (!due) return;
   snapshotting_ = true;
   out_.apply.push_back(ApplyBeginSnapshot{applied_membership_});
@@ -525,7 +547,8 @@ void Node::Impl::check_stopping(Mono now) {
 void Node::Impl::fail(const Status& status, Mono now) {
   failed_ = status;
   set_health(status);
-  log_line(RAFTCS_LOG_ERROR, "storage failed, this node takes no part until it is restarted: " + status.text());
+  log_line(RAFTCS_LOG_ERROR,
+           "storage failed, this node takes no part until it is restarted: " + status.text());
   held_.clear();
   peer_out_.clear();
   leader_ready_ = false;
@@ -552,12 +575,16 @@ Node::Node(const Options& options, const storage::Identity& identity, raft::Boot
     : impl_(std::make_unique<Impl>(options, identity, std::move(image), environment, now)) {}
 Node::~Node() = default;
 
-void Node::client_frame(net::ConnId conn, const Bytes& frame, Mono now) { impl_->client_frame(conn, frame, now); }
+void Node::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
+  impl_->client_frame(conn, frame, now);
+}
 void Node::client_gone(net::ConnId conn) { impl_->client_gone(conn); }
 void Node::peer_frame(const Bytes& frame, Mono now) { impl_->peer_frame(frame, now); }
 void Node::log_done(const LogDone& done, Mono now) { impl_->log_done(done, now); }
 void Node::apply_done(ApplyDone&& done, Mono now) { impl_->apply_done(std::move(done), now); }
-void Node::snapshot_done(SnapshotDone&& done, Mono now) { impl_->snapshot_done(std::move(done), now); }
+void Node::snapshot_done(SnapshotDone&& done, Mono now) {
+  impl_->snapshot_done(std::move(done), now);
+}
 void Node::admin(uint64_t token, const std::string& verb, const std::string& args_json, Mono now) {
   impl_->admin({true, 0, token}, verb, args_json, now);
 }

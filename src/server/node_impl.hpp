@@ -162,10 +162,12 @@ struct Node::Impl {
   DurationNs liveness_interval() const;
 
   // admin.cpp
-  void admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json, Mono now);
+  void admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json,
+             Mono now);
   void admin_reply(const AdminOrigin& origin, Status status, std::string json);
   void admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now);
-  void admin_service_create(const AdminOrigin& origin, const std::string& name, const std::string& type);
+  void admin_service_create(const AdminOrigin& origin, const std::string& name,
+                            const std::string& type);
   void admin_listed(const Listed& listed);
   void service_created(const rsm::ServiceCreated& created);
   void fail_admin_waiters(const Status& status);

@@ -185,7 +185,8 @@ Status RealServer::start(const std::vector<const raftcs_sm_type_t*>& types) {
   NodeEnvironment environment;
   environment.random = &sys::os_random();
   environment.list_plugins = [this] { return list_plugins(); };
-  node_ = std::make_unique<Node>(options_, dir_->identity(), std::move(image), environment, sys::mono_now());
+  node_ = std::make_unique<Node>(options_, dir_->identity(), std::move(image), environment,
+                                 sys::mono_now());
   info_ = node_->info();
   info_.client_address = sockets_->client_address();
   info_.peer_address = sockets_->peer_address();
@@ -205,15 +206,17 @@ void RealServer::start_lanes() {
   snapshot_lane_ = std::make_unique<SnapshotLane>(*dir_);
   auto run_log = [this](std::vector<LogJob>* jobs) {
     std::vector<LogDone> done = log_lane_->run(jobs);
-    bool final = !done.empty() && !done.back().status.is_ok() && done.back().status.code() != RAFTCS_ERR_NO_SPACE;
+    bool final = !done.empty() && !done.back().status.is_ok() &&
+                 done.back().status.code() != RAFTCS_ERR_NO_SPACE;
     if (final) jobs->clear();  // nothing more reaches the disk (PS-02)
     post([&](Outbox& o) { std::move(done.begin(), done.end(), std::back_inserter(o.log)); });
   };
-  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, run_log, [this] { return dir_->prepare_ahead(); });
-  apply_worker_ = std::make_unique<Worker<ApplyJob>>("rcs-apply", kRetryMs,
-                                                     [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
-  snapshot_worker_ =
-      std::make_unique<Worker<SnapshotJob>>("rcs-snap", kRetryMs, [this](std::vector<SnapshotJob>* jobs) {
+  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, run_log,
+                                                 [this] { return dir_->prepare_ahead(); });
+  apply_worker_ = std::make_unique<Worker<ApplyJob>>(
+      "rcs-apply", kRetryMs, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
+  snapshot_worker_ = std::make_unique<Worker<SnapshotJob>>(
+      "rcs-snap", kRetryMs, [this](std::vector<SnapshotJob>* jobs) {
         for (SnapshotJob& job : *jobs) {
           SnapshotDone done = snapshot_lane_->run(job, [this] { return cancel_snapshots_.load(); });
           post([&](Outbox& o) { o.snapshot.push_back(std::move(done)); });
@@ -275,7 +278,8 @@ void RealServer::take_outbox(Mono now) {
 void RealServer::carry_out(NodeEffects&& e) {
   log_worker_->post(std::move(e.log));
   for (const auto& p : e.peer_addresses) sockets_->set_peer(p.peer, p.address);
-  for (const auto& f : e.peer_frames) sockets_->send_peer(f.peer, f.frame);  // lossy; raft sends again
+  for (const auto& f : e.peer_frames)
+    sockets_->send_peer(f.peer, f.frame);  // lossy; raft sends again
   apply_worker_->post(std::move(e.apply));
   snapshot_worker_->post(std::move(e.snapshot));
   for (const auto& f : e.client_frames)

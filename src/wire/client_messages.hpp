@@ -263,7 +263,7 @@ struct Unsupported {
 using ClientMessage = std::variant<Hello, CreateSession, ContinueSession, KeepAlive, Request, Query,
                                    PushAck, CloseSession, Admin, TopologyRequest>;
 using ServerMessage = std::variant<Welcome, SessionCreated, SessionContinued, SessionRejected,
-                                   SessionClosed, KeepAliveReply, Response, QueryResponse, RequestError,
-                                   Push, Topology, AdminReply, Unsupported>;
+                                   SessionClosed, KeepAliveReply, Response, QueryResponse,
+                                   RequestError, Push, Topology, AdminReply, Unsupported>;
 
 }  // namespace raftcs::wire

@@ -40,8 +40,10 @@ struct DecodeError {
 using ClientSink = std::vector<ClientMessage>;
 using ServerSink = std::vector<ServerMessage>;
 // Append the frame's messages to *out; false fills *error and leaves *out as it was.
-bool decode_client_frame(const Bytes& frame, const Limits& limits, ClientSink* out, DecodeError* error);
-bool decode_server_frame(const Bytes& frame, const Limits& limits, ServerSink* out, DecodeError* error);
+bool decode_client_frame(const Bytes& frame, const Limits& limits, ClientSink* out,
+                         DecodeError* error);
+bool decode_server_frame(const Bytes& frame, const Limits& limits, ServerSink* out,
+                         DecodeError* error);
 
 // Builds frames for one connection. add() per message; take() gives the finished frames in
 // order. Frames are cut at `frame_bytes_soft_max`.
@@ -55,10 +57,10 @@ class FrameBuilder {
   void add(const ClientMessage& message);
   void add(const ServerMessage& message);
   // Without building a variant, for the hot path.
-  void add_request(Channel channel, RequestId id, RequestId lowest_pending, std::string_view service,
-                   const void* payload, size_t size);
-  void add_response(Channel channel, RequestId id, int32_t app_code, const void* result, size_t size,
-                    Index index);
+  void add_request(Channel channel, RequestId id, RequestId lowest_pending,
+                   std::string_view service, const void* payload, size_t size);
+  void add_response(Channel channel, RequestId id, int32_t app_code, const void* result,
+                    size_t size, Index index);
   bool empty() const;
   std::vector<Bytes> take();
 

@@ -222,7 +222,8 @@ static void logs_of_the_stopped_node(void **state) {
     assert_true(lines > 3);
     OK(raftcs_log_verify(data_dir, count_line, (uint64_t)(uintptr_t)&lines, &error));
     assert_int_not_equal(
-        raftcs_log_dump("/dev/null/raftcs", count_line, (uint64_t)(uintptr_t)&lines, NULL), RAFTCS_OK);
+        raftcs_log_dump("/dev/null/raftcs", count_line, (uint64_t)(uintptr_t)&lines, NULL),
+        RAFTCS_OK);
 }
 
 static void stop_before_start(void **state) {

@@ -46,12 +46,12 @@ static void h_end(void *sm, void *snapshot)
     (void)sm;
     (void)snapshot;
 }
-static raftcs_status_t h_restore(void *sm, const raftcs_snapshot_info_t *i, const raftcs_reader_t *r)
-{
-    (void)sm;
-    (void)i;
-    (void)r;
-    return RAFTCS_OK;
+static raftcs_status_t h_restore(void* sm, const raftcs_snapshot_info_t* i,
+                                 const raftcs_reader_t* r) {
+  (void)sm;
+  (void)i;
+  (void)r;
+  return RAFTCS_OK;
 }
 
 static inline raftcs_sm_type_t h_type(const char *id)

@@ -21,6 +21,7 @@ namespace raftcs::sim {
 namespace {
 
 constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
+constexpr uint32_t kOpsAfterHealing = 40;
 const char* g_check = nullptr;
 int g_check_line = 0;
 
@@ -41,6 +42,7 @@ struct WorkSession {
   client::SessionHandle handle = 0;
   uint32_t who = 0;
   uint32_t next = 0;
+  uint32_t last = 0;                // operations it will have begun at the end
   std::map<uint64_t, size_t> open;  // op id -> record
   uint64_t pushes = 0;
   uint64_t last_push_position = 0;
@@ -398,6 +400,7 @@ void Cluster::make_clients() {
       WorkSession s;
       s.handle = clients_[c].engine->add(o);
       s.who = ++who;
+      s.last = p_.ops;
       clients_[c].sessions.push_back(s);
       clients_[c].engine->open(s.handle, now_);
     }
@@ -407,7 +410,7 @@ void Cluster::make_clients() {
 }
 
 void Cluster::submit_more(uint32_t c, WorkSession& s) {
-  while (!s.lost && s.next < p_.ops && s.open.size() < p_.window) {
+  while (!s.lost && s.next < s.last && s.open.size() < p_.window) {
     client::Engine::Call call;
     call.session = s.handle;
     call.op_id = ++next_op_;
@@ -606,12 +609,15 @@ void Cluster::heal() {
     n->disk.power_off_after(UINT64_MAX / 2);
     if (!n->up) start(*n);
   }
+  // What is left to do must fit the bound even on the slowest network that a seed can have.
+  for (SimClient& c : clients_)
+    for (WorkSession& s : c.sessions) s.last = std::min(s.last, s.next + kOpsAfterHealing);
 }
 
 bool Cluster::clients_done() const {
   for (const SimClient& c : clients_)
     for (const WorkSession& s : c.sessions)
-      if (s.next < p_.ops || !s.open.empty()) return false;
+      if (s.next < s.last || !s.open.empty()) return false;
   return true;
 }
 

@@ -27,21 +27,21 @@ namespace raftcs::sim {
 struct Profile {
   uint64_t seed = 1;
   uint32_t nodes = 3;
-  uint32_t clients = 2;            // engines
-  uint32_t sessions = 2;           // per engine
-  uint32_t ops = 60;               // per session
-  uint32_t window = 2;             // outstanding per session
+  uint32_t clients = 2;   // engines
+  uint32_t sessions = 2;  // per engine
+  uint32_t ops = 60;      // per session
+  uint32_t window = 2;    // outstanding per session
   DurationNs fault_phase_ns = 20 * kNsPerSecond;
   DurationNs delay_mean_ns = 2 * kNsPerMs;
   DurationNs disk_mean_ns = 1 * kNsPerMs;
-  double loss = 0;                 // of peer frames
+  double loss = 0;  // of peer frames
   double duplicate = 0;
-  bool reorder = false;            // peer frames do not keep their order
+  bool reorder = false;  // peer frames do not keep their order
   bool crashes = false;
-  bool torn_writes = false;        // crashes hit in the middle of a write
+  bool torn_writes = false;  // crashes hit in the middle of a write
   bool partitions = false;
   bool pauses = false;
-  bool skewed_clocks = false;      // rates 0.9 .. 1.1
+  bool skewed_clocks = false;  // rates 0.9 .. 1.1
   bool client_cuts = false;
   bool transfers = false;
   uint64_t snapshot_entries = 100'000;
@@ -53,8 +53,9 @@ Profile profile_of(uint64_t seed);
 struct Report {
   bool ok = true;
   std::string failure;
-  uint64_t trace_hash = 0;     // of everything that happened: equal for equal seeds
-  uint64_t events = 0, ops_applied = 0, ops_unknown = 0, ops_not_applied = 0, queries = 0, pushes = 0;
+  uint64_t trace_hash = 0;  // of everything that happened: equal for equal seeds
+  uint64_t events = 0, ops_applied = 0, ops_unknown = 0, ops_not_applied = 0, queries = 0,
+           pushes = 0;
   uint64_t leaders = 0, crashes = 0, torn = 0, partitions = 0, snapshots_installed = 0, resent = 0;
   uint64_t truncations = 0, reconnects = 0, transfers = 0, pauses = 0;
 };

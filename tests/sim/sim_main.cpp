@@ -39,19 +39,22 @@ struct Sum {
     total.reconnects += r.reconnects;
   }
   void print() const {
-    std::printf("%" PRIu64 " seeds: %" PRIu64 " events, %" PRIu64 " commands applied, %" PRIu64 " unknown, %" PRIu64
-                " refused, %" PRIu64 " queries, %" PRIu64 " pushes\n",
-                seeds, total.events, total.ops_applied, total.ops_unknown, total.ops_not_applied, total.queries, total.pushes);
-    std::printf("  %" PRIu64 " leaders, %" PRIu64 " crashes (%" PRIu64 " in a write), %" PRIu64 " partitions, %" PRIu64
-                " pauses, %" PRIu64 " transfers, %" PRIu64 " snapshots restored, %" PRIu64 " resent, %" PRIu64 " connections\n",
-                total.leaders, total.crashes, total.torn, total.partitions, total.pauses, total.transfers,
-                total.snapshots_installed, total.resent, total.reconnects);
+    std::printf("%" PRIu64 " seeds: %" PRIu64 " events, %" PRIu64 " commands applied, %" PRIu64
+                " unknown, %" PRIu64 " refused, %" PRIu64 " queries, %" PRIu64 " pushes\n",
+                seeds, total.events, total.ops_applied, total.ops_unknown, total.ops_not_applied,
+                total.queries, total.pushes);
+    std::printf("  %" PRIu64 " leaders, %" PRIu64 " crashes (%" PRIu64 " in a write), %" PRIu64
+                " partitions, %" PRIu64 " pauses, %" PRIu64 " transfers, %" PRIu64
+                " snapshots restored, %" PRIu64 " resent, %" PRIu64 " connections\n",
+                total.leaders, total.crashes, total.torn, total.partitions, total.pauses,
+                total.transfers, total.snapshots_installed, total.resent, total.reconnects);
   }
   bool enough() const {
     if (seeds < 50) return true;  // a replay or a look, no campaign
-    return total.ops_applied > seeds * 50 && total.leaders > seeds && total.crashes > seeds / 4 && total.torn > seeds / 20 &&
-           total.partitions > seeds / 4 && total.snapshots_installed > seeds / 10 && total.resent > 0 && total.queries > seeds * 10 &&
-           total.pushes > seeds;
+    return total.ops_applied > seeds * 50 && total.leaders > seeds && total.crashes > seeds / 4 &&
+           total.torn > seeds / 20 && total.partitions > seeds / 4 &&
+           total.snapshots_installed > seeds / 10 && total.resent > 0 &&
+           total.queries > seeds * 10 && total.pushes > seeds;
   }
 };
 
@@ -65,13 +68,20 @@ int main(int argc, char** argv) {
   bool verbose = false;
   for (int i = 1; i < argc; ++i) {
     bool more = i + 1 < argc;
-    if (std::strcmp(argv[i], "--seed") == 0 && more) from = number(argv[++i]), count = 1;
-    else if (std::strcmp(argv[i], "--from") == 0 && more) from = number(argv[++i]);
-    else if (std::strcmp(argv[i], "--seeds") == 0 && more) count = number(argv[++i]);
-    else if (std::strcmp(argv[i], "--seconds") == 0 && more) seconds = std::strtod(argv[++i], nullptr);
-    else if (std::strcmp(argv[i], "--verbose") == 0) verbose = true;
+    if (std::strcmp(argv[i], "--seed") == 0 && more)
+      from = number(argv[++i]), count = 1;
+    else if (std::strcmp(argv[i], "--from") == 0 && more)
+      from = number(argv[++i]);
+    else if (std::strcmp(argv[i], "--seeds") == 0 && more)
+      count = number(argv[++i]);
+    else if (std::strcmp(argv[i], "--seconds") == 0 && more)
+      seconds = std::strtod(argv[++i], nullptr);
+    else if (std::strcmp(argv[i], "--verbose") == 0)
+      verbose = true;
     else {
-      std::fprintf(stderr, "usage: raftcs-sim [--seed S | --from S --seeds N] [--seconds MAX] [--verbose]\n");
+      std::fprintf(
+          stderr,
+          "usage: raftcs-sim [--seed S | --from S --seeds N] [--seconds MAX] [--verbose]\n");
       return 2;
     }
   }
@@ -90,8 +100,8 @@ int main(int argc, char** argv) {
     }
     sum.add(report);
     if (!report.ok) {
-      std::printf("FAILED %s\n  %s\n  replay: raftcs-sim --seed %" PRIu64 " --verbose\n", profile.describe().c_str(),
-                  report.failure.c_str(), seed);
+      std::printf("FAILED %s\n  %s\n  replay: raftcs-sim --seed %" PRIu64 " --verbose\n",
+                  profile.describe().c_str(), report.failure.c_str(), seed);
       return 1;
     }
     std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;

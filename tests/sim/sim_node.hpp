@@ -41,8 +41,8 @@ struct SimNode {
 
   // The process; gone while crashed.
   bool up = false;
-  uint64_t life = 0;          // fences what belonged to an earlier process
-  Mono paused_until;          // global; handles nothing before
+  uint64_t life = 0;  // fences what belonged to an earlier process
+  Mono paused_until;  // global; handles nothing before
   std::unique_ptr<storage::DataDir> dir;
   std::unique_ptr<LedgerTypes> types;
   std::unique_ptr<server::LogLane> log_lane;

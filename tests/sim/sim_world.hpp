@@ -1,0 +1,151 @@
+// sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
+//
+// One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
+// sim_clients.cpp, sim_faults.cpp, oracles.cpp. Only for these.
+#pragma once
+
+#include <cstdio>
+
+#include "base/crc32c.hpp"
+#include "sim/sim_node.hpp"
+
+namespace raftcs::sim {
+
+constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
+constexpr uint32_t kOpsAfterHealing = 40;
+
+std::string address_of(uint64_t id);
+
+struct OpRecord {
+  LedgerOp op;
+  bool is_query = false;
+  Mono begun, ended = Mono::never();
+  int32_t outcome = 0;
+  uint64_t position = 0;  // command: told position; query: told count
+};
+
+struct WorkSession {
+  client::SessionHandle handle = 0;
+  uint32_t who = 0;
+  uint32_t next = 0;
+  uint32_t last = 0;                // operations it will have begun at the end
+  std::map<uint64_t, size_t> open;  // op id -> record
+  uint64_t pushes = 0;
+  uint64_t last_push_position = 0;
+  bool lost = false;
+};
+
+struct SimClient {
+  std::unique_ptr<client::Engine> engine;
+  std::vector<WorkSession> sessions;
+  Mono timer_at = Mono::never();
+};
+
+struct Link {  // a client connection
+  uint32_t client = 0;
+  NodeId node;
+  uint64_t life = 0;
+  net::ConnId conn = 0;
+  bool alive = true;
+  Mono last_to_server, last_to_client;  // FIFO: nothing arrives before what was sent earlier
+};
+
+extern const char* g_check;
+extern int g_check_line;
+void remember_check(const char* expression, const char* file, int line);
+
+class Cluster {
+ public:
+  Cluster(const Profile& profile, bool verbose)
+      : p_(profile),
+        verbose_(verbose),
+        rng_(profile.seed),
+        faults_(profile.seed ^ 0xfau),
+        net_(profile.seed ^ 0x4e7u) {}
+  Report run();
+
+ private:
+  struct Item {
+    Mono at;
+    uint64_t seq;
+    std::function<void()> what;
+    bool operator<(const Item& o) const { return at != o.at ? at > o.at : seq > o.seq; }
+  };
+
+  void at(Mono when, std::function<void()> what) {
+    queue_.push({std::max(when, now_), ++seq_, std::move(what)});
+  }
+  void after(DurationNs d, std::function<void()> what) { at(now_ + d, std::move(what)); }
+  DurationNs delay(DurationNs mean) {
+    return static_cast<DurationNs>(net_.below(static_cast<uint64_t>(mean) * 2)) + 10'000;
+  }
+  void trace(uint64_t a, uint64_t b = 0) {
+    uint64_t words[3] = {static_cast<uint64_t>(now_.ns), a, b};
+    hash_ = crc32c(static_cast<uint32_t>(hash_), words, sizeof words) | (hash_ << 32);
+  }
+  void note(const std::string& line) {
+    if (verbose_)
+      std::fprintf(stderr, "%10.3f ms  %s\n", static_cast<double>(now_.ns) / 1e6, line.c_str());
+  }
+  void fail(const std::string& why) {
+    if (!report_.ok) return;
+    report_.ok = false;
+    report_.failure = why;
+    note("FAILED: " + why);
+  }
+
+  // nodes
+  void make_nodes();
+  void start(SimNode& n);
+  void crash(SimNode& n, bool torn);
+  void with_node(SimNode& n, uint64_t life, std::function<void()> what);
+  void drive(SimNode& n);
+  void run_lanes(SimNode& n);
+  void check_node(SimNode& n);
+  void send_peer(SimNode& from, NodeId to, const Bytes& frame);
+  void send_client(SimNode& from, net::ConnId conn, const Bytes& frame);
+  bool cut(NodeId a, NodeId b) const { return cuts_.contains({a.value, b.value}); }
+  SimNode& node(NodeId id) { return *nodes_[id.value - 1]; }
+
+  // clients
+  void make_clients();
+  void drive_client(uint32_t c);
+  void submit_more(uint32_t c, WorkSession& s);
+  void on_event(uint32_t c, const client::Event& e);
+  void open_link(uint32_t c, client::LinkId link, const std::string& endpoint);
+  void send_server(client::LinkId link, uint32_t c, const Bytes& frame);
+  void kill_link(uint64_t key, DurationNs notice_after);
+
+  // faults and the end
+  void schedule_faults();
+  void fault();
+  void heal();
+  bool clients_done() const;
+  bool replicas_equal();
+  void final_checks();
+  void check_order(const Ledger& ledger);
+
+  Profile p_;
+  bool verbose_;
+  Prng rng_, faults_, net_;
+  Mono now_{1'000'000'000};
+  uint64_t seq_ = 0, hash_ = 0;
+  std::priority_queue<Item> queue_;
+  Report report_;
+  bool faulty_ = true;
+
+  std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::set<std::pair<uint64_t, uint64_t>> cuts_;
+  std::map<std::pair<uint64_t, uint64_t>, Mono> peer_fifo_;
+  std::map<uint64_t, uint64_t> leader_of_term_;
+  std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
+
+  std::vector<SimClient> clients_;
+  std::map<uint64_t, Link> links_;  // client << 32 | link
+  std::map<net::ConnId, uint64_t> link_of_conn_;
+  net::ConnId next_conn_ = 0;
+  std::vector<OpRecord> records_;
+  uint64_t next_op_ = 0;
+};
+
+}  // namespace raftcs::sim

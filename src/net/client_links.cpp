@@ -14,7 +14,7 @@
 namespace raftcs::net {
 namespace {
 
-constexpr int kLingerMs = 300;          // lets a close_session leave
+constexpr int kLingerMs = 300;  // lets a close_session leave
 constexpr int kConnectTimeoutMs = 2000;
 constexpr size_t kDrainFramesMax = 4096;  // per poll, so that timers get their turn
 

@@ -1,7 +1,6 @@
 // context.cpp: sockets, parts and the waker.
 #include "net/context.hpp"
 
-#include <csignal>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <mutex>
 
 #include "sys/clock.hpp"

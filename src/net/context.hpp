@@ -53,7 +53,7 @@ class Socket {
   void close();
   Status set(int option, int value);
   Status set64(int option, int64_t value);
-  Status bind(const std::string& address);     // the sentence names the address
+  Status bind(const std::string& address);  // the sentence names the address
   Status connect(const std::string& address);
   std::string last_endpoint() const;
   // Readable when the socket may have something (see Poller); -1 when closed.

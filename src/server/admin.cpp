@@ -38,10 +38,14 @@ json member_json(const raft::Member& m) {
 
 const char* role_name(raft::Role role) {
   switch (role) {
-    case raft::Role::follower: return "follower";
-    case raft::Role::pre_candidate: return "pre_candidate";
-    case raft::Role::candidate: return "candidate";
-    case raft::Role::leader: return "leader";
+    case raft::Role::follower:
+      return "follower";
+    case raft::Role::pre_candidate:
+      return "pre_candidate";
+    case raft::Role::candidate:
+      return "candidate";
+    case raft::Role::leader:
+      return "leader";
   }
   return "unknown";
 }
@@ -138,8 +142,9 @@ void Node::Impl::admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now
 void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::string& name,
                                       const std::string& type) {
   if (!good_service_name(name))
-    return admin_reply(origin, {RAFTCS_ERR_INVALID_ARGUMENT,
-                                "a service name is 1 to 64 of a-z, 0-9, '_', '-', '.'"}, {});
+    return admin_reply(
+        origin,
+        {RAFTCS_ERR_INVALID_ARGUMENT, "a service name is 1 to 64 of a-z, 0-9, '_', '-', '.'"}, {});
   if (services_.contains(name))
     return admin_reply(
         origin, {RAFTCS_ERR_ALREADY_EXISTS, "there is a service '" + name + "' already"}, {});
@@ -218,12 +223,9 @@ std::string Node::Impl::plugins_json() const {
 }
 
 std::string Node::Impl::state_json() const {
-  json j{{"id", identity_.node.value},
-         {"role", role_name(role_)},
-         {"term", term_.value},
-         {"leader", leader_.value},
-         {"serving", serving()},
-         {"health", health_.is_ok() ? "ok" : health_.text()}};
+  json j{{"id", identity_.node.value}, {"role", role_name(role_)},
+         {"term", term_.value},        {"leader", leader_.value},
+         {"serving", serving()},       {"health", health_.is_ok() ? "ok" : health_.text()}};
   return text_of(j);
 }
 

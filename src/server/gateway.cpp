@@ -11,10 +11,10 @@
 namespace raftcs::server {
 namespace {
 
-constexpr uint64_t kRetrySoonMs = 20;       // an election or the first apply is under way
+constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is under way
 constexpr uint64_t kRetryOverloadMs = 50;
 constexpr size_t kPendingCreatesMax = 10'000;
-constexpr uint64_t kPushWindow = 1024;      // delivered and not acknowledged, per session
+constexpr uint64_t kPushWindow = 1024;  // delivered and not acknowledged, per session
 constexpr size_t kCapabilityBytesMax = 255;
 constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
 

@@ -98,7 +98,7 @@ struct ApplyDone {
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description
   Status snapshot_failed;                   // not OK: none could be begun, and why
-  Status halted;     // not OK: the lane stands at an entry it cannot apply, and why
+  Status halted;  // not OK: the lane stands at an entry it cannot apply, and why
   Index applied;
   uint64_t state_hash = 0;  // at `applied`
 };

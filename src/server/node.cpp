@@ -2,12 +2,11 @@
 //
 // One turn of the loop is: any number of inputs, then take_effects(). Requests gathered in
 // between become one log entry; everything for one peer or one client leaves as one frame.
-#include "server/node_impl.hpp"
-
 #include <algorithm>
 
 #include "base/check.hpp"
 #include "raft/membership.hpp"
+#include "server/node_impl.hpp"
 
 namespace raftcs::server {
 namespace {
@@ -189,9 +188,9 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
   if (!done.silent.empty()) expire_silent(done.silent, now);
-  if (!done.snapshot_failed.is_ok())
-    snapshot_done(SnapshotWritten{done.snapshot_failed, {}}, now);
-  if (done.snapshot) out_.snapshot.push_back(SnapshotWrite{std::move(done.snapshot), done.snapshot_meta});
+  if (!done.snapshot_failed.is_ok()) snapshot_done(SnapshotWritten{done.snapshot_failed, {}}, now);
+  if (done.snapshot)
+    out_.snapshot.push_back(SnapshotWrite{std::move(done.snapshot), done.snapshot_meta});
   if (done.halted.code() != halted_.code() || done.halted.text() != halted_.text()) {
     halted_ = done.halted;
     log_line(halted_.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_ERROR,
@@ -263,7 +262,9 @@ Mono Node::Impl::next_deadline() const {
 
 NodeEffects Node::Impl::take_effects(Mono now) {
   if (can_take_part() && check_failures() != checks_failed_)
-    fail({RAFTCS_ERR_INTERNAL, std::string("a check of raftcs itself failed: ") + first_check_failure()}, now);
+    fail({RAFTCS_ERR_INTERNAL,
+          std::string("a check of raftcs itself failed: ") + first_check_failure()},
+         now);
   if (can_take_part()) {
     roles_changed(now);  // before batches are proposed in a role that has ended
     flush_batch(now);

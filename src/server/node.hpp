@@ -97,8 +97,8 @@ class Node {
   Info info() const;
   raft::NodeStatus raft_status() const;
   bool serving() const;
-  const raft::Node& raft() const;         // for tests and simulators
-  void set_invariant_checks(bool full);   // see raft::Node
+  const raft::Node& raft() const;        // for tests and simulators
+  void set_invariant_checks(bool full);  // see raft::Node
 
  private:
   struct Impl;

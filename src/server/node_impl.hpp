@@ -29,26 +29,26 @@ struct Session {
   bool bound = false;
   net::ConnId conn = 0;
   wire::Channel channel = 0;
-  uint64_t epoch = 0;       // rises with every binding; fences fetched pushes
-  uint32_t inflight = 0;    // requests accepted and not answered on this binding
-  PushId sent_push;         // delivered to this binding up to here
-  PushId push_base;         // what the client had when it bound: the window counts from here
-  PushId acked_push;        // acknowledged on this binding
-  bool fetching = false;    // pushes are being read from the apply lane
-  bool behind = false;      // there are pushes beyond sent_push that wait for room
+  uint64_t epoch = 0;     // rises with every binding; fences fetched pushes
+  uint32_t inflight = 0;  // requests accepted and not answered on this binding
+  PushId sent_push;       // delivered to this binding up to here
+  PushId push_base;       // what the client had when it bound: the window counts from here
+  PushId acked_push;      // acknowledged on this binding
+  bool fetching = false;  // pushes are being read from the apply lane
+  bool behind = false;    // there are pushes beyond sent_push that wait for room
 
-  Mono last_heard;          // by this leader
-  Mono last_logged;         // when this leader last proposed anything for it
-  bool heard = false;       // since the last touch
+  Mono last_heard;     // by this leader
+  Mono last_logged;    // when this leader last proposed anything for it
+  bool heard = false;  // since the last touch
 };
 
 struct Connection {
   net::ConnId id = 0;
   std::unordered_map<wire::Channel, Session*> channels;
   wire::FrameBuilder out;
-  bool dirty = false;       // has frames to send
-  bool greeted = false;     // said hello: is told of topology changes
-  bool foreign = false;     // said hello to another cluster
+  bool dirty = false;    // has frames to send
+  bool greeted = false;  // said hello: is told of topology changes
+  bool foreign = false;  // said hello to another cluster
   Mono last_frame;
 };
 
@@ -185,7 +185,7 @@ struct Node::Impl {
 
   // consensus and lanes
   uint64_t durable_seq_ = 0;
-  std::deque<raft::Outgoing> held_;   // messages that wait for a write
+  std::deque<raft::Outgoing> held_;  // messages that wait for a write
   std::map<NodeId, std::vector<raft::Message>> peer_out_;
   std::map<NodeId, std::string> peer_addresses_;
   std::map<NodeId, Uuid> incarnations_;  // heard of since start
@@ -197,9 +197,9 @@ struct Node::Impl {
   Mono snapshot_retry_at_;
   uint64_t log_bytes_at_snapshot_ = 0;
   uint64_t log_file_bytes_ = 0;
-  Status failed_;   // final: storage
-  Status health_;   // what info() and status say
-  Status halted_;   // the apply lane stands
+  Status failed_;                    // final: storage
+  Status health_;                    // what info() and status say
+  Status halted_;                    // the apply lane stands
   unsigned long checks_failed_ = 0;  // of the process when this node began
 
   // role
@@ -208,8 +208,8 @@ struct Node::Impl {
   NodeId leader_;
   raft::Membership membership_;
   bool leader_ready_ = false;
-  Index serve_after_;       // serve once applied up to here
-  bool served_ = false;     // began_serving was done for this leadership
+  Index serve_after_;    // serve once applied up to here
+  bool served_ = false;  // began_serving was done for this leadership
   Mono serving_since_;
   Mono bind_incarnations_at_ = Mono::never();
 
@@ -229,22 +229,22 @@ struct Node::Impl {
   rsm::OpsWriter batch_;
   uint64_t batch_commands_ = 0;
   uint64_t batch_accepted_ = 0;
-  std::deque<SealedBatch> sealed_;   // proposed before batch_; more than one when a turn was rich
+  std::deque<SealedBatch> sealed_;  // proposed before batch_; more than one when a turn was rich
   std::deque<Proposal> proposals_;
-  size_t proposals_committed_ = 0;   // prefix of proposals_ that is committed
-  uint64_t inflight_bytes_ = 0;      // of accepted requests not applied yet
-  std::vector<QueryItem> reads_;     // linearizable, for the next round
+  size_t proposals_committed_ = 0;  // prefix of proposals_ that is committed
+  uint64_t inflight_bytes_ = 0;     // of accepted requests not applied yet
+  std::vector<QueryItem> reads_;    // linearizable, for the next round
   std::map<uint64_t, std::vector<QueryItem>> reads_waiting_;  // by token
   uint64_t read_token_ = 0;
   uint64_t epochs_ = 0;
   std::vector<wire::ClientMessage> decoded_;
-  std::vector<Session*> heard_;      // since the last touch
+  std::vector<Session*> heard_;  // since the last touch
   Mono liveness_at_;
   Mono last_touch_;
   Mono idle_sweep_at_;
 
   // administration
-  std::map<uint64_t, AdminOrigin> admin_lists_;           // by list token
+  std::map<uint64_t, AdminOrigin> admin_lists_;             // by list token
   std::multimap<std::string, AdminOrigin> admin_services_;  // by service name
   std::vector<AdminOrigin> admin_snapshots_;
   uint64_t admin_token_ = 0;

@@ -169,7 +169,8 @@ Status check_sizes(const Options& o) {
   uint64_t needed = o.append_bytes_max + o.batch_bytes_max + o.payload_bytes_max + (2u << 20);
   if (needed <= o.frame_bytes_max) return Status::ok();
   return {RAFTCS_ERR_INVALID_ARGUMENT,
-          "limits.frame_bytes must be at least raft.append_bytes + batch.bytes + limits.payload_bytes + 2 MiB = " +
+          "limits.frame_bytes must be at least raft.append_bytes + batch.bytes + "
+          "limits.payload_bytes + 2 MiB = " +
               std::to_string(needed)};
 }
 
@@ -244,7 +245,8 @@ void RealServer::run_core() {
     Mono now = sys::mono_now();
     take_outbox(now);
     if (foreign_frames_ == 0 && sockets_->foreign_frames() != 0)
-      log(RAFTCS_LOG_WARNING, "a connection with an identity of its own or with messages of several parts was ignored");
+      log(RAFTCS_LOG_WARNING,
+          "a connection with an identity of its own or with messages of several parts was ignored");
     foreign_frames_ = sockets_->foreign_frames();
     for (net::ServerInput& input : inputs) {
       if (input.from_peer)

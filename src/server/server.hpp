@@ -36,14 +36,14 @@ struct Options {
   std::string peer_listen = "tcp://127.0.0.1:7101";
   std::string client_advertise;  // what clients are told; empty: what was bound
   std::string peer_advertise;
-  std::string plugins_dir;       // empty: no plugins
+  std::string plugins_dir;              // empty: no plugins
   std::string cluster_name = "raftcs";  // part of a new cluster's identity
   std::vector<ClusterMember> cluster;   // empty on a virgin directory: a one-node cluster
 
   DurationNs heartbeat_ns = 50 * kNsPerMs;
   DurationNs election_timeout_ns = 500 * kNsPerMs;
   uint64_t append_bytes_max = 1 << 20;
-  uint64_t batch_bytes_max = 1 << 20;       // commands gathered into one entry
+  uint64_t batch_bytes_max = 1 << 20;  // commands gathered into one entry
   uint32_t batch_commands_max = 4096;
   uint64_t uncommitted_bytes_max = 64 << 20;
   uint64_t segment_bytes = 64 << 20;
@@ -54,8 +54,8 @@ struct Options {
   uint64_t payload_bytes_max = 1 << 20;
   uint64_t frame_bytes_max = 64 << 20;
   uint32_t sessions_max = 100'000;
-  uint32_t requests_per_session_max = 1'024;   // outstanding
-  uint64_t inflight_bytes_max = 64 << 20;      // requests accepted and not yet answered
+  uint32_t requests_per_session_max = 1'024;  // outstanding
+  uint64_t inflight_bytes_max = 64 << 20;     // requests accepted and not yet answered
   uint64_t session_timeout_ms_min = 1'000;
   uint64_t session_timeout_ms_max = 600'000;
   bool auto_services = true;  // a new cluster gets one service per state machine type found

@@ -72,7 +72,9 @@ raftcs_status_t call_wait(raftcs_client_t* client, OpKind kind, const char* serv
     if (auto bad = make_operation(*client->core, kind, service, 0, data, len, options, &op)) {
       return bad;
     }
-    return client->core->post_and_wait(*client->runtime, std::move(op), out_event);
+    auto core = client->core;  // another thread may destroy the handle while this one waits
+    auto runtime = client->runtime;
+    return core->post_and_wait(*runtime, std::move(op), out_event);
   });
 }
 
@@ -128,8 +130,8 @@ using raftcs::capi::call_wait;
 using raftcs::capi::check_handle;
 using raftcs::capi::guard;
 using raftcs::capi::in_callback;
-using raftcs::capi::OpKind;
 using raftcs::capi::Operation;
+using raftcs::capi::OpKind;
 
 raftcs_status_t raftcs_client_create(const raftcs_config_t* config, raftcs_queue_t* queue,
                                      uint64_t tag, raftcs_client_t** out_client,
@@ -217,8 +219,7 @@ raftcs_status_t raftcs_client_admin(raftcs_client_t* client, const char* endpoin
     if (auto bad = check_handle(client)) return bad;
     if (!client->core->has_queue()) return RAFTCS_ERR_BAD_STATE;
     Operation op;
-    if (auto bad =
-            raftcs::capi::make_admin(client, endpoint, tag, verb, args_json, options, &op)) {
+    if (auto bad = raftcs::capi::make_admin(client, endpoint, tag, verb, args_json, options, &op)) {
       return bad;
     }
     return client->core->post(*client->runtime, std::move(op), out_op_id);
@@ -237,7 +238,9 @@ raftcs_status_t raftcs_client_admin_wait(raftcs_client_t* client, const char* en
     if (auto bad = raftcs::capi::make_admin(client, endpoint, 0, verb, args_json, options, &op)) {
       return bad;
     }
-    return client->core->post_and_wait(*client->runtime, std::move(op), out_event);
+    auto core = client->core;
+    auto runtime = client->runtime;
+    return core->post_and_wait(*runtime, std::move(op), out_event);
   });
 }
 

@@ -226,8 +226,7 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
   int32_t outcome = kNotApplied;
   if (m.status == RAFTCS_ERR_EVICTED) {
     outcome = kUnknown;  // applied once, long ago, or given up: the reply is gone (CMD-10)
-  } else if (m.status != RAFTCS_ERR_TOO_LARGE && m.status != RAFTCS_ERR_NOT_FOUND &&
-             m.status != RAFTCS_ERR_MISUSE) {
+  } else {
     if (c->unsettled > 0) --c->unsettled;  // an earlier sending of it may still be applied
     outcome = outcome_of(*c);
   }

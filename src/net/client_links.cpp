@@ -74,7 +74,10 @@ class ZmqClientLinks final : public ClientLinks {
   void poll(Mono deadline, std::vector<LinkInput>* out) override {
     for (auto& [id, link] : links_)
       if (link.dirty) drain(id, link, out);
-    if (!out->empty()) return;
+    if (!out->empty()) {
+      for (auto& [id, link] : links_) link.dirty = true;  // nobody waits for more than a turn
+      return;
+    }
     poller_.clear();
     poller_.add(waker_.fd());
     for (auto& [id, link] : links_) {

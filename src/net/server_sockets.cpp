@@ -83,9 +83,12 @@ class ZmqServerSockets final : public ServerSockets {
 
   void poll(Mono deadline, std::vector<ServerInput>* out) override {
     // Clients' socket was sent on since it was drained; the peers' one is never sent on.
-    if (clients_dirty_) drain_clients(out);
     if (peers_dirty_) drain_peers(out);
-    if (!out->empty()) return;
+    if (clients_dirty_) drain_clients(out);
+    if (!out->empty()) {
+      peers_dirty_ = true;  // busy clients never keep peers waiting for more than a turn
+      return;
+    }
     poller_.clear();
     poller_.add(waker_.fd());
     poller_.add(clients_fd_);
@@ -97,6 +100,12 @@ class ZmqServerSockets final : public ServerSockets {
   }
 
   void wake() override { waker_.wake(); }
+  void close() override {
+    peers_.clear();
+    clients_.close();
+    peers_in_.close();
+    clients_dirty_ = peers_dirty_ = false;
+  }
   uint64_t foreign_frames() const override { return foreign_frames_; }
 
  private:

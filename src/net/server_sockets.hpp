@@ -49,6 +49,7 @@ class ServerSockets {
   // Appends what has arrived, waiting until `deadline` at most when there is nothing.
   virtual void poll(Mono deadline, std::vector<ServerInput>* out) = 0;
   virtual void wake() = 0;
+  virtual void close() = 0;  // frees the addresses; only wake() may be called afterwards
   virtual uint64_t foreign_frames() const = 0;  // dropped: own identity, several parts
 };
 

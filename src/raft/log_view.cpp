@@ -57,6 +57,10 @@ void LogView::reset(const LogPosition& base) {
   base_ = base;
 }
 
+namespace {
+constexpr size_t kSliceEntriesMax = 16'384;  // of tiny entries; a frame has a bound (TR-08)
+}
+
 std::vector<Entry> LogView::slice(Index from, Index to, uint64_t bytes_max) const {
   std::vector<Entry> out;
   to = std::min(to, last());
@@ -65,7 +69,7 @@ std::vector<Entry> LogView::slice(Index from, Index to, uint64_t bytes_max) cons
   uint64_t bytes = 0;
   for (Index i = from; i <= to; ++i, ++n) {
     bytes += at(i).payload.size();
-    if (n > 0 && bytes > bytes_max) break;
+    if (n > 0 && (bytes > bytes_max || n >= kSliceEntriesMax)) break;
   }
   out.reserve(n);
   const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(from - base_.index - 1);

@@ -293,6 +293,12 @@ void Node::applied(Index index) {
   impl_->applied_ = std::max(impl_->applied_, std::min(index, impl_->handed_out_));
 }
 
+void Node::snapshot_chunk_write_failed(const SnapshotMeta& meta, Mono now) {
+  InvariantGuard guard(*impl_);
+  impl_->see(now);
+  if (impl_->receiving_ && impl_->receiving_->meta == meta) impl_->receiving_.reset();
+}
+
 void Node::snapshot_taken(const SnapshotMeta& meta, Mono now) {
   InvariantGuard guard(*impl_);
   impl_->see(now);

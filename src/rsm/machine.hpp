@@ -45,7 +45,7 @@ struct Limits {
   uint64_t reply_bytes_max = 64 << 20;    // per session
   uint32_t pushes_max = 10'000;           // undelivered server-started requests per session
   uint64_t push_bytes_max = 64 << 20;     // per session
-  uint32_t sessions_max = 100'000;
+  uint32_t sessions_max = 1'000'000;      // servers admit fewer (limits.sessions)
 };
 
 enum class ReplyKind : uint8_t {

@@ -15,6 +15,7 @@ constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is unde
 constexpr uint64_t kRetryOverloadMs = 50;
 constexpr size_t kPendingCreatesMax = 10'000;
 constexpr uint64_t kPushWindow = 1024;  // delivered and not acknowledged, per session
+constexpr uint64_t kQueriesOpenMax = 16'384;
 constexpr size_t kCapabilityBytesMax = 255;
 constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
 
@@ -87,7 +88,7 @@ void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId r
       wire::SessionClosed taken;
       taken.channel = s.channel;
       taken.reason = wire::CloseReason::taken_over;
-      if (s.conn != c.id) send(old->second, taken);
+      send(old->second, taken);
     }
     unbind(s);
   }
@@ -199,7 +200,7 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
   std::sort(op.capabilities.begin(), op.capabilities.end());
   creates_[m.proof] = {c.id, m.channel, m.nonce};
   batch_.add(std::move(op));
-  ++batch_commands_;
+  count_op();
 }
 
 void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) {
@@ -212,6 +213,9 @@ void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) 
   if (m.nonce == 0)
     return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce must not be zero");
   auto it = by_id_.find(m.session);
+  // A leader that was cut off or asleep may not know of sessions that others have opened since.
+  if (it == by_id_.end() && !raft_.has_quorum_contact(now))
+    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "leadership is in doubt");
   if (it == by_id_.end())
     return reject(c, m.channel, m.nonce, RejectReason::session_expired,
                   "the cluster has no such session");
@@ -258,6 +262,10 @@ void Node::Impl::on_message(Connection& c, wire::Request&& m, Mono now) {
                      m.payload.size());
   inflight_bytes_ += batch_.size() - before;
   batch_accepted_ += batch_.size() - before;
+  count_op();
+}
+
+void Node::Impl::count_op() {
   ++batch_commands_;
   if (batch_.size() >= options_.batch_bytes_max || batch_commands_ >= options_.batch_commands_max)
     seal_batch();
@@ -280,8 +288,13 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
   auto service = services_.find(m.service);
   if (service == services_.end()) return query_failed(item, RAFTCS_ERR_NOT_FOUND);
   if (!halted_.is_ok()) return query_failed(item, RAFTCS_ERR_PLUGIN_FAILED);
-  if (reads_.size() >= options_.batch_commands_max * 16u)
+  if (m.payload.size() > options_.payload_bytes_max)
+    return query_failed(item, RAFTCS_ERR_TOO_LARGE);
+  if (queries_open_ >= kQueriesOpenMax ||
+      query_bytes_open_ + m.payload.size() > options_.inflight_bytes_max)
     return query_failed(item, RAFTCS_ERR_BUSY);
+  ++queries_open_;
+  query_bytes_open_ += m.payload.size();
   item.service = service->second.num;
   if (stale)
     out_.apply.push_back(ApplyQueries{{std::move(item)}});
@@ -297,7 +310,7 @@ void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
   s->acked_push = m.up_to;
   s->last_logged = now;
   batch_.add(rsm::Acknowledge{s->num, m.up_to});
-  ++batch_commands_;
+  count_op();
   if (s->behind && !s->fetching && push_room(*s)) fetch_pushes(*s);
 }
 
@@ -305,7 +318,7 @@ void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono) {
   Session* s = session_of(c, m.channel);
   if (s == nullptr) return;
   batch_.add(rsm::CloseSession{s->num});
-  ++batch_commands_;
+  count_op();
 }
 
 void Node::Impl::on_message(Connection& c, wire::Admin&& m, Mono now) {
@@ -364,6 +377,7 @@ void Node::Impl::answer_replies(std::vector<rsm::Reply>& replies) {
 
 void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
   for (QueryDone& q : queries) {
+    settle(q.item);
     auto conn = connections_.find(q.item.conn);
     if (conn == connections_.end()) continue;
     wire::QueryResponse m;
@@ -375,6 +389,16 @@ void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
     m.index = applied_;
     send(conn->second, m);
   }
+}
+
+void Node::Impl::settle(const QueryItem& item) {
+  queries_open_ -= std::min<uint64_t>(queries_open_, 1);
+  query_bytes_open_ -= std::min<uint64_t>(query_bytes_open_, item.payload.size());
+}
+
+void Node::Impl::fail_accepted(const QueryItem& item, raftcs_status_t status) {
+  settle(item);
+  query_failed(item, status);
 }
 
 void Node::Impl::query_failed(const QueryItem& item, raftcs_status_t status) {
@@ -509,7 +533,7 @@ void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   bool more = !fetched.pushes.empty() || std::exchange(s.behind, false);
   for (rsm::Push& push : fetched.pushes) {
     // What was acknowledged before this binding is gone from the machine: go on where it goes on.
-    if (!s.behind && push.id > s.sent_push) s.sent_push = push.id.prev();
+    if (!s.behind && push.id > s.sent_push.next()) s.sent_push = s.push_base = push.id.prev();
     deliver(push);
     if (s.fetching) return;
     if (s.behind) break;

@@ -60,7 +60,22 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
   return done;
 }
 
+// A snapshot replaces the entries before it, also one that cannot be applied here (RC-05).
+void ApplyLane::drop_replaced(std::vector<ApplyJob>* jobs) {
+  size_t last = jobs->size();
+  for (size_t i = 0; i < jobs->size(); ++i)
+    if (std::holds_alternative<ApplyRestore>((*jobs)[i])) last = i;
+  if (last == jobs->size()) return;
+  size_t i = 0;
+  std::erase_if(*jobs, [&](const ApplyJob& job) {
+    bool state =
+        std::holds_alternative<ApplyEntries>(job) || std::holds_alternative<ApplyRestore>(job);
+    return i++ < last && state;
+  });
+}
+
 void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
+  drop_replaced(jobs);
   size_t at = 0;
   for (; at < jobs->size(); ++at) {
     out->halted = run_one((*jobs)[at], out);

@@ -14,7 +14,10 @@ namespace {
 // While this many of our entries are not committed, further commands gather in the batch
 // (unless it is full): under load entries grow instead of multiplying.
 constexpr size_t kPipelinedBatches = 2;
-constexpr uint64_t kPeerFrameBytes = 1 << 20;  // a frame is ended when it has reached this
+constexpr uint64_t kPeerFrameBytes = 1 << 20;     // a frame is ended when it has reached this
+constexpr uint64_t kTermMax = uint64_t{1} << 62;  // no real term gets there; a forged one might
+constexpr size_t kConnectionsMax = 50'000;
+constexpr DurationNs kHaltedHandOverNs = 5 * kNsPerSecond;
 constexpr DurationNs kCommitNoticeDelayNs = 3 * kNsPerMs;
 constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
 constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
@@ -76,13 +79,18 @@ void Node::Impl::log_line(int level, std::string text) {
 }
 
 bool Node::Impl::serving() const {
-  return can_take_part() && leader_ready_ && applied_ >= serve_after_ && halted_.is_ok();
+  return can_take_part() && leader_ready_ && applied_ >= serve_after_ && halted_.is_ok() &&
+         raft_.role() == raft::Role::leader && raft_.term() == term_;
 }
 
 // --- inputs -----------------------------------------------------------------------------
 
 void Node::Impl::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
   if (finished_) return;
+  if (connections_.size() >= kConnectionsMax && !connections_.contains(conn)) {
+    ++counters_.overloaded;
+    return;
+  }
   Connection& c = connection(conn);
   c.last_frame = now;
   decoded_.clear();
@@ -116,6 +124,10 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
     return;
   }
   const raft::Member* member = raft::find_member(membership_, envelope.from);
+  if (member == nullptr) {  // nobody of this cluster: its terms and votes are nothing to us
+    ++counters_.foreign_peer;
+    return;
+  }
   bool swapped = member != nullptr && !member->incarnation.is_zero() &&
                  member->incarnation != envelope.incarnation;
   if (envelope.cluster != identity_.cluster || envelope.to != identity_.node ||
@@ -134,7 +146,7 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
   }
   incarnations_[envelope.from] = envelope.incarnation;
   for (raft::Message& m : messages) {
-    if (m.from != envelope.from || m.to != identity_.node) continue;
+    if (m.from != envelope.from || m.to != identity_.node || m.term.value > kTermMax) continue;
     raft_.receive(std::move(m), now);
   }
 }
@@ -144,15 +156,17 @@ void Node::Impl::log_done(const LogDone& done, Mono now) {
   if (done.log_file_bytes != 0) log_file_bytes_ = done.log_file_bytes;
   if (done.status.code() == RAFTCS_ERR_NO_SPACE) {
     // Nothing was written; the lane tries again. Meanwhile somebody else should lead.
-    if (health_.code() != RAFTCS_ERR_NO_SPACE) log_line(RAFTCS_LOG_ERROR, done.status.text());
-    set_health(done.status);
+    if (no_space_.is_ok()) log_line(RAFTCS_LOG_ERROR, done.status.text());
+    no_space_ = done.status;
+    update_health();
     raft_.step_down(now);
     return;
   }
   if (!done.status.is_ok()) return fail(done.status, now);
-  if (health_.code() == RAFTCS_ERR_NO_SPACE) {
+  if (!no_space_.is_ok()) {
     log_line(RAFTCS_LOG_INFO, "there is disk space again");
-    set_health(Status::ok());
+    no_space_ = Status::ok();
+    update_health();
   }
   if (done.write_seq == 0) return;
   durable_seq_ = std::max(durable_seq_, done.write_seq);
@@ -195,8 +209,8 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
     halted_ = done.halted;
     log_line(halted_.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_ERROR,
              halted_.is_ok() ? "applying again" : "applying stands still: " + halted_.text());
-    set_health(halted_);
-    if (!halted_.is_ok()) raft_.step_down(now);  // somebody who can apply should lead
+    update_health();
+    halted_hand_over_at_ = now;
   }
   maybe_snapshot(now);
 }
@@ -227,7 +241,8 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     if (!chunk->status.is_ok()) {
       log_line(RAFTCS_LOG_WARNING,
                "a chunk of a received snapshot was not stored: " + chunk->status.text());
-      return;  // the sender tries again
+      raft_.snapshot_chunk_write_failed(chunk->meta, now);
+      return;
     }
     if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
     raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset,
@@ -240,6 +255,10 @@ void Node::Impl::tick(Mono now) {
   if (can_take_part() && now >= raft_.next_deadline()) raft_.tick(now);
   if (serving() && now >= liveness_at_) liveness_tick(now);
   if (now >= bind_incarnations_at_) bind_incarnations(now);
+  if (now >= halted_hand_over_at_) {  // somebody who can apply should lead (D10)
+    halted_hand_over_at_ = halted_.is_ok() ? Mono::never() : now + kHaltedHandOverNs;
+    if (!halted_.is_ok()) hand_over(now);
+  }
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     std::erase_if(connections_, [&](auto& item) {
@@ -255,7 +274,7 @@ Mono Node::Impl::next_deadline() const {
   if (can_take_part()) at = std::min(at, raft_.next_deadline());
   if (serving()) at = std::min(at, liveness_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
-  return std::min(at, bind_incarnations_at_);
+  return std::min({at, bind_incarnations_at_, halted_hand_over_at_});
 }
 
 // --- effects ------------------------------------------------------------------------------
@@ -345,7 +364,7 @@ void Node::Impl::carry_out(raft::Effects&& e) {
   for (uint64_t token : e.reads_failed) {
     auto it = reads_waiting_.find(token);
     if (it == reads_waiting_.end()) continue;
-    for (const QueryItem& item : it->second) query_failed(item, RAFTCS_ERR_NOT_LEADER);
+    for (const QueryItem& item : it->second) fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
     reads_waiting_.erase(it);
   }
   for (auto& read : e.read_chunks) out_.snapshot.push_back(SnapshotReadChunk{read});
@@ -442,7 +461,8 @@ void Node::Impl::lost_leadership(Mono) {
       reject(it->second, create.channel, create.nonce, wire::RejectReason::not_leader,
              "leadership was lost");
   }
-  for (const QueryItem& item : std::exchange(reads_, {})) query_failed(item, RAFTCS_ERR_NOT_LEADER);
+  for (const QueryItem& item : std::exchange(reads_, {}))
+    fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
   fail_admin_waiters(
       {RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
   heard_.clear();
@@ -522,7 +542,12 @@ void Node::Impl::begin_stop(Mono now) {
   if (stopping_) return;
   stopping_ = true;
   stop_deadline_ = now + 2 * options_.election_timeout_ns;
-  if (!can_take_part() || role_ != raft::Role::leader) return;
+  handing_over_ = hand_over(now);
+}
+
+// To the voter whose log is longest; false when there is nobody or nothing to hand over.
+bool Node::Impl::hand_over(Mono now) {
+  if (!can_take_part() || role_ != raft::Role::leader) return false;
   NodeId best;
   Index best_match;
   for (const raft::PeerProgress& p : raft_.status().peers) {
@@ -533,37 +558,47 @@ void Node::Impl::begin_stop(Mono now) {
       best_match = p.match;
     }
   }
-  if (best) raft_.transfer_leadership(best, now);
+  return best && raft_.transfer_leadership(best, now) == raft::Refusal::none;
 }
 
 // Done when leadership has been handed over, or when there is nobody to take it in time.
 void Node::Impl::check_stopping(Mono now) {
   bool leads = can_take_part() && raft_.role() == raft::Role::leader;
-  if (leads && membership_.members.size() > 1 && now < stop_deadline_) return;
+  if (leads && handing_over_ && now < stop_deadline_) return;
   close_all(wire::CloseReason::shutdown);
+  fail_everything({RAFTCS_ERR_CLOSED, "the server is stopping"}, now);
   finished_ = true;
   out_.stopped = true;
 }
 
+// Every accepted request, creation, query and admin call that still waits gets its end.
+void Node::Impl::fail_everything(const Status& status, Mono now) {
+  lost_leadership(now);
+  for (auto& [token, items] : std::exchange(reads_waiting_, {}))
+    for (const QueryItem& item : items) fail_accepted(item, RAFTCS_ERR_NO_LEADER);
+  for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
+    admin_reply(origin, status, {});
+  for (const auto& [token, origin] : std::exchange(admin_lists_, {}))
+    admin_reply(origin, status, {});
+}
+
 void Node::Impl::fail(const Status& status, Mono now) {
   failed_ = status;
-  set_health(status);
-  log_line(RAFTCS_LOG_ERROR,
-           "storage failed, this node takes no part until it is restarted: " + status.text());
+  log_line(RAFTCS_LOG_ERROR, "this node takes no part until it is restarted: " + status.text());
   held_.clear();
   peer_out_.clear();
   leader_ready_ = false;
-  lost_leadership(now);
-  for (auto& [token, items] : std::exchange(reads_waiting_, {}))
-    for (const QueryItem& item : items) query_failed(item, RAFTCS_ERR_NO_LEADER);
+  fail_everything(status, now);
+  update_health();
   role_ = raft::Role::follower;
   leader_ = NodeId();
 }
 
-void Node::Impl::set_health(const Status& status) {
-  if (status.code() == health_.code() && status.text() == health_.text()) return;
-  if (!failed_.is_ok() && status.code() != failed_.code()) return;  // the final word stays
-  health_ = status;
+// The worst of what is the case: a failed disk, a halted lane, a full disk.
+void Node::Impl::update_health() {
+  const Status& worst = !failed_.is_ok() ? failed_ : !halted_.is_ok() ? halted_ : no_space_;
+  if (worst.code() == health_.code() && worst.text() == health_.text()) return;
+  health_ = worst;
   publish_state();
 }
 

@@ -111,7 +111,9 @@ struct Node::Impl {
   void gather_peer_frames();
   void check_stopping(Mono now);
   void fail(const Status& status, Mono now);
-  void set_health(const Status& status);
+  void fail_everything(const Status& status, Mono now);
+  void update_health();
+  bool hand_over(Mono now);
   void publish_state();
   void log_line(int level, std::string text);
   bool can_take_part() const { return failed_.is_ok() && !finished_; }
@@ -141,6 +143,9 @@ struct Node::Impl {
   void answer_replies(std::vector<rsm::Reply>& replies);
   void answer_queries(std::vector<QueryDone>& queries);
   void query_failed(const QueryItem& item, raftcs_status_t status);
+  void settle(const QueryItem& item);
+  void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before
+  void count_op();  // something was added to the batch
   void session_started(const rsm::SessionStarted& started, Mono now);
   void session_ended(const rsm::SessionEnded& ended);
   void deliver(rsm::Push& push);
@@ -197,9 +202,11 @@ struct Node::Impl {
   Mono snapshot_retry_at_;
   uint64_t log_bytes_at_snapshot_ = 0;
   uint64_t log_file_bytes_ = 0;
-  Status failed_;                    // final: storage
-  Status health_;                    // what info() and status say
-  Status halted_;                    // the apply lane stands
+  Status failed_;    // final: storage
+  Status health_;    // what info() and status say
+  Status halted_;    // the apply lane stands
+  Status no_space_;  // the log lane waits for disk space
+  Mono halted_hand_over_at_ = Mono::never();
   unsigned long checks_failed_ = 0;  // of the process when this node began
 
   // role
@@ -216,6 +223,7 @@ struct Node::Impl {
   // stopping
   bool stopping_ = false;
   bool finished_ = false;
+  bool handing_over_ = false;
   Mono stop_deadline_ = Mono::never();
 
   // clients
@@ -236,6 +244,8 @@ struct Node::Impl {
   std::vector<QueryItem> reads_;    // linearizable, for the next round
   std::map<uint64_t, std::vector<QueryItem>> reads_waiting_;  // by token
   uint64_t read_token_ = 0;
+  uint64_t queries_open_ = 0;  // accepted and not answered
+  uint64_t query_bytes_open_ = 0;
   uint64_t epochs_ = 0;
   std::vector<wire::ClientMessage> decoded_;
   std::vector<Session*> heard_;  // since the last touch

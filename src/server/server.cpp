@@ -200,8 +200,8 @@ Status RealServer::start(const std::vector<const raftcs_sm_type_t*>& types) {
 }
 
 void RealServer::start_lanes() {
-  rsm::Limits limits;
-  limits.sessions_max = options_.sessions_max;
+  const rsm::Limits
+      limits;  // replicated: never of one node's settings (limits.sessions is admission)
   log_lane_ = std::make_unique<LogLane>(*dir_);
   apply_lane_ = std::make_unique<ApplyLane>(*dir_, registry_, limits);
   snapshot_lane_ = std::make_unique<SnapshotLane>(*dir_);
@@ -306,6 +306,7 @@ void RealServer::carry_out(NodeEffects&& e) {
 }
 
 void RealServer::end_core() {
+  sockets_->close();
   cancel_snapshots_ = true;
   log_worker_->stop();
   apply_worker_->stop();

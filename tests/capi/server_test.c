@@ -114,6 +114,8 @@ static raftcs_client_t *connect_to(raftcs_server_t *server, raftcs_queue_t *queu
     raftcs_client_t *client = NULL;
     OK(raftcs_server_info(server, &info));
     assert_int_equal(info.running, 1);
+    assert_memory_equal(info.client_address, "tcp://127.0.0.1:", 16);
+    assert_memory_equal(info.peer_address, "tcp://127.0.0.1:", 16);
     raftcs_config_t *config = config_with("client.endpoints", info.client_address);
     OK(raftcs_client_create(config, queue, 60, &client, NULL));
     raftcs_config_destroy(config);
@@ -138,6 +140,22 @@ static uint64_t ask(raftcs_client_t *client) {
     uint64_t n = number_of(event);
     raftcs_event_destroy(event);
     return n;
+}
+
+/* 64 bits do not fit into the numbers of many JSON readers. */
+static void state_hash_is_text(const raftcs_event_t *event) {
+    const void *data = NULL;
+    size_t len = 0;
+    char json[16384];
+    OK(raftcs_event_data(event, &data, &len));
+    assert_true(len < sizeof json);
+    memcpy(json, data, len);
+    json[len] = '\0';
+    const char *hash = strstr(json, "\"hash\":\"");
+    assert_non_null(hash);
+    hash += strlen("\"hash\":\"");
+    assert_int_equal(strspn(hash, "0123456789abcdef"), 16);
+    assert_int_equal(hash[16], '"');
 }
 
 static void commands_queries_and_pushes(void **state) {
@@ -181,6 +199,7 @@ static void commands_queries_and_pushes(void **state) {
     OK(raftcs_server_admin(server, 5, "status", NULL));
     event = next_of(queue, RAFTCS_EVENT_ADMIN_REPLY);
     assert_int_equal(raftcs_event_tag(event), 5);
+    state_hash_is_text(event);
     raftcs_event_destroy(event);
     raftcs_client_destroy(client);
     raftcs_server_destroy(server);
@@ -224,6 +243,49 @@ static void logs_of_the_stopped_node(void **state) {
     assert_int_not_equal(
         raftcs_log_dump("/dev/null/raftcs", count_line, (uint64_t)(uintptr_t)&lines, NULL),
         RAFTCS_OK);
+}
+
+/* Destroys the server when the answer of an admin call comes: on the node's own thread, which an
+ * ordinary destroy would wait for. */
+typedef struct destroyer {
+    raftcs_queue_t *queue;
+    raftcs_server_t *server;
+    int call_returned;
+    int done;
+} destroyer_t;
+
+static void destroy_in_wakeup(uint64_t user_data) {
+    destroyer_t *d = (destroyer_t *)(uintptr_t)user_data;
+    raftcs_event_t *event = NULL;
+    if (__atomic_load_n(&d->done, __ATOMIC_ACQUIRE)) return;
+    while (raftcs_queue_next(d->queue, 0, &event) == RAFTCS_OK && event) {
+        int32_t kind = raftcs_event_kind(event);
+        raftcs_event_destroy(event);
+        if (kind != RAFTCS_EVENT_ADMIN_REPLY) continue;
+        while (!__atomic_load_n(&d->call_returned, __ATOMIC_ACQUIRE)) usleep(100);
+        raftcs_server_destroy(d->server);
+        __atomic_store_n(&d->done, 1, __ATOMIC_RELEASE);
+        return;
+    }
+}
+
+static void destroyed_in_a_callback(void **state) {
+    (void)state;
+    static destroyer_t d; /* a callback may still be looking at it when this function ends */
+    raftcs_event_t *event = NULL;
+    d.queue = new_queue();
+    d.server = start_server(d.queue);
+    while (raftcs_queue_next(d.queue, 0, &event) == RAFTCS_OK && event) raftcs_event_destroy(event);
+    OK(raftcs_queue_set_wakeup(d.queue, destroy_in_wakeup, (uint64_t)(uintptr_t)&d));
+    while (raftcs_queue_next(d.queue, 0, &event) == RAFTCS_OK && event) raftcs_event_destroy(event);
+    OK(raftcs_server_admin(d.server, 6, "status", NULL));
+    __atomic_store_n(&d.call_returned, 1, __ATOMIC_RELEASE);
+    for (int i = 0; i < 20000 && !__atomic_load_n(&d.done, __ATOMIC_ACQUIRE); ++i) usleep(1000);
+    assert_int_equal(__atomic_load_n(&d.done, __ATOMIC_ACQUIRE), 1);
+    event = next_of(d.queue, RAFTCS_EVENT_CLOSED);
+    assert_int_equal(raftcs_event_tag(event), 50);
+    raftcs_event_destroy(event);
+    raftcs_queue_destroy(d.queue);
 }
 
 static void stop_before_start(void **state) {
@@ -271,6 +333,7 @@ int main(void) {
         cmocka_unit_test(the_state_outlives_a_restart),
         cmocka_unit_test(logs_of_the_stopped_node),
         cmocka_unit_test(stop_before_start),
+        cmocka_unit_test(destroyed_in_a_callback),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

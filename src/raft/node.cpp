@@ -319,6 +319,12 @@ void Node::snapshot_chunk_written(NodeId from, const SnapshotMeta& meta, uint64_
   impl_->chunk_written(from, meta, next_offset, complete);
 }
 
+void Node::snapshot_chunk_lost(const SnapshotMeta& meta, Mono now) {
+  InvariantGuard guard(*impl_);
+  impl_->see(now);
+  impl_->chunk_lost(meta);
+}
+
 Effects Node::take_effects(Mono now) {
   InvariantGuard guard(*impl_);
   impl_->see(now);

@@ -188,6 +188,7 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     }
     std::string json = "{\"index\":" + to_string(written->meta.index) + ",\"size\":" + std::to_string(written->meta.size) + "}";
     for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {})) admin_reply(origin, written->status, json);
+    if (!written->storage.is_ok()) fail(written->storage, now);
   } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {
     if (read->status.is_ok())
       raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset, std::move(read->chunk.data),
@@ -197,7 +198,8 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
   } else if (auto* chunk = std::get_if<SnapshotChunkWritten>(&done)) {
     if (!chunk->status.is_ok()) {
       log_line(RAFTCS_LOG_WARNING, "a chunk of a received snapshot was not stored: " + chunk->status.text());
-      return;  // the sender tries again
+      if (!chunk->storage.is_ok()) return fail(chunk->storage, now);
+      return raft_.snapshot_chunk_lost(chunk->meta, now);  // the sender tries again
     }
     if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
     raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset, chunk->written.complete, now);

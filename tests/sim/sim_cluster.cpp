@@ -191,13 +191,19 @@ void Cluster::log_lane_done(SimNode& n, const std::vector<server::LogDone>& done
     }
     if (!p_.disk_errors) fail("node " + to_string(n.id) + ": " + d.status.text());
     hit("a write failed");
-    n.broken = true;
-    uint64_t life = n.life;
-    n.restart_only = faults_.chance(0.5);
-    after(static_cast<DurationNs>(faults_.between(500, 4000)) * kNsPerMs, [this, &n, life] {
-      if (n.up && n.life == life) crash(n, false);
-    });
+    storage_stopped(n);
   }
+}
+
+// From here on the node must be silent. Somebody restarts it after a while.
+void Cluster::storage_stopped(SimNode& n) {
+  if (n.broken) return;
+  n.broken = true;
+  n.restart_only = faults_.chance(0.5);
+  uint64_t life = n.life;
+  after(static_cast<DurationNs>(faults_.between(500, 4000)) * kNsPerMs, [this, &n, life] {
+    if (n.up && n.life == life) crash(n, false);
+  });
 }
 
 void Cluster::run_apply_lane(SimNode& n) {
@@ -233,6 +239,10 @@ void Cluster::run_snapshot_lane(SimNode& n) {
     if (n.disk.powered_off()) return crash(n, true);
     with_node(n, life, [this, &n, done] {
       n.snapshot_busy = false;
+      if (!n.dir->stopped().is_ok()) {
+        hit("storage stopped in a snapshot");
+        storage_stopped(n);
+      }
       n.node->snapshot_done(std::move(*done), n.clock.local(now_));
     });
   });

@@ -102,6 +102,7 @@ class Cluster {
   void crash(SimNode& n, bool torn);
   void with_node(SimNode& n, uint64_t life, std::function<void()> what);
   void drive(SimNode& n);
+  void storage_stopped(SimNode& n);
   void stop_process(SimNode& n);
   void run_lanes(SimNode& n);
   void run_log_lane(SimNode& n);

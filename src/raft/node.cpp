@@ -293,12 +293,6 @@ void Node::applied(Index index) {
   impl_->applied_ = std::max(impl_->applied_, std::min(index, impl_->handed_out_));
 }
 
-void Node::snapshot_chunk_write_failed(const SnapshotMeta& meta, Mono now) {
-  InvariantGuard guard(*impl_);
-  impl_->see(now);
-  if (impl_->receiving_ && impl_->receiving_->meta == meta) impl_->receiving_.reset();
-}
-
 void Node::snapshot_taken(const SnapshotMeta& meta, Mono now) {
   InvariantGuard guard(*impl_);
   impl_->see(now);
@@ -323,6 +317,12 @@ void Node::snapshot_chunk_written(NodeId from, const SnapshotMeta& meta, uint64_
   InvariantGuard guard(*impl_);
   impl_->see(now);
   impl_->chunk_written(from, meta, next_offset, complete);
+}
+
+void Node::snapshot_chunk_lost(const SnapshotMeta& meta, Mono now) {
+  InvariantGuard guard(*impl_);
+  impl_->see(now);
+  impl_->chunk_lost(meta);
 }
 
 Effects Node::take_effects(Mono now) {

@@ -177,8 +177,9 @@ class Node {
   // The chunk is in the partial file; complete: the file is verified, durable, published.
   void snapshot_chunk_written(NodeId from, const SnapshotMeta& meta, uint64_t next_offset,
                               bool complete, Mono now);
-  // The chunk could not be stored: the transfer begins again at 0 when the sender asks next.
-  void snapshot_chunk_write_failed(const SnapshotMeta& meta, Mono now);
+  // The chunk could not be stored (disk full): the transfer starts again when the sender
+  // repeats itself.
+  void snapshot_chunk_lost(const SnapshotMeta& meta, Mono now);
 
   // --- outputs ----------------------------------------------------------------
   Effects take_effects(Mono now);  // sends what replication now allows; clears

@@ -223,6 +223,7 @@ struct Node::Impl {
   void chunk_failed(NodeId peer, Index index);
   void on_chunk(const Message& message, SnapshotChunk& chunk);
   void chunk_written(NodeId from, const SnapshotMeta& meta, uint64_t next_offset, bool complete);
+  void chunk_lost(const SnapshotMeta& meta);
   void on_chunk_response(const Message& message, const SnapshotChunkResponse& response);
   void install(const SnapshotMeta& meta);
 

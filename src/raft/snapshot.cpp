@@ -167,6 +167,11 @@ void Node::Impl::chunk_written(NodeId from, const SnapshotMeta& meta, uint64_t n
   send(from, SnapshotChunkResponse{meta.index, false, next_offset}, hard_write());
 }
 
+// Not answered: the sender's own pause paces the next try, also while a disk stays full.
+void Node::Impl::chunk_lost(const SnapshotMeta& meta) {
+  if (receiving_ && receiving_->meta == meta) receiving_.reset();
+}
+
 void Node::Impl::install(const SnapshotMeta& meta) {
   if (receiving_ && receiving_->meta.index <= meta.index) receiving_.reset();
   if (meta.index > commit_ && log_.term(meta.index).is(meta.term)) commit_to(meta.index);

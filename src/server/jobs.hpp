@@ -118,6 +118,7 @@ using SnapshotJob = std::variant<SnapshotWrite, SnapshotReadChunk, SnapshotWrite
 
 struct SnapshotWritten {
   Status status;
+  Status storage;  // not OK: storage has stopped for good (S21)
   raft::SnapshotMeta meta;
 };
 struct SnapshotChunkRead {
@@ -129,6 +130,7 @@ struct SnapshotChunkWritten {
   NodeId from;
   raft::SnapshotMeta meta;
   Status status;
+  Status storage;  // as above
   storage::DataDir::ChunkWritten written;
 };
 using SnapshotDone = std::variant<SnapshotWritten, SnapshotChunkRead, SnapshotChunkWritten>;

@@ -182,7 +182,11 @@ Status ApplyLane::begin_snapshot(const ApplyBeginSnapshot& job, ApplyDone* out) 
 }
 
 SnapshotDone SnapshotLane::run(SnapshotJob& job, const std::function<bool()>& cancelled) {
-  if (auto* write_job = std::get_if<SnapshotWrite>(&job)) return write(*write_job, cancelled);
+  if (auto* write_job = std::get_if<SnapshotWrite>(&job)) {
+    SnapshotWritten done = write(*write_job, cancelled);
+    done.storage = dir_.stopped();
+    return done;
+  }
   if (auto* read = std::get_if<SnapshotReadChunk>(&job)) {
     SnapshotChunkRead done;
     done.read = read->read;
@@ -199,6 +203,7 @@ SnapshotDone SnapshotLane::run(SnapshotJob& job, const std::function<bool()>& ca
   auto written = dir_.write_snapshot_chunk(chunk.meta, chunk.offset, chunk.data, chunk.last);
   done.status = written.status();
   if (written) done.written = *written;
+  done.storage = dir_.stopped();
   return done;
 }
 

@@ -231,6 +231,7 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
                        ",\"size\":" + std::to_string(written->meta.size) + "}";
     for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
       admin_reply(origin, written->status, json);
+    if (!written->storage.is_ok()) fail(written->storage, now);
   } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {
     if (read->status.is_ok())
       raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset,
@@ -241,8 +242,8 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     if (!chunk->status.is_ok()) {
       log_line(RAFTCS_LOG_WARNING,
                "a chunk of a received snapshot was not stored: " + chunk->status.text());
-      raft_.snapshot_chunk_write_failed(chunk->meta, now);
-      return;
+      if (!chunk->storage.is_ok()) return fail(chunk->storage, now);
+      return raft_.snapshot_chunk_lost(chunk->meta, now);  // the sender tries again
     }
     if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
     raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset,

@@ -39,6 +39,7 @@ class DataDirFiles final : public DataDir {
   Status compact(Index up_to) override {
     return log_.compact(std::min(up_to, snapshots_.published()));
   }
+  Status stopped() const override { return poison_.get(); }
   bool prepare_ahead() override { return log_.prepare_ahead(); }
   uint64_t log_file_bytes() const override { return log_.bytes(); }
 

@@ -82,6 +82,9 @@ class DataDir {
   // What recovery found; may be called once.
   virtual raft::BootImage take_boot_image() = 0;
 
+  // The error that has stopped storage for good; OK while there is none. From any thread.
+  virtual Status stopped() const { return Status::ok(); }
+
   // [log lane]
   virtual Status write(const WriteBatch& batch) = 0;
   virtual Status compact(Index up_to) = 0;  // deletes whole segments at or below; may keep more

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "base/check.hpp"
+#include "raftcs.h"
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
@@ -32,6 +33,9 @@ void Cluster::make_nodes() {
     n->options.disk_reserve_bytes = 0;
     n->options.snapshot_entries = p_.snapshot_entries;
     n->options.trailing_entries = 8;
+    n->options.batch_bytes_max = p_.batch_bytes;
+    n->options.append_bytes_max = p_.append_bytes;
+    n->options.requests_per_session_max = p_.requests_max;
     n->options.auto_services = true;
     n->options.session_timeout_ms_min = 100;
     n->random = std::make_unique<SeededRandom>(p_.seed * 1000 + i);
@@ -44,6 +48,9 @@ void Cluster::make_nodes() {
 }
 
 void Cluster::start(SimNode& n) {
+  n.disk.fail_nth(Call::sync, UINT64_MAX / 2);
+  n.disk.fail_nth(Call::write, UINT64_MAX / 2);
+  n.disk.set_capacity(std::nullopt);
   std::vector<std::string> notes;
   auto dir = server::open_data_dir(n.disk, n.options, *n.random, &notes);
   if (!dir)
@@ -70,6 +77,8 @@ void Cluster::start(SimNode& n) {
   n.log_busy = n.apply_busy = n.snapshot_busy = n.halting_disk = false;
   n.timer_at = Mono::never();
   n.seen_commit = Index();
+  n.log_terms.clear();
+  n.broken = false;
   note("node " + to_string(n.id) + " started");
   drive(n);
 }
@@ -80,6 +89,20 @@ void Cluster::crash(SimNode& n, bool torn) {
   if (torn) ++report_.torn;
   note("node " + to_string(n.id) + " crashes" + (torn ? " in a write" : ""));
   trace(0xc0, n.id.value);
+  stop_process(n);
+  if (n.restart_only && !torn)
+    n.disk.restart_process();
+  else
+    n.disk.crash(faults_);
+  n.restart_only = false;
+  uint64_t life = n.life;
+  DurationNs down = static_cast<DurationNs>(faults_.below(3000)) * kNsPerMs;
+  after(down, [this, &n, life] {
+    if (!n.up && n.life == life) start(n);
+  });
+}
+
+void Cluster::stop_process(SimNode& n) {
   n.node.reset();
   n.snapshot_lane.reset();
   n.apply_lane.reset();
@@ -91,14 +114,8 @@ void Cluster::crash(SimNode& n, bool torn) {
   n.snapshot_jobs.clear();
   n.up = false;
   ++n.life;
-  n.disk.crash(faults_);
   for (auto& [key, link] : links_)
     if (link.alive && link.node == n.id) kill_link(key, delay(p_.delay_mean_ns * 4));
-  uint64_t life = n.life;
-  DurationNs down = static_cast<DurationNs>(faults_.below(3000)) * kNsPerMs;
-  after(down, [this, &n, life] {
-    if (!n.up && n.life == life) start(n);
-  });
 }
 
 void Cluster::with_node(SimNode& n, uint64_t life, std::function<void()> what) {
@@ -118,6 +135,8 @@ void Cluster::drive(SimNode& n) {
   for (auto& job : e.log) n.log_jobs.push_back(std::move(job));
   for (auto& job : e.apply) n.apply_jobs.push_back(std::move(job));
   for (auto& job : e.snapshot) n.snapshot_jobs.push_back(std::move(job));
+  if (n.broken && !e.peer_frames.empty())
+    fail("node " + to_string(n.id) + " talks to peers after its disk failed");
   for (const auto& f : e.peer_frames) send_peer(n, f.peer, f.frame);
   for (const auto& f : e.client_frames) send_client(n, f.conn, f.frame);
   for (const auto& line : e.lines) note("node " + to_string(n.id) + ": " + line.text);
@@ -139,57 +158,94 @@ void Cluster::drive(SimNode& n) {
 }
 
 void Cluster::run_lanes(SimNode& n) {
+  if (!n.log_busy && !n.log_jobs.empty()) run_log_lane(n);
+  if (!n.apply_busy && !n.apply_jobs.empty()) run_apply_lane(n);
+  if (!n.snapshot_busy && !n.snapshot_jobs.empty()) run_snapshot_lane(n);
+}
+
+void Cluster::run_log_lane(SimNode& n) {
+  if (n.broken) return;
   uint64_t life = n.life;
-  if (!n.log_busy && !n.log_jobs.empty()) {
-    n.log_busy = true;
-    DurationNs stall = faults_.chance(0.002) && faulty_ ? 300 * kNsPerMs : 0;
-    after(delay(p_.disk_mean_ns) + stall, [this, &n, life] {
-      if (!n.up || n.life != life) return;
-      std::vector<server::LogDone> done = n.log_lane->run(&n.log_jobs);
-      if (n.disk.powered_off()) return crash(n, true);
-      with_node(n, life, [this, &n, done = std::move(done)] {
-        n.log_busy = false;
-        for (const auto& d : done) {
-          if (!d.status.is_ok()) fail("node " + to_string(n.id) + ": " + d.status.text());
-          n.node->log_done(d, n.clock.local(now_));
-        }
-      });
-    });
+  n.log_busy = true;
+  DurationNs stall = faults_.chance(0.002) && faulty_ ? 300 * kNsPerMs : 0;
+  DurationNs mean = p_.disk_mean_ns * static_cast<DurationNs>(n.slowness);
+  after(delay(mean) + stall, [this, &n, life] {
+    if (!n.up || n.life != life) return;
+    std::vector<server::LogDone> done = n.log_lane->run(&n.log_jobs);
+    if (n.disk.powered_off()) return crash(n, true);
+    with_node(n, life, [this, &n, done = std::move(done)] { log_lane_done(n, done); });
+  });
+}
+
+void Cluster::log_lane_done(SimNode& n, const std::vector<server::LogDone>& done) {
+  n.log_busy = false;
+  for (const server::LogDone& d : done) {
+    n.node->log_done(d, n.clock.local(now_));
+    if (d.status.is_ok()) continue;
+    if (d.status.code() == RAFTCS_ERR_NO_SPACE) {
+      hit("no space for a write");
+      n.log_busy = true;  // the lane waits before it tries again
+      uint64_t life = n.life;
+      after(50 * kNsPerMs, [this, &n, life] { with_node(n, life, [&n] { n.log_busy = false; }); });
+      continue;
+    }
+    if (!p_.disk_errors) fail("node " + to_string(n.id) + ": " + d.status.text());
+    hit("a write failed");
+    storage_stopped(n);
   }
-  if (!n.apply_busy && !n.apply_jobs.empty()) {
-    n.apply_busy = true;
-    after(delay(p_.disk_mean_ns / 4 + 1000), [this, &n, life] {
-      if (!n.up || n.life != life) return;
-      auto done = std::make_shared<server::ApplyDone>();
-      n.apply_lane->run(&n.apply_jobs, done.get());
-      if (!done->halted.is_ok())
-        return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
-      auto [it, fresh] = hash_at_.emplace(done->applied.value, done->state_hash);
-      if (!fresh && it->second != done->state_hash)
-        fail("replicas differ at index " + to_string(done->applied) + " (node " + to_string(n.id) +
-             ")");
-      if (done->restored) ++report_.snapshots_installed;
-      with_node(n, life, [this, &n, done] {
-        n.apply_busy = false;
-        n.node->apply_done(std::move(*done), n.clock.local(now_));
-      });
+}
+
+// From here on the node must be silent. Somebody restarts it after a while.
+void Cluster::storage_stopped(SimNode& n) {
+  if (n.broken) return;
+  n.broken = true;
+  n.restart_only = faults_.chance(0.5);
+  uint64_t life = n.life;
+  after(static_cast<DurationNs>(faults_.between(500, 4000)) * kNsPerMs, [this, &n, life] {
+    if (n.up && n.life == life) crash(n, false);
+  });
+}
+
+void Cluster::run_apply_lane(SimNode& n) {
+  uint64_t life = n.life;
+  n.apply_busy = true;
+  after(delay(p_.disk_mean_ns / 4 + 1000), [this, &n, life] {
+    if (!n.up || n.life != life) return;
+    auto done = std::make_shared<server::ApplyDone>();
+    n.apply_lane->run(&n.apply_jobs, done.get());
+    if (!done->halted.is_ok())
+      return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
+    auto [it, fresh] = hash_at_.emplace(done->applied.value, done->state_hash);
+    if (!fresh && it->second != done->state_hash)
+      fail("replicas differ at index " + to_string(done->applied) + " (node " + to_string(n.id) +
+           ")");
+    if (done->restored) ++report_.snapshots_installed;
+    with_node(n, life, [this, &n, done] {
+      n.apply_busy = false;
+      n.node->apply_done(std::move(*done), n.clock.local(now_));
     });
-  }
-  if (!n.snapshot_busy && !n.snapshot_jobs.empty()) {
-    n.snapshot_busy = true;
-    after(delay(p_.disk_mean_ns * 2), [this, &n, life] {
-      if (!n.up || n.life != life) return;
-      server::SnapshotJob job = std::move(n.snapshot_jobs.front());
-      n.snapshot_jobs.pop_front();
-      auto done =
-          std::make_shared<server::SnapshotDone>(n.snapshot_lane->run(job, [] { return false; }));
-      if (n.disk.powered_off()) return crash(n, true);
-      with_node(n, life, [this, &n, done] {
-        n.snapshot_busy = false;
-        n.node->snapshot_done(std::move(*done), n.clock.local(now_));
-      });
+  });
+}
+
+void Cluster::run_snapshot_lane(SimNode& n) {
+  uint64_t life = n.life;
+  n.snapshot_busy = true;
+  after(delay(p_.disk_mean_ns * 2 * static_cast<DurationNs>(n.slowness)), [this, &n, life] {
+    if (!n.up || n.life != life) return;
+    server::SnapshotJob job = std::move(n.snapshot_jobs.front());
+    n.snapshot_jobs.pop_front();
+    auto done =
+        std::make_shared<server::SnapshotDone>(n.snapshot_lane->run(job, [] { return false; }));
+    if (n.disk.powered_off()) return crash(n, true);
+    with_node(n, life, [this, &n, done] {
+      n.snapshot_busy = false;
+      if (!n.dir->stopped().is_ok()) {
+        hit("storage stopped in a snapshot");
+        storage_stopped(n);
+      }
+      n.node->snapshot_done(std::move(*done), n.clock.local(now_));
     });
-  }
+  });
 }
 
 Report Cluster::run() {

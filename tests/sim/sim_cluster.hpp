@@ -44,6 +44,20 @@ struct Profile {
   bool skewed_clocks = false;  // rates 0.9 .. 1.1
   bool client_cuts = false;
   bool transfers = false;
+  bool disk_errors = false;  // a write or a sync fails once
+  bool disk_full = false;    // for a while
+  bool slow_disks = false;
+  bool corruption = false;     // of peer frames
+  bool foreigners = false;     // frames of another cluster arrive
+  bool holds = false;          // messages of one kind are kept until a new leader leads
+  bool stale_queues = false;   // what was sent into a cut arrives when it is mended
+  bool power_cuts = false;     // all nodes at once
+  bool wipes = false;          // one node comes back with an empty disk
+  bool client_deaths = false;  // processes that come back with their tokens
+  bool silent_deaths = false;  // and such that do not
+  bool closes = false;         // of sessions, before their time
+  uint64_t batch_bytes = 1 << 20, append_bytes = 1 << 20;
+  uint32_t requests_max = 1024;
   uint64_t snapshot_entries = 100'000;
   uint64_t segment_bytes = 64 << 10;
   std::string describe() const;
@@ -57,6 +71,7 @@ struct Report {
   uint64_t events = 0, ops_applied = 0, ops_unknown = 0, ops_not_applied = 0, queries = 0,
            pushes = 0;
   uint64_t leaders = 0, crashes = 0, torn = 0, partitions = 0, snapshots_installed = 0, resent = 0;
+  std::map<std::string, uint64_t> hits;  // named events, see sim_main.cpp
   uint64_t truncations = 0, reconnects = 0, transfers = 0, pauses = 0;
 };
 

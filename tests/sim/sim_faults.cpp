@@ -17,28 +17,16 @@ void Cluster::schedule_faults() {
 
 void Cluster::fault() {
   SimNode& n = *nodes_[faults_.below(nodes_.size())];
-  switch (faults_.below(6)) {
+  switch (faults_.below(12)) {
     case 0:
       if (p_.crashes) crash(n, false);
       break;
     case 1:
       if (p_.torn_writes && n.up) n.disk.power_off_after(faults_.between(1, 6));
       break;
-    case 2: {
-      if (!p_.partitions) break;
-      ++report_.partitions;
-      cuts_.clear();
-      bool one_way = faults_.chance(0.3);
-      for (auto& other : nodes_) {
-        if (other->id == n.id || faults_.chance(0.2)) continue;
-        cuts_.insert({n.id.value, other->id.value});
-        if (!one_way) cuts_.insert({other->id.value, n.id.value});
-      }
-      note("node " + to_string(n.id) + (one_way ? " cannot send" : " is cut off"));
-      after(static_cast<DurationNs>(faults_.between(200, 4000)) * kNsPerMs,
-            [this] { cuts_.clear(); });
+    case 2:
+      if (p_.partitions) partition(n);
       break;
-    }
     case 3:
       if (!p_.pauses || !n.up) break;
       ++report_.pauses;
@@ -58,17 +46,110 @@ void Cluster::fault() {
       drive(n);
       break;
     }
+    default:
+      more_fault(n);
   }
+}
+
+void Cluster::more_fault(SimNode& n) {
+  switch (faults_.below(6)) {
+    case 0:
+      if (p_.disk_errors && n.up) disk_error(n);
+      break;
+    case 1:
+      if (p_.disk_full && n.up) disk_full(n);
+      break;
+    case 2:
+      if (!p_.slow_disks) break;
+      n.slowness = faults_.between(5, 60);
+      hit("a disk was slow");
+      after(static_cast<DurationNs>(faults_.between(200, 3000)) * kNsPerMs,
+            [&n] { n.slowness = 1; });
+      break;
+    case 3:
+      if (!p_.power_cuts || faults_.chance(0.5)) break;
+      hit("all nodes lost power");
+      for (auto& each : nodes_) crash(*each, false);
+      break;
+    case 4:
+      if (p_.wipes && report_.hits["a disk was wiped"] == 0 && incarnations_bound()) wipe(n);
+      break;
+    default:
+      break;
+  }
+}
+
+void Cluster::disk_error(SimNode& n) {
+  n.disk.fail_nth(faults_.chance(0.5) ? Call::sync : Call::write, faults_.between(1, 4));
+  note("a call of node " + to_string(n.id) + "'s disk will fail");
+}
+
+void Cluster::disk_full(SimNode& n) {
+  n.disk.set_capacity(n.disk.used_bytes() + faults_.below(20'000));
+  note("the disk of node " + to_string(n.id) + " is full");
+  after(static_cast<DurationNs>(faults_.between(500, 4000)) * kNsPerMs,
+        [&n] { n.disk.set_capacity(std::nullopt); });
+}
+
+// Whether every node knows every other by its disk: only then is a wiped one told apart.
+bool Cluster::incarnations_bound() const {
+  for (const auto& n : nodes_) {
+    if (!n->up) return false;
+    Index commit = n->node->raft_status().commit;
+    for (const raft::Member& m : n->node->raft().membership().members)
+      if (m.incarnation.is_zero()) return false;
+    if (n->node->info().applied < commit) return false;
+  }
+  return true;
+}
+
+void Cluster::wipe(SimNode& n) {
+  hit("a disk was wiped");
+  note("node " + to_string(n.id) + " loses its disk");
+  crash(n, false);
+  n.disk.wipe();
+  n.wiped = true;
+  n.seen_term = Term();
+}
+
+void Cluster::partition(SimNode& n) {
+  ++report_.partitions;
+  cuts_.clear();
+  uint64_t shape = faults_.below(6);
+  size_t count = nodes_.size();
+  auto both = [&](uint64_t a, uint64_t b) { cuts_.insert({a, b}), cuts_.insert({b, a}); };
+  for (uint64_t a = 1; a <= count; ++a)
+    for (uint64_t b = 1; b <= count; ++b) {
+      if (a == b) continue;
+      bool alone = a == n.id.value && !faults_.chance(0.2);
+      bool neighbours = (a % count) + 1 == b || (b % count) + 1 == a;
+      if (shape <= 1 && alone) both(a, b);                             // cut off
+      if (shape == 2 && alone) cuts_.insert({a, b});                   // cannot send
+      if (shape == 3 && a < n.id.value && b > n.id.value) both(a, b);  // a bridge
+      if (shape == 4 && !neighbours) cuts_.insert({a, b});             // a ring
+      if (shape == 5 && a <= count / 2 && b > count / 2) both(a, b);   // two halves
+    }
+  constexpr const char* kShapes[] = {"cut off",  "cut off", "one way",
+                                     "a bridge", "a ring",  "two halves"};
+  hit((std::string("partition: ") + kShapes[shape]).c_str());
+  note("partition around node " + to_string(n.id) + ": " + kShapes[shape]);
+  after(static_cast<DurationNs>(faults_.between(200, 4000)) * kNsPerMs, [this] { mend(); });
 }
 
 void Cluster::heal() {
   faulty_ = false;
-  cuts_.clear();
+  mend();
+  release_held();
   note("healed");
   for (auto& n : nodes_) {
     n->paused_until = std::min(n->paused_until, now_);
     if (n->up && n->disk.powered_off()) crash(*n, true);
     n->disk.power_off_after(UINT64_MAX / 2);
+    n->disk.fail_nth(Call::sync, UINT64_MAX / 2);
+    n->disk.fail_nth(Call::write, UINT64_MAX / 2);
+    n->disk.set_capacity(std::nullopt);
+    n->slowness = 1;
+    if (n->broken) crash(*n, false);
     if (!n->up) start(*n);
   }
   // What is left to do must fit the bound even on the slowest network that a seed can have.

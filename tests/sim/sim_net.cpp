@@ -3,13 +3,19 @@
 #include <cstring>
 
 #include "sim/sim_world.hpp"
+#include "wire/codec.hpp"
 
 namespace raftcs::sim {
 
 void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
   trace(frame.size(), from.id.value << 8 | to.value);
-  if (cut(from.id, to)) return;
+  check_frame(from, frame);
+  if (cut(from.id, to)) {
+    if (p_.stale_queues && stale_.size() < 500) stale_.push_back({from.id, to, frame});
+    return;
+  }
   if (faulty_ && faults_.chance(p_.loss)) return;
+  if (faulty_ && p_.holds && held_back(from.id, to, frame)) return;
   int copies = faulty_ && faults_.chance(p_.duplicate) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     Mono when = now_ + delay(p_.delay_mean_ns);
@@ -19,14 +25,68 @@ void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
       Mono& last = peer_fifo_[{from.id.value, to.value}];
       when = last = std::max(when, last);
     }
-    SimNode& target = node(to);
-    uint64_t life = target.life;
-    at(when, [this, &target, frame, life] {
-      // A frame sent to an earlier process of that node went into a connection that is gone.
-      with_node(target, life, [this, &target, frame] {
-        target.node->peer_frame(frame, target.clock.local(now_));
-      });
-    });
+    if (faulty_ && p_.foreigners && faults_.chance(0.01))
+      put_peer(from.id, to, foreign(frame), when);
+    bool hurt = faulty_ && p_.corruption && faults_.chance(0.02);
+    put_peer(from.id, to, hurt ? corrupt(frame) : frame, when);
+  }
+}
+
+// A frame sent to an earlier process of that node went into a connection that is gone.
+void Cluster::put_peer(NodeId, NodeId to, const Bytes& frame, Mono when) {
+  SimNode& target = node(to);
+  uint64_t life = target.life;
+  at(when, [this, &target, frame, life] {
+    with_node(target, life,
+              [this, &target, frame] { target.node->peer_frame(frame, target.clock.local(now_)); });
+  });
+}
+
+Bytes Cluster::corrupt(const Bytes& frame) {
+  std::vector<uint8_t> bytes(frame.data(), frame.data() + frame.size());
+  bytes[faults_.below(bytes.size())] ^= static_cast<uint8_t>(1u << faults_.below(8));
+  hit("a frame was corrupted");
+  return Bytes::copy(bytes.data(), bytes.size());
+}
+
+// The same from another cluster, in a term that would depose everyone.
+Bytes Cluster::foreign(const Bytes& frame) {
+  wire::PeerEnvelope envelope;
+  std::vector<raft::Message> messages;
+  wire::DecodeError error;
+  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) return frame;
+  envelope.cluster.bytes[0] ^= 1;
+  for (raft::Message& m : messages) m.term = Term(m.term.value + kForeignTerm);
+  hit("a foreign frame came");
+  return wire::encode_peer_frame(envelope, messages);
+}
+
+// Keeps some frames with a message of the chosen kind until the next leader leads.
+bool Cluster::held_back(NodeId from, NodeId to, const Bytes& frame) {
+  if (held_.size() >= 40 || !faults_.chance(0.1)) return false;
+  wire::PeerEnvelope envelope;
+  std::vector<raft::Message> messages;
+  wire::DecodeError error;
+  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) return false;
+  bool chosen = false;
+  for (const raft::Message& m : messages) chosen = chosen || m.body.index() == held_kind_;
+  if (chosen) held_.push_back({from, to, frame});
+  return chosen;
+}
+
+void Cluster::release_held() {
+  for (Late& late : std::exchange(held_, {})) {
+    hit("a held frame was released");
+    put_peer(late.from, late.to, late.frame, now_ + delay(p_.delay_mean_ns));
+  }
+  held_kind_ = faults_.below(std::variant_size_v<raft::MessageBody>);
+}
+
+void Cluster::mend() {
+  cuts_.clear();
+  for (Late& late : std::exchange(stale_, {})) {
+    hit("a stale queue was flushed");
+    put_peer(late.from, late.to, late.frame, now_ + delay(p_.delay_mean_ns));
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -56,8 +57,15 @@ struct SimNode {
   Mono timer_at = Mono::never();  // global, of the earliest scheduled tick
   bool halting_disk = false;      // a power cut was armed: the next failing write is the crash
 
-  Term seen_term;
+  bool broken = false;        // a write failed: it must be silent until it is restarted
+  bool wiped = false;         // out of the cluster for good
+  bool restart_only = false;  // the next end is one of the process, not of the machine
+  uint64_t slowness = 1;      // of its disk
+
+  // What was seen of it.
+  Term seen_term;  // over restarts: leading, or in a frame that left
   Index seen_commit;
+  std::map<Index, Term> log_terms;  // of this process
 };
 
 }  // namespace raftcs::sim

@@ -13,7 +13,13 @@ std::string Profile::describe() const {
     << (pauses ? ", pauses" : "") << (skewed_clocks ? ", skewed clocks" : "")
     << (client_cuts ? ", client cuts" : "") << (transfers ? ", transfers" : "")
     << (loss > 0 ? ", loss" : "") << (duplicate > 0 ? ", duplicates" : "")
-    << (reorder ? ", reorder" : "") << ", snapshot every " << snapshot_entries;
+    << (reorder ? ", reorder" : "") << (disk_errors ? ", disk errors" : "")
+    << (disk_full ? ", full disks" : "") << (slow_disks ? ", slow disks" : "")
+    << (corruption ? ", corruption" : "") << (foreigners ? ", foreigners" : "")
+    << (holds ? ", holds" : "") << (stale_queues ? ", stale queues" : "")
+    << (power_cuts ? ", power cuts" : "") << (wipes ? ", wipes" : "")
+    << (client_deaths ? ", client deaths" : "") << (silent_deaths ? ", silent deaths" : "")
+    << (closes ? ", closes" : "") << ", snapshot every " << snapshot_entries;
   return s.str();
 }
 
@@ -45,6 +51,21 @@ Profile profile_of(uint64_t seed) {
   p.delay_mean_ns = static_cast<DurationNs>(r.between(1, 30)) * kNsPerMs;
   p.disk_mean_ns = static_cast<DurationNs>(r.between(1, 20)) * kNsPerMs;
   p.fault_phase_ns = static_cast<DurationNs>(r.between(5, 30)) * kNsPerSecond;
+  p.disk_errors = on(0.3);
+  p.disk_full = on(0.3);
+  p.slow_disks = on(0.3);
+  p.corruption = on(0.3);
+  p.foreigners = on(0.3);
+  p.holds = on(0.3);
+  p.stale_queues = on(0.3);
+  p.power_cuts = on(0.2);
+  p.wipes = on(0.2) && p.nodes >= 3;
+  p.client_deaths = on(0.3);
+  p.silent_deaths = on(0.3);
+  p.closes = on(0.3);
+  if (r.chance(0.3)) p.batch_bytes = r.between(64, 1024);
+  if (r.chance(0.3)) p.append_bytes = r.between(64, 1024);
+  if (r.chance(0.3)) p.requests_max = static_cast<uint32_t>(r.between(1, 4));
   return p;
 }
 

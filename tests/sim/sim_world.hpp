@@ -12,6 +12,7 @@
 namespace raftcs::sim {
 
 constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
+constexpr uint64_t kForeignTerm = 1'000'000;
 constexpr uint32_t kOpsAfterHealing = 40;
 
 std::string address_of(uint64_t id);
@@ -83,6 +84,7 @@ class Cluster {
     uint64_t words[3] = {static_cast<uint64_t>(now_.ns), a, b};
     hash_ = crc32c(static_cast<uint32_t>(hash_), words, sizeof words) | (hash_ << 32);
   }
+  void hit(const char* event) { ++report_.hits[event]; }
   void note(const std::string& line) {
     if (verbose_)
       std::fprintf(stderr, "%10.3f ms  %s\n", static_cast<double>(now_.ns) / 1e6, line.c_str());
@@ -100,8 +102,24 @@ class Cluster {
   void crash(SimNode& n, bool torn);
   void with_node(SimNode& n, uint64_t life, std::function<void()> what);
   void drive(SimNode& n);
+  void storage_stopped(SimNode& n);
+  void stop_process(SimNode& n);
   void run_lanes(SimNode& n);
+  void run_log_lane(SimNode& n);
+  void run_apply_lane(SimNode& n);
+  void run_snapshot_lane(SimNode& n);
+  void log_lane_done(SimNode& n, const std::vector<server::LogDone>& done);
   void check_node(SimNode& n);
+  void check_log(SimNode& n, const raft::NodeStatus& s);
+  void check_commit(SimNode& n, const raft::NodeStatus& s);
+  void check_durable(Index index);
+  void check_frame(SimNode& n, const Bytes& frame);
+  Bytes corrupt(const Bytes& frame);
+  Bytes foreign(const Bytes& frame);
+  bool held_back(NodeId from, NodeId to, const Bytes& frame);
+  void release_held();
+  void mend();
+  void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when);
   void send_peer(SimNode& from, NodeId to, const Bytes& frame);
   void send_client(SimNode& from, net::ConnId conn, const Bytes& frame);
   bool cut(NodeId a, NodeId b) const { return cuts_.contains({a.value, b.value}); }
@@ -119,6 +137,12 @@ class Cluster {
   // faults and the end
   void schedule_faults();
   void fault();
+  void more_fault(SimNode& n);
+  void partition(SimNode& n);
+  void disk_error(SimNode& n);
+  void disk_full(SimNode& n);
+  void wipe(SimNode& n);
+  bool incarnations_bound() const;
   void heal();
   bool clients_done() const;
   bool replicas_equal();
@@ -137,6 +161,15 @@ class Cluster {
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::pair<uint64_t, uint64_t>> cuts_;
   std::map<std::pair<uint64_t, uint64_t>, Mono> peer_fifo_;
+  struct Late {
+    NodeId from, to;
+    Bytes frame;
+  };
+  std::vector<Late> held_, stale_;
+  size_t held_kind_ = 2;
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;    // (voter, term) -> for whom
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t> entries_;  // (index, term) -> hash
+  std::map<uint64_t, uint64_t> committed_;                     // index -> term
   std::map<uint64_t, uint64_t> leader_of_term_;
   std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
 

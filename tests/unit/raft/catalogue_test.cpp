@@ -413,6 +413,19 @@ TEST_F(Catalogue, SN_02_07_08_ChunksResumeRepeatAndReplaceTheWholeLog) {
   EXPECT_EQ(node_->term(), Term(5));  // SN-06
 }
 
+TEST_F(Catalogue, SN_09_AChunkThatCannotBeStoredIsAskedForAgain) {
+  boot({1, 2, 2, 2});
+  SnapshotChunk c;
+  c.meta.index = Index(3);
+  c.meta.term = Term(3);
+  c.meta.size = 8;
+  c.meta.membership = three();
+  ASSERT_EQ(get(2, 4, c).write_chunks.size(), 1u);
+  node_->snapshot_chunk_lost(c.meta, now_);  // the disk was full
+  EXPECT_TRUE(flush().messages.empty());     // the sender's pause paces the next try
+  EXPECT_EQ(get(2, 4, c).write_chunks.size(), 1u);
+}
+
 TEST_F(Catalogue, LT_01_TimeoutNowGoesOutWhenMatchIsLast) {
   lead();
   get(2, 2, ack(2));

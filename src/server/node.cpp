@@ -202,7 +202,8 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
   if (!done.silent.empty()) expire_silent(done.silent, now);
-  if (!done.snapshot_failed.is_ok()) snapshot_done(SnapshotWritten{done.snapshot_failed, {}}, now);
+  if (!done.snapshot_failed.is_ok())
+    snapshot_done(SnapshotWritten{done.snapshot_failed, Status::ok(), {}}, now);
   if (done.snapshot)
     out_.snapshot.push_back(SnapshotWrite{std::move(done.snapshot), done.snapshot_meta});
   if (done.halted.code() != halted_.code() || done.halted.text() != halted_.text()) {

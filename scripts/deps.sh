@@ -12,8 +12,8 @@ run_packages=(
   libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
 )
 test_packages=(
-  ccache clang libgtest-dev libcmocka-dev librapidcheck-dev libbenchmark-dev
-  python3 strace iproute2 binutils
+  ccache clang libgtest-dev libcmocka-dev librapidcheck-dev
+  libclang-rt-14-dev python3 binutils
 )
 
 case "${1:-test}" in

@@ -96,17 +96,18 @@ if [ $quick -eq 0 ]; then
   export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:${ASAN_OPTIONS:-}
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:${UBSAN_OPTIONS:-}
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}
-  pure='^(unit_.*|paper|scenario|model)$'
+  pure='^(unit_.*|paper|scenario)$'
   if stage "address sanitizer: build" eval \
-    'configure asan -DRAFTCS_TESTS=ON -DRAFTCS_TOOLS=OFF && build asan "^(unit_.*|paper|scenario|model|raftcs-sim)$"'
+    'configure asan -DRAFTCS_TOOLS=OFF && build asan "^(unit_.*|paper|scenario|raftcs-sim|capi_.*)$"'
   then
     stage "address sanitizer: tests" run_tests asan asan -j 2 -L "$pure"
+    stage "address sanitizer: C API" run_tests asan-capi asan -R '^capi_'
     stage "address sanitizer: simulation" run_tests asan-sim asan -R '^sim_'
   else
     failed=$((failed + 1))
   fi
   if stage "thread sanitizer: build" eval \
-    'configure tsan -DRAFTCS_TESTS=ON -DRAFTCS_TOOLS=OFF && build tsan "^(unit_(client|net|server)|capi_.*|kv)$"'
+    'configure tsan -DRAFTCS_TOOLS=OFF && build tsan "^(unit_(client|net|server)|capi_.*|kv)$"'
   then
     stage "thread sanitizer: tests" run_tests tsan tsan -L '^unit_(client|net|server)$'
     stage "thread sanitizer: C API" run_tests tsan-capi tsan -R '^capi_'

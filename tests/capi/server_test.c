@@ -1,5 +1,6 @@
 /* A cluster of one inside this process, with a state machine written here: a sum. */
 #define _POSIX_C_SOURCE 200809L
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -262,7 +263,7 @@ static void destroy_in_wakeup(uint64_t user_data) {
         int32_t kind = raftcs_event_kind(event);
         raftcs_event_destroy(event);
         if (kind != RAFTCS_EVENT_ADMIN_REPLY) continue;
-        while (!__atomic_load_n(&d->call_returned, __ATOMIC_ACQUIRE)) usleep(100);
+        while (!__atomic_load_n(&d->call_returned, __ATOMIC_ACQUIRE)) poll(NULL, 0, 1);
         raftcs_server_destroy(d->server);
         __atomic_store_n(&d->done, 1, __ATOMIC_RELEASE);
         return;
@@ -280,7 +281,7 @@ static void destroyed_in_a_callback(void **state) {
     while (raftcs_queue_next(d.queue, 0, &event) == RAFTCS_OK && event) raftcs_event_destroy(event);
     OK(raftcs_server_admin(d.server, 6, "status", NULL));
     __atomic_store_n(&d.call_returned, 1, __ATOMIC_RELEASE);
-    for (int i = 0; i < 20000 && !__atomic_load_n(&d.done, __ATOMIC_ACQUIRE); ++i) usleep(1000);
+    for (int i = 0; i < 20000 && !__atomic_load_n(&d.done, __ATOMIC_ACQUIRE); ++i) poll(NULL, 0, 1);
     assert_int_equal(__atomic_load_n(&d.done, __ATOMIC_ACQUIRE), 1);
     event = next_of(d.queue, RAFTCS_EVENT_CLOSED);
     assert_int_equal(raftcs_event_tag(event), 50);

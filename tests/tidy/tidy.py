@@ -26,7 +26,8 @@ COMMENTED = CODE + ('.py', '.sh', '.js', '.mjs', '.ts', '.go', '.rs', '.cmake')
 DATA_FOLDERS = ('tests/fixtures/', 'tests/abi/frozen/')
 
 THREAD_FOLDERS = ('sys', 'server', 'net', 'capi', 'plugin')
-THREAD_FILES = re.compile(r'src/client/runtime[^/]*$')
+# The client's runtime, and the table of snapshot files that two lanes of a node share.
+THREAD_FILES = re.compile(r'src/client/runtime[^/]*$|src/storage/snapshot_files\.hpp$')
 THREAD_HEADERS = {'thread', 'mutex', 'condition_variable', 'shared_mutex', 'future', 'semaphore',
                   'latch', 'barrier', 'stop_token', 'pthread.h'}
 # Header pattern, where it may be included, its name for people.

@@ -17,7 +17,7 @@ void Cluster::schedule_faults() {
 
 void Cluster::fault() {
   SimNode& n = *nodes_[faults_.below(nodes_.size())];
-  switch (faults_.below(12)) {
+  switch (faults_.below(14)) {
     case 0:
       if (p_.crashes) crash(n, false);
       break;
@@ -52,7 +52,7 @@ void Cluster::fault() {
 }
 
 void Cluster::more_fault(SimNode& n) {
-  switch (faults_.below(6)) {
+  switch (faults_.below(7)) {
     case 0:
       if (p_.disk_errors && n.up) disk_error(n);
       break;
@@ -74,6 +74,15 @@ void Cluster::more_fault(SimNode& n) {
     case 4:
       if (p_.wipes && report_.hits["a disk was wiped"] == 0 && incarnations_bound()) wipe(n);
       break;
+    case 5:
+      if (p_.client_deaths) client_dies(static_cast<uint32_t>(faults_.below(p_.clients)));
+      break;
+    case 6: {
+      if (!p_.closes) break;
+      auto c = static_cast<uint32_t>(faults_.below(p_.clients));
+      close_session(c, clients_[c].sessions[faults_.below(p_.sessions)]);
+      break;
+    }
     default:
       break;
   }
@@ -152,6 +161,8 @@ void Cluster::heal() {
     if (n->broken) crash(*n, false);
     if (!n->up) start(*n);
   }
+  for (uint32_t c = 0; c < clients_.size(); ++c)
+    if (clients_[c].mute) client_mute(c);
   // What is left to do must fit the bound even on the slowest network that a seed can have.
   for (SimClient& c : clients_)
     for (WorkSession& s : c.sessions) s.last = std::min(s.last, s.next + kOpsAfterHealing);

@@ -97,6 +97,7 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
 
 Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
   for (size_t i = 0; i < job.entries.size(); ++i) {
+    if (job.entries[i].index <= machine_.applied()) continue;  // a later snapshot was restored
     Status status = machine_.apply(job.entries[i], &out->output);
     if (status.is_ok()) continue;
     job.entries.erase(job.entries.begin(), job.entries.begin() + static_cast<ptrdiff_t>(i));
@@ -106,13 +107,25 @@ Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
 }
 
 Status ApplyLane::restore(const ApplyRestore& job, ApplyDone* out) {
-  RCS_ASSIGN(reader, dir_.open_snapshot(job.meta.index));
+  if (job.meta.index <= machine_.applied()) return Status::ok();  // see below
+  // A later snapshot may have been received and published since the job was made; it holds all
+  // that this one held and has replaced it.
+  raft::SnapshotMeta meta = job.meta;
+  auto opened = dir_.open_snapshot(meta.index);
+  if (opened.status().code() == RAFTCS_ERR_NOT_FOUND) {
+    std::optional<raft::SnapshotMeta> latest = dir_.latest_snapshot();
+    if (!latest || latest->index <= meta.index) return opened.status();
+    meta = std::move(*latest);
+    opened = dir_.open_snapshot(meta.index);
+  }
+  if (!opened) return opened.status();
+  auto reader = std::move(*opened);
   RCS_TRY(machine_.restore([&](void* buffer, size_t size) { return reader->read(buffer, size); }));
-  if (machine_.applied() != job.meta.index)
-    return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(job.meta.index) + " holds a state of index " +
+  if (machine_.applied() != meta.index)
+    return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(meta.index) + " holds a state of index " +
                                     to_string(machine_.applied())};
   Restored restored;
-  restored.meta = job.meta;
+  restored.meta = std::move(meta);
   restored.sessions = machine_.sessions();
   restored.services = machine_.services();
   out->restored = std::move(restored);

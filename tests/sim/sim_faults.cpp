@@ -101,13 +101,15 @@ void Cluster::disk_full(SimNode& n) {
 }
 
 // Whether every node knows every other by its disk: only then is a wiped one told apart.
+// And every disk must hold everything, or the wipe could take the last copy of a quorum's.
 bool Cluster::incarnations_bound() const {
+  Index commit;
+  for (const auto& n : nodes_)
+    if (n->up) commit = std::max(commit, n->node->raft_status().commit);
   for (const auto& n : nodes_) {
-    if (!n->up) return false;
-    Index commit = n->node->raft_status().commit;
+    if (!n->up || n->broken || n->node->raft_status().durable < commit) return false;
     for (const raft::Member& m : n->node->raft().membership().members)
       if (m.incarnation.is_zero()) return false;
-    if (n->node->info().applied < commit) return false;
   }
   return true;
 }

@@ -28,7 +28,7 @@ void Cluster::fault() {
       if (p_.partitions) partition(n);
       break;
     case 3:
-      if (!p_.pauses || !n.up) break;
+      if (!p_.pauses || !n.up || n.paused_until > now_) break;
       ++report_.pauses;
       n.paused_until = now_ + static_cast<DurationNs>(faults_.between(50, 3000)) * kNsPerMs;
       note("node " + to_string(n.id) + " pauses");
@@ -153,7 +153,7 @@ void Cluster::heal() {
   release_held();
   note("healed");
   for (auto& n : nodes_) {
-    n->paused_until = std::min(n->paused_until, now_);
+    // A pause ends by itself: cut short, it would let later frames pass those it keeps.
     if (n->up && n->disk.powered_off()) crash(*n, true);
     n->disk.power_off_after(UINT64_MAX / 2);
     n->disk.fail_nth(Call::sync, UINT64_MAX / 2);

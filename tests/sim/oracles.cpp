@@ -124,7 +124,10 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
 bool Cluster::clients_done() const {
   for (const SimClient& c : clients_)
     for (const WorkSession& s : c.sessions)
-      if (s.next < s.last || !s.open.empty()) return false;
+      if (c.mute)
+        continue;
+      else if (s.closing || s.next < s.last || !s.open.empty())
+        return false;
   return true;
 }
 
@@ -137,6 +140,9 @@ bool Cluster::replicas_equal() {
     if (!index) index = info.applied;
     if (info.applied != index || info.commit != index) return false;
     if (n->types->ledger() == nullptr) return false;
+    // Sessions of clients that died silently must expire within the bound.
+    for (const rsm::SessionInfo& s : n->apply_lane->machine().sessions())
+      if (s.timeout_ms == kMuteTimeoutMs) return false;
   }
   return true;
 }
@@ -161,6 +167,10 @@ void Cluster::final_checks() {
     if (r.position == 0 || r.position > ledger->ops.size() || ledger->ops[r.position - 1] != r.op)
       fail("an acknowledged command is not where its reply said");
   }
+  for (const SimClient& c : clients_)
+    for (const WorkSession& s : c.sessions)
+      if (c.engine != nullptr && c.engine->info(s.handle).outstanding != 0)
+        fail("a client still waits for something");
   check_order(*ledger);
 }
 

@@ -17,7 +17,7 @@ void Cluster::schedule_faults() {
 
 void Cluster::fault() {
   SimNode& n = *nodes_[faults_.below(nodes_.size())];
-  switch (faults_.below(12)) {
+  switch (faults_.below(14)) {
     case 0:
       if (p_.crashes) crash(n, false);
       break;
@@ -28,7 +28,7 @@ void Cluster::fault() {
       if (p_.partitions) partition(n);
       break;
     case 3:
-      if (!p_.pauses || !n.up) break;
+      if (!p_.pauses || !n.up || n.paused_until > now_) break;
       ++report_.pauses;
       n.paused_until = now_ + static_cast<DurationNs>(faults_.between(50, 3000)) * kNsPerMs;
       note("node " + to_string(n.id) + " pauses");
@@ -52,7 +52,7 @@ void Cluster::fault() {
 }
 
 void Cluster::more_fault(SimNode& n) {
-  switch (faults_.below(6)) {
+  switch (faults_.below(7)) {
     case 0:
       if (p_.disk_errors && n.up) disk_error(n);
       break;
@@ -74,6 +74,15 @@ void Cluster::more_fault(SimNode& n) {
     case 4:
       if (p_.wipes && report_.hits["a disk was wiped"] == 0 && incarnations_bound()) wipe(n);
       break;
+    case 5:
+      if (p_.client_deaths) client_dies(static_cast<uint32_t>(faults_.below(p_.clients)));
+      break;
+    case 6: {
+      if (!p_.closes) break;
+      auto c = static_cast<uint32_t>(faults_.below(p_.clients));
+      close_session(c, clients_[c].sessions[faults_.below(p_.sessions)]);
+      break;
+    }
     default:
       break;
   }
@@ -92,13 +101,15 @@ void Cluster::disk_full(SimNode& n) {
 }
 
 // Whether every node knows every other by its disk: only then is a wiped one told apart.
+// And every disk must hold everything, or the wipe could take the last copy of a quorum's.
 bool Cluster::incarnations_bound() const {
+  Index commit;
+  for (const auto& n : nodes_)
+    if (n->up) commit = std::max(commit, n->node->raft_status().commit);
   for (const auto& n : nodes_) {
-    if (!n->up) return false;
-    Index commit = n->node->raft_status().commit;
+    if (!n->up || n->broken || n->node->raft_status().durable < commit) return false;
     for (const raft::Member& m : n->node->raft().membership().members)
       if (m.incarnation.is_zero()) return false;
-    if (n->node->info().applied < commit) return false;
   }
   return true;
 }
@@ -142,7 +153,7 @@ void Cluster::heal() {
   release_held();
   note("healed");
   for (auto& n : nodes_) {
-    n->paused_until = std::min(n->paused_until, now_);
+    // A pause ends by itself: cut short, it would let later frames pass those it keeps.
     if (n->up && n->disk.powered_off()) crash(*n, true);
     n->disk.power_off_after(UINT64_MAX / 2);
     n->disk.fail_nth(Call::sync, UINT64_MAX / 2);
@@ -152,6 +163,8 @@ void Cluster::heal() {
     if (n->broken) crash(*n, false);
     if (!n->up) start(*n);
   }
+  for (uint32_t c = 0; c < clients_.size(); ++c)
+    if (clients_[c].mute) client_mute(c);
   // What is left to do must fit the bound even on the slowest network that a seed can have.
   for (SimClient& c : clients_)
     for (WorkSession& s : c.sessions) s.last = std::min(s.last, s.next + kOpsAfterHealing);

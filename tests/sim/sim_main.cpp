@@ -1,6 +1,7 @@
 // sim_main.cpp: runs seeds, sums up what they exercised, and replays one.
 //
 //   raftcs-sim --seeds N [--from S]     runs seeds S .. S+N-1, every 50th twice
+//   raftcs-sim --list FILE              runs the seeds of a file
 //   raftcs-sim --seed S [--verbose]     replays one
 //
 // Exits 1 on the first failure, with the command that replays it, and also when a campaign
@@ -10,12 +11,39 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "sim/sim_cluster.hpp"
 
 using namespace raftcs::sim;
 
 namespace {
+
+// What a campaign of 500 seeds or more must have met.
+constexpr const char* kSometimes[] = {
+    "a client died silently",
+    "a client process died and resumed",
+    "a disk was slow",
+    "a disk was wiped",
+    "a foreign frame came",
+    "a frame was corrupted",
+    "a held frame was released",
+    "a log was truncated",
+    "a session was closed",
+    "a stale queue was flushed",
+    "a write failed",
+    "all nodes lost power",
+    "an entry was replaced",
+    "an operation was cancelled",
+    "durability was checked",
+    "no space for a write",
+    "partition: a bridge",
+    "partition: a ring",
+    "partition: cut off",
+    "partition: one way",
+    "partition: two halves",
+    "storage stopped in a snapshot",
+};
 
 struct Sum {
   Report total;
@@ -36,6 +64,7 @@ struct Sum {
     total.transfers += r.transfers;
     total.snapshots_installed += r.snapshots_installed;
     total.resent += r.resent;
+    for (const auto& [event, times] : r.hits) total.hits[event] += times;
     total.reconnects += r.reconnects;
   }
   void print() const {
@@ -51,6 +80,15 @@ struct Sum {
   }
   bool enough() const {
     if (seeds < 50) return true;  // a replay or a look, no campaign
+    for (const auto& [event, times] : total.hits)
+      std::printf("  %" PRIu64 " x %s\n", times, event.c_str());
+    bool all = true;
+    for (const char* event : kSometimes)
+      if (seeds >= 500 && !total.hits.contains(event)) {
+        std::printf("never happened: %s\n", event);
+        all = false;
+      }
+    if (!all) return false;
     return total.ops_applied > seeds * 50 && total.leaders > seeds && total.crashes > seeds / 4 &&
            total.torn > seeds / 20 && total.partitions > seeds / 4 &&
            total.snapshots_installed > seeds / 10 && total.resent > 0 &&
@@ -60,11 +98,21 @@ struct Sum {
 
 uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
 
+// Lines of a seed and the reason why it is there; # begins a comment.
+std::vector<uint64_t> seeds_of(const char* path) {
+  std::vector<uint64_t> seeds;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);)
+    if (!line.empty() && line[0] != '#') seeds.push_back(number(line.c_str()));
+  return seeds;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   uint64_t from = 1, count = 1;
   double seconds = 0;
+  const char* list = nullptr;
   bool verbose = false;
   for (int i = 1; i < argc; ++i) {
     bool more = i + 1 < argc;
@@ -76,18 +124,26 @@ int main(int argc, char** argv) {
       count = number(argv[++i]);
     else if (std::strcmp(argv[i], "--seconds") == 0 && more)
       seconds = std::strtod(argv[++i], nullptr);
+    else if (std::strcmp(argv[i], "--list") == 0 && more)
+      list = argv[++i];
     else if (std::strcmp(argv[i], "--verbose") == 0)
       verbose = true;
     else {
-      std::fprintf(
-          stderr,
-          "usage: raftcs-sim [--seed S | --from S --seeds N] [--seconds MAX] [--verbose]\n");
+      std::fprintf(stderr,
+                   "usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE] [--seconds "
+                   "MAX] [--verbose]\n");
       return 2;
     }
   }
   Sum sum;
   auto begin = std::chrono::steady_clock::now();
-  for (uint64_t seed = from; seed < from + count; ++seed) {
+  std::vector<uint64_t> seeds = list != nullptr ? seeds_of(list) : std::vector<uint64_t>();
+  if (list != nullptr && seeds.empty()) {
+    std::fprintf(stderr, "no seeds in %s\n", list);
+    return 2;
+  }
+  for (uint64_t seed = from; list == nullptr && seed < from + count; ++seed) seeds.push_back(seed);
+  for (uint64_t seed : seeds) {
     Profile profile = profile_of(seed);
     if (verbose) std::fprintf(stderr, "%s\n", profile.describe().c_str());
     Report report = run_seed(profile, verbose);

@@ -103,14 +103,14 @@ void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
   link.last_to_client = std::max(link.last_to_client, now_ + delay(p_.delay_mean_ns));
   at(link.last_to_client, [this, key, frame] {
     Link& l = links_[key];
-    if (!l.alive) return;
+    if (!l.alive || !lives(key)) return;
     clients_[l.client].engine->receive(static_cast<client::LinkId>(key), frame, now_);
     drive_client(l.client);
   });
 }
 
 void Cluster::open_link(uint32_t c, client::LinkId id, const std::string& endpoint) {
-  uint64_t key = static_cast<uint64_t>(c) << 32 | id;
+  uint64_t key = key_of(c, id);
   Link link;
   link.client = c;
   for (auto& n : nodes_)
@@ -123,11 +123,15 @@ void Cluster::open_link(uint32_t c, client::LinkId id, const std::string& endpoi
   links_[key] = link;
   link_of_conn_[link.conn] = key;
   ++report_.reconnects;
+  SimClient& client = clients_[c];
+  if (std::exchange(client.second, now_.ns / kNsPerSecond) != now_.ns / kNsPerSecond)
+    client.opened = 0;
+  if (++client.opened > kConnectionsPerSecond) fail("a client connects in a tight loop");
   if (!n.up) kill_link(key, delay(p_.delay_mean_ns));
 }
 
 void Cluster::send_server(client::LinkId id, uint32_t c, const Bytes& frame) {
-  uint64_t key = static_cast<uint64_t>(c) << 32 | id;
+  uint64_t key = key_of(c, id);
   Link& link = links_[key];
   if (!link.alive) return;
   link.last_to_server = std::max(link.last_to_server, now_ + delay(p_.delay_mean_ns));
@@ -149,6 +153,7 @@ void Cluster::kill_link(uint64_t key, DurationNs notice_after) {
   if (notice_after < 0) return;
   uint32_t c = link.client;
   after(notice_after, [this, key, c] {
+    if (!lives(key)) return;
     clients_[c].engine->link_down(static_cast<client::LinkId>(key), now_);
     drive_client(c);
   });

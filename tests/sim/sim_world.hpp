@@ -7,12 +7,15 @@
 #include <cstdio>
 
 #include "base/crc32c.hpp"
+#include "raftcs.h"
 #include "sim/sim_node.hpp"
 
 namespace raftcs::sim {
 
 constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
 constexpr uint64_t kForeignTerm = 1'000'000;
+constexpr uint64_t kMuteTimeoutMs = 2'000;
+constexpr uint64_t kConnectionsPerSecond = 100;
 constexpr uint32_t kOpsAfterHealing = 40;
 
 std::string address_of(uint64_t id);
@@ -21,7 +24,7 @@ struct OpRecord {
   LedgerOp op;
   bool is_query = false;
   Mono begun, ended = Mono::never();
-  int32_t outcome = 0;
+  int32_t outcome = RAFTCS_OUTCOME_UNKNOWN;
   uint64_t position = 0;  // command: told position; query: told count
 };
 
@@ -34,11 +37,16 @@ struct WorkSession {
   uint64_t pushes = 0;
   uint64_t last_push_position = 0;
   bool lost = false;
+  bool closing = false;
 };
 
 struct SimClient {
   std::unique_ptr<client::Engine> engine;
   std::vector<WorkSession> sessions;
+  uint64_t life = 0;   // fences what was meant for an earlier process
+  bool mute = false;   // dies without a word, and its sessions must expire
+  int64_t second = 0;  // of virtual time, and the connections opened in it
+  uint64_t opened = 0;
   Mono timer_at = Mono::never();
 };
 
@@ -128,6 +136,18 @@ class Cluster {
   // clients
   void make_clients();
   void drive_client(uint32_t c);
+  void open_session(uint32_t c, WorkSession& s);
+  void client_dies(uint32_t c);
+  void client_mute(uint32_t c);
+  void close_session(uint32_t c, WorkSession& s);
+  void end_op(uint32_t c, WorkSession& s, const client::Event& e);
+  uint64_t key_of(uint32_t c, client::LinkId link) const {
+    return static_cast<uint64_t>(c) << 48 | (clients_[c].life & 0xffff) << 32 | link;
+  }
+  bool lives(uint64_t key) const {
+    const SimClient& c = clients_[key >> 48];
+    return c.engine != nullptr && (c.life & 0xffff) == (key >> 32 & 0xffff);
+  }
   void submit_more(uint32_t c, WorkSession& s);
   void on_event(uint32_t c, const client::Event& e);
   void open_link(uint32_t c, client::LinkId link, const std::string& endpoint);

@@ -227,7 +227,8 @@ void Node::Impl::on_vote(const Message& message, const VoteRequest& request) {
     }
     arm_election();
   }
-  send(message.from, VoteResponse{false, granted, message.term}, granted ? hard_write() : 0);
+  // A refusal waits too: a term that was spoken is never forgotten (S3; simulator seed 28).
+  send(message.from, VoteResponse{false, granted, message.term}, hard_write());
 }
 
 }  // namespace raftcs::raft

@@ -140,9 +140,10 @@ void Node::Impl::dispatch_current(Message& message) {
 // even from a leader that hears nobody else (EL-19). Answers are void (LR-03).
 void Node::Impl::answer_stale(const Message& message) {
   if (const auto* m = std::get_if<VoteRequest>(&message.body)) {
-    send(message.from, VoteResponse{m->pre_vote, false, message.term});
+    send(message.from, VoteResponse{m->pre_vote, false, message.term}, hard_write());
   } else if (const auto* a = std::get_if<AppendRequest>(&message.body)) {
-    send(message.from, AppendResponse{false, Index(), a->prev_index, Index(), Term(), 0});
+    send(message.from, AppendResponse{false, Index(), a->prev_index, Index(), Term(), 0},
+         hard_write());
   } else if (const auto* c = std::get_if<SnapshotChunk>(&message.body)) {
     send(message.from, SnapshotChunkResponse{c->meta.index, false, 0});
   }

@@ -8,7 +8,7 @@ namespace {
 
 struct Instance {
   Ledger ledger;
-  LedgerTypes* owner;
+  std::shared_ptr<Ledger*> current;
 };
 struct Copy {
   std::vector<LedgerOp> ops;
@@ -16,15 +16,15 @@ struct Copy {
 
 raftcs_status_t create(const raftcs_host_t* host, const raftcs_sm_args_t*, void** out) {
   auto* instance = new Instance;
-  instance->owner = static_cast<LedgerTypes*>(host->ctx);
-  instance->owner->current_ = &instance->ledger;
+  instance->current = static_cast<LedgerTypes*>(host->ctx)->current_;
+  *instance->current = &instance->ledger;
   *out = instance;
   return RAFTCS_OK;
 }
 
 void destroy(void* sm) {
   auto* instance = static_cast<Instance*>(sm);
-  if (instance->owner->current_ == &instance->ledger) instance->owner->current_ = nullptr;
+  if (*instance->current == &instance->ledger) *instance->current = nullptr;
   delete instance;
 }
 

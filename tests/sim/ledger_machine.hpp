@@ -7,6 +7,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -35,9 +36,10 @@ class LedgerTypes final : public rsm::TypeSource {
   LedgerTypes();
   const raftcs_sm_type_t* find(const std::string& id) override;
   const raftcs_host_t* host() override { return &host_; }
-  const Ledger* ledger() const { return current_; }
+  const Ledger* ledger() const { return *current_; }
 
-  Ledger* current_ = nullptr;  // set by the machine's create
+  // Set by the machine's create; shared, because a snapshot may outlive its node's process.
+  std::shared_ptr<Ledger*> current_ = std::make_shared<Ledger*>(nullptr);
 
  private:
   raftcs_host_t host_{};

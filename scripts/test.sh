@@ -100,10 +100,9 @@ if [ $quick -eq 0 ]; then
   # hand: cmake --build --preset asan && ctest --test-dir build/asan.
   checked='unit_(base|raft|storage|sys)|paper|scenario'
   if stage "address sanitizer: build" eval \
-    'configure asan -DRAFTCS_TOOLS=OFF && build asan "^($checked|raftcs-sim)$"'
+    'configure asan -DRAFTCS_TOOLS=OFF && build asan "^($checked)$"'
   then
     stage "address sanitizer: tests" run_tests asan asan -j 2 -L "^($checked)$"
-    stage "address sanitizer: simulation" run_tests asan-sim asan -R '^sim_seeds$'
   else
     failed=$((failed + 1))
   fi

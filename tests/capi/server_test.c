@@ -236,9 +236,11 @@ enum { WAITERS = 4, WAITS = 200, PUSHES = 20 };
 static void *wait_often(void *client) {
     for (int i = 0; i < WAITS; ++i) {
         raftcs_event_t *event = NULL;
-        raftcs_status_t status = i % 4 == 3
-                                     ? raftcs_client_query_wait(client, "sum", "", 0, NULL, &event)
-                                     : raftcs_client_submit_wait(client, "sum", "x", 1, NULL, &event);
+        raftcs_status_t status;
+        if (i % 4 == 3)
+            status = raftcs_client_query_wait(client, "sum", "", 0, NULL, &event);
+        else
+            status = raftcs_client_submit_wait(client, "sum", "x", 1, NULL, &event);
         if (status == RAFTCS_OK) status = raftcs_event_status(event);
         raftcs_event_destroy(event);
         if (status != RAFTCS_OK) return (void *)"a call that waited failed";

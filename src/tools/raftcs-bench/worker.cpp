@@ -1,7 +1,8 @@
 // worker.cpp: see worker.hpp.
 //
 // One queue for all sessions of the process, taken from in batches; on each reply the next
-// operation of the same session is submitted, so every session keeps its number in flight.
+// operation of the same session is submitted, so every session keeps its number in flight. A single
+// session with a single operation in flight uses the calls that wait.
 // An operation that fails is counted and its place rests for 10 ms: a generator that
 // hammers a cluster in trouble measures nothing.
 #include "raftcs-bench/worker.hpp"
@@ -65,6 +66,7 @@ class Worker {
 
   void measure(uint64_t begin_ns, uint64_t end_ns) {
     begin_ns_ = begin_ns, end_ns_ = end_ns;
+    if (options_.workload.sessions == 1 && options_.workload.window == 1) return in_sequence();
     slots_.resize(static_cast<size_t>(clients_.size()) * options_.workload.window);
     for (size_t slot = 0; slot < slots_.size(); ++slot) start(slot);
     bool cpu_taken = false;
@@ -91,6 +93,30 @@ class Worker {
       const double due = static_cast<double>(now - start_ns) * options_.rate / 1e9;
       for (; arrived < static_cast<uint64_t>(due); ++arrived) arrive(arrived % open_.size(), now);
       for (const Ended& one : take(1)) ended_open(one);
+    }
+    cpu_end_ = cpu_seconds_self();
+  }
+
+  // One operation at a time is what the waiting calls are for.
+  void in_sequence() {
+    auto call = is_put() ? raftcs_client_submit_wait : raftcs_client_query_wait;
+    bool cpu_taken = false;
+    for (uint64_t now = mono_ns(); now < end_ns_;) {
+      if (!cpu_taken && now >= begin_ns_) cpu_taken = true, cpu_begin_ = cpu_seconds_self();
+      const std::string& payload = payloads_[next_key()];
+      raftcs_event_t* event = nullptr;
+      raftcs_status_t status =
+          call(clients_[0].get(), "kv", payload.data(), payload.size(), nullptr, &event);
+      if (status != RAFTCS_OK) throw Failure(kFailed, "refused: " + describe(status));
+      Ended one = read(event);
+      raftcs_event_destroy(event);
+      uint64_t begun = now;
+      now = mono_ns();
+      if (begun < begin_ns_ || now >= end_ns_) continue;
+      if (one.good)
+        histogram_.add(now - begun);
+      else
+        ++errors_, first_error_ = one.error;
     }
     cpu_end_ = cpu_seconds_self();
   }
@@ -134,6 +160,16 @@ class Worker {
     raftcs_status_t status =
         call(clients_[client].get(), "kv", tag, payload.data(), payload.size(), nullptr, &op_id);
     if (status != RAFTCS_OK) throw Failure(kFailed, "refused: " + describe(status));
+  }
+
+  static Ended read(const raftcs_event_t* event) {
+    raftcs_status_t outcome = raftcs_event_status(event);
+    int32_t app_code = raftcs_event_app_code(event);
+    Ended one{raftcs_event_tag(event), outcome == RAFTCS_OK && app_code == 0, {}};
+    if (one.good) return one;
+    one.error = outcome == RAFTCS_OK ? kv::app_code_text(app_code)
+                                     : describe(outcome, raftcs_event_text(event));
+    return one;
   }
 
   uint32_t next_key() {
@@ -199,15 +235,8 @@ class Worker {
     for (size_t i = 0; i < count; ++i) {
       int32_t kind = raftcs_event_kind(events[i]);
       lost_ += kind == RAFTCS_EVENT_SESSION_LOST;
-      if (kind != RAFTCS_EVENT_REPLY && kind != RAFTCS_EVENT_QUERY_REPLY) continue;
-      raftcs_status_t outcome = raftcs_event_status(events[i]);
-      int32_t app_code = raftcs_event_app_code(events[i]);
-      Ended one{raftcs_event_tag(events[i]), outcome == RAFTCS_OK && app_code == 0, {}};
-      if (!one.good) {
-        one.error = outcome == RAFTCS_OK ? kv::app_code_text(app_code)
-                                         : describe(outcome, raftcs_event_text(events[i]));
-      }
-      taken_.push_back(std::move(one));
+      if (kind == RAFTCS_EVENT_REPLY || kind == RAFTCS_EVENT_QUERY_REPLY)
+        taken_.push_back(read(events[i]));
     }
     raftcs_event_destroy_batch(events, count);
     return taken_;

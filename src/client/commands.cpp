@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kSpanFactor = 16;  // ids open at once, per window: bounds reply caches (W-M3)
 
+constexpr uint32_t kAllowedMin = 4;    // in flight after any number of BUSY
+
 int32_t outcome_of(const Command& c) { return c.unsettled == 0 ? kNotApplied : kUnknown; }
 
 // Refusals after which the command is sent again.
@@ -239,7 +241,7 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
 // What is refused costs the cluster almost as much as what is done. So a session that is told
 // BUSY keeps half as much in flight, and more again as answers come (as TCP does, RFC 5681).
 void Core::narrow(Session& s) {
-  s.allowed = std::max<uint32_t>(1, std::min(s.allowed, s.inflight + 1) / 2);
+  s.allowed = std::max(kAllowedMin, std::min(s.allowed, s.inflight + 1) / 2);
   s.allowed_quickly = s.allowed;
   s.allowed_answers = 0;
 }

@@ -81,6 +81,22 @@ class Worker {
     cpu_end_ = cpu_seconds_self();
   }
 
+  // Arrivals by the clock, to the sessions in turn.
+  void measure_open(uint64_t begin_ns, uint64_t end_ns) {
+    begin_ns_ = begin_ns, end_ns_ = end_ns;
+    open_.resize(clients_.size());
+    const uint64_t start_ns = mono_ns();
+    uint64_t arrived = 0;
+    bool cpu_taken = false;
+    for (uint64_t now = start_ns; now < end_ns_; now = mono_ns()) {
+      if (!cpu_taken && now >= begin_ns_) cpu_taken = true, cpu_begin_ = cpu_seconds_self();
+      const double due = static_cast<double>(now - start_ns) * options_.rate / 1e9;
+      for (; arrived < static_cast<uint64_t>(due); ++arrived) arrive(arrived % open_.size(), now);
+      for (const Ended& one : take(1)) ended_open(one);
+    }
+    cpu_end_ = cpu_seconds_self();
+  }
+
   // One operation at a time is what the waiting calls are for.
   void in_sequence() {
     auto call = is_put() ? raftcs_client_submit_wait : raftcs_client_query_wait;
@@ -101,22 +117,6 @@ class Worker {
         histogram_.add(now - begun);
       else
         ++errors_, first_error_ = one.error;
-    }
-    cpu_end_ = cpu_seconds_self();
-  }
-
-  // Arrivals by the clock, to the sessions in turn.
-  void measure_open(uint64_t begin_ns, uint64_t end_ns) {
-    begin_ns_ = begin_ns, end_ns_ = end_ns;
-    open_.resize(clients_.size());
-    const uint64_t start_ns = mono_ns();
-    uint64_t arrived = 0;
-    bool cpu_taken = false;
-    for (uint64_t now = start_ns; now < end_ns_; now = mono_ns()) {
-      if (!cpu_taken && now >= begin_ns_) cpu_taken = true, cpu_begin_ = cpu_seconds_self();
-      const double due = static_cast<double>(now - start_ns) * options_.rate / 1e9;
-      for (; arrived < static_cast<uint64_t>(due); ++arrived) arrive(arrived % open_.size(), now);
-      for (const Ended& one : take(1)) ended_open(one);
     }
     cpu_end_ = cpu_seconds_self();
   }

@@ -1,4 +1,5 @@
-// leadership_test.cpp: elections, lost quorum, draining and stopping, as clients see them.
+// leadership_test.cpp: elections, lost quorum, draining and stopping, as clients see them (LDR-01,
+// LDR-05, LDR-06, LDR-08, LDR-11, LDR-12, SRV-09).
 #include <gtest/gtest.h>
 
 #include "support/node_harness.hpp"

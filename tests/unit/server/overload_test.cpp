@@ -1,4 +1,5 @@
-// overload_test.cpp: what a node does with more than it can take.
+// overload_test.cpp: what a node does with more than it can take (SRV-06, SRV-07, SRV-10,
+// W-S12, W-S13).
 #include <gtest/gtest.h>
 
 #include "support/node_harness.hpp"

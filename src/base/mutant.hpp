@@ -12,10 +12,10 @@
 namespace raftcs {
 bool is_mutant(const char* id);
 }  // namespace raftcs
-#define RCS_MUTANT(id)                                   \
-  ([]() -> bool {                                        \
+#define RCS_MUTANT(id)                                    \
+  ([]() -> bool {                                         \
     static const bool selected = ::raftcs::is_mutant(id); \
-    return selected;                                     \
+    return selected;                                      \
   }())
 #else
 #define RCS_MUTANT(id) false

@@ -114,7 +114,7 @@ void Node::Impl::campaign(bool transfer) {
   set_leader(NodeId());
   arm_election();
   // The own vote is a vote: durable before it is counted and before anybody is asked (EL-02).
-  role_ = Candidate{{}, RCS_MUTANT("EL-02") ? 0 : hard_write(), transfer};
+  role_ = Candidate{{}, RCS_MUTANT("EL-02") ? 0 : hard_write().seq, transfer};
   broadcast_vote_request(hard_.term, false, transfer);
   if (again || RCS_MUTANT("EL-02")) count_own_vote();
 }
@@ -122,8 +122,9 @@ void Node::Impl::campaign(bool transfer) {
 void Node::Impl::broadcast_vote_request(Term term, bool pre_vote, bool transfer) {
   const VoteRequest request{pre_vote, transfer, log_.last(), log_.last_term()};
   for (const Member& m : membership().members) {
+    if (!voters_.contains(m.id)) continue;
     const bool at_once = pre_vote || RCS_MUTANT("EL-02");
-    if (voters_.contains(m.id)) send_in_term(m.id, term, request, at_once ? 0 : hard_write());
+    send_in_term(m.id, term, request, at_once ? Await{} : hard_write());
   }
 }
 
@@ -238,7 +239,7 @@ void Node::Impl::on_vote(const Message& message, const VoteRequest& request) {
   }
   // A refusal waits too: a term that was spoken is never forgotten (S3; simulator seed 28).
   const bool early = RCS_MUTANT("EL-01");
-  send(message.from, VoteResponse{false, granted, message.term}, early ? 0 : hard_write());
+  send(message.from, VoteResponse{false, granted, message.term}, early ? Await{} : hard_write());
 }
 
 }  // namespace raftcs::raft

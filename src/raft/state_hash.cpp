@@ -137,6 +137,7 @@ void hash_log(const Node::Impl& n, Hasher* h) {
 void hash_writes(const Node::Impl& n, Hasher* h) {
   h->add(n.hard_dirty_);
   h->add(n.hard_seq_ > n.persisted_seq_ ? n.last_seq_ - n.hard_seq_ + 1 : 0);
+  h->add(n.hard_persisted_seq_ > n.persisted_seq_ ? n.last_seq_ - n.hard_persisted_seq_ + 1 : 0);
   h->add(n.durable_);
   h->add(n.first_unwritten_);
   h->add(n.truncate_ ? n.truncate_->value : 0);

@@ -1,7 +1,7 @@
 // actions_text.cpp: actions as lines of text, both ways. A trace is a list of such lines.
 //
 //   expire N | heartbeat N | quiet N | persist N | crash N keep K | propose N V | snapshot N
-//   change N I | read N | transfer N to M | elect N by A,B | settle
+//   change N I | read N | vote-first N | transfer N to M | elect N by A,B | settle
 //   deliver MESSAGE     as describe() prints it
 #include <algorithm>
 #include <array>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::array<const char*, kKinds> kNames = {
     "deliver", "expire",   "heartbeat", "quiet", "persist",  "crash",
-    "propose", "snapshot", "change",    "read",  "transfer",
+    "propose", "snapshot", "change",    "read",  "transfer", "vote-first",
 };
 
 std::vector<std::string> words_of(const std::string& line) {

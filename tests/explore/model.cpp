@@ -19,12 +19,12 @@ bool is_vote(const Message& m) {
 }  // namespace
 
 uint64_t State::hash() const {
-  uint32_t words[13];
+  uint32_t words[14];
   static_assert(sizeof(State) == sizeof words);
   std::memcpy(words, this, sizeof words);
   uint64_t h = 0x2545F4914F6CDD1Dull;
-  for (size_t i = 0; i < 12; i += 2) h = mix(h, words[i] | uint64_t{words[i + 1]} << 32);
-  return mix(h, words[12]);
+  for (size_t i = 0; i < 14; i += 2) h = mix(h, words[i] | uint64_t{words[i + 1]} << 32);
+  return h;
 }
 
 Model::Model(Plan plan) : plan_(std::move(plan)) {
@@ -162,7 +162,8 @@ void Model::add_input(const State& from, unsigned node, Kind kind, uint32_t arg,
 }
 
 void Model::expand_node(const State& from, unsigned node, std::vector<Next>* out) {
-  for (Kind kind : {Kind::expire, Kind::heartbeat, Kind::quiet, Kind::persist, Kind::snapshot})
+  for (Kind kind : {Kind::expire, Kind::heartbeat, Kind::quiet, Kind::persist, Kind::snapshot,
+                    Kind::vote_first})
     add_input(from, node, kind, 0, out);
   const Process& p = process(from, node);
   for (uint32_t kept = 0; kept <= p.writes.size(); ++kept)

@@ -1,4 +1,4 @@
-// model.hpp: a cluster of processes and the messages between them, as 52 bytes.
+// model.hpp: a cluster of processes and the messages between them, as 56 bytes.
 //
 // A state names its processes, its network and its ledger by numbers: each distinct one is kept
 // once (Model's tables), and what an input does to a process is computed once. So a step of the
@@ -56,10 +56,11 @@ struct State {
   std::array<uint8_t, kKinds> used{};
   uint8_t elections = 0;
   std::array<uint8_t, kTermsMax> leader_of{};  // by term
+  std::array<uint8_t, 3> unused{};
 
   uint64_t hash() const;
 };
-static_assert(sizeof(State) == 52);
+static_assert(sizeof(State) == 56);
 
 struct Action {
   Kind kind = Kind::deliver;

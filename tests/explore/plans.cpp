@@ -47,6 +47,7 @@ Plan elections() {
   p.what = "elections, disks that lag, crashes";
   p.setup.first = voters({1, 2, 3});
   p.setup.async = true;
+  allow(&p, Kind::vote_first, 1);
   allow(&p, Kind::expire, 3);
   allow(&p, Kind::quiet, 1);
   allow(&p, Kind::crash, 1);
@@ -112,6 +113,7 @@ Plan slow_disks() {
   p.name = 'F';
   p.what = "replication with disks that lag: writes that are overtaken";
   p.setup.async = true;
+  allow(&p, Kind::vote_first, 1);
   p.bounds.elections = 2;
   return p;
 }

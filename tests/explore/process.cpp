@@ -53,6 +53,7 @@ struct Stepper {
   void carry_out(Effects effects);
   void write(const Write& w);
   void persist_one();
+  void persist_hard_state();
   void apply(const std::vector<Entry>& entries);
   void restore(const SnapshotMeta& meta);
   void read_chunk(const Effects::ReadChunk& r);
@@ -130,6 +131,29 @@ void Stepper::persist_one() {
     }
   }
   p.node.persisted(w.seq, p.now);
+}
+
+// Of all that waits only the hard state, as a node does whose disk has no room for entries.
+void Stepper::persist_hard_state() {
+  Write newest;
+  for (Write& w : p.writes) {
+    if (w.hard) newest.hard = std::exchange(w.hard, std::nullopt);
+    newest.seq = w.seq;
+  }
+  if (!newest.hard) {
+    out.refused = true;
+    return;
+  }
+  write(newest);
+  std::vector<Outgoing> held = std::exchange(p.held, {});
+  for (Outgoing& o : held) {
+    if (o.hard_state_only && o.after_write <= newest.seq) {
+      emit(std::move(o.message));
+    } else {
+      p.held.push_back(std::move(o));
+    }
+  }
+  p.node.hard_state_persisted(newest.seq);
 }
 
 void Stepper::write(const Write& w) {
@@ -325,6 +349,8 @@ bool possible(const Process& p, const Input& input) {
       return leads;
     case Kind::persist:
       return !p.writes.empty();
+    case Kind::vote_first:
+      return p.writes.size() > 1;
     case Kind::crash:
       return input.arg <= p.writes.size();
     default:
@@ -394,7 +420,8 @@ uint64_t Process::hash() const {
   for (const Write& w : writes) h = mix(h, hash_of(w));
   const uint64_t last_write = writes.empty() ? 0 : writes.back().seq;
   for (const Outgoing& o : held)
-    h = mix(mix(h, explore::hash_of(o.message)), last_write - o.after_write);
+    h = mix(mix(h, explore::hash_of(o.message)),
+            (last_write - o.after_write) * 2 + o.hard_state_only);
   h = mix(mix(h, applied.value), chain);
   h = mix(h, explore::hash_of(membership));
   h = mix(h, memory_chains.empty() ? 0 : memory_chains.back());
@@ -451,6 +478,9 @@ StepResult step(const Setup& setup, Process* process, const Input& input) {
       break;
     case Kind::persist:
       s.persist_one();
+      break;
+    case Kind::vote_first:
+      s.persist_hard_state();
       break;
     case Kind::crash:
       s.crash(input.arg);

@@ -30,19 +30,20 @@ using namespace raftcs::raft;  // NOLINT: the explorer is about this folder's va
 inline constexpr unsigned kNodesMax = 5;
 
 enum class Kind : uint8_t {
-  deliver,    // arg: message
-  expire,     // an election timeout passes: a follower asks for votes, a leader gives up
-  heartbeat,  // a leader's heartbeat is due
-  quiet,      // an election timeout passes and nobody has noticed yet
-  persist,    // the oldest write becomes durable
-  crash,      // and restart; arg: how many waiting writes the disk still got
-  propose,    // arg: the value
-  snapshot,   // of all that is applied; the log behind it is forgotten
-  change,     // arg: the number of a configuration (Setup::memberships)
-  read,       // arg: the token; its low 16 bits are the length of the ledger when it was asked
-  transfer,   // arg: the target
+  deliver,     // arg: message
+  expire,      // an election timeout passes: a follower asks for votes, a leader gives up
+  heartbeat,   // a leader's heartbeat is due
+  quiet,       // an election timeout passes and nobody has noticed yet
+  persist,     // the oldest write becomes durable
+  crash,       // and restart; arg: how many waiting writes the disk still got
+  propose,     // arg: the value
+  snapshot,    // of all that is applied; the log behind it is forgotten
+  change,      // arg: the number of a configuration (Setup::memberships)
+  read,        // arg: the token; its low 16 bits are the length of the ledger when it was asked
+  transfer,    // arg: the target
+  vote_first,  // the disk is full: the newest hard state becomes durable before the entries
 };
-inline constexpr unsigned kKinds = 11;
+inline constexpr unsigned kKinds = 12;
 
 struct Input {
   Kind kind = Kind::deliver;

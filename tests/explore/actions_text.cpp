@@ -1,7 +1,7 @@
 // actions_text.cpp: actions as lines of text, both ways. A trace is a list of such lines.
 //
 //   expire N | heartbeat N | quiet N | persist N | crash N keep K | propose N V | snapshot N
-//   change N I | read N | vote-first N | transfer N to M | elect N by A,B | settle
+//   change N I | read N | vote-first N | transfer N to M | elect N by A,B | settle A,B
 //   deliver MESSAGE     as describe() prints it
 #include <algorithm>
 #include <array>
@@ -73,7 +73,9 @@ bool Model::act(const std::string& line, State* state) {
   const std::vector<std::string> words = words_of(line);
   if (words.empty() || words[0][0] == '#') return true;
   if (words[0] == "settle") {
-    settle(state);
+    uint32_t among = 0;
+    for (size_t i = 1; i < words.size(); ++i) among |= 1u << (number(words, i) - 1);
+    settle(state, among != 0 ? among : (1u << plan_.nodes) - 1);
     return error_.empty();
   }
   State s = *state;

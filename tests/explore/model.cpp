@@ -33,17 +33,22 @@ Model::Model(Plan plan) : plan_(std::move(plan)) {
   nets_.emplace_back();
 }
 
+Model::Seen::Seen(Process p) : process(std::move(p)) {
+  leads = process.node.role() == Role::leader;
+  if (leads) peers = process.node.status().peers;
+}
+
 // --- tables -----------------------------------------------------------------------------
 
 uint32_t Model::intern(Process process) {
   const uint64_t hash = process.hash();
-  const auto [it, fresh] = process_at_.insert({hash, static_cast<uint32_t>(processes_.size())});
+  const auto [id, fresh] = process_at_.insert(hash, static_cast<uint32_t>(processes_.size()));
   if (fresh) {
     processes_.emplace_back(std::move(process));
-  } else if (Seen& seen = processes_[it->second]; !seen.twin) {
+  } else if (Seen& seen = processes_[id]; !seen.twin) {
     seen.twin.emplace(std::move(process));
   }
-  return it->second;
+  return id;
 }
 
 uint32_t Model::intern(const Message& message) {
@@ -58,28 +63,28 @@ uint32_t Model::intern(const Message& message) {
 }
 
 uint32_t Model::with(uint32_t net, uint32_t message) {
-  const auto [it, fresh] = net_with_.insert({uint64_t{net} << 32 | message, 0});
-  if (!fresh) return it->second;
+  const auto [result, fresh] = net_with_.insert(uint64_t{net} << 32 | message, 0);
+  if (!fresh) return result;
   std::vector<uint32_t> ids = nets_[net];
   const auto at = std::lower_bound(ids.begin(), ids.end(), message);
-  if (at != ids.end() && *at == message) return it->second = net;
+  if (at != ids.end() && *at == message) return result = net;
   ids.insert(at, message);
   uint64_t hash = 5;
   for (uint32_t id : ids) hash = mix(hash, id);
   for (auto [same, end] = net_at_.equal_range(hash); same != end; ++same) {
-    if (nets_[same->second] == ids) return it->second = same->second;
+    if (nets_[same->second] == ids) return result = same->second;
   }
   nets_.push_back(std::move(ids));
   const auto id = static_cast<uint32_t>(nets_.size() - 1);
   net_at_.insert({hash, id});
-  return it->second = id;
+  return result = id;
 }
 
 const Model::Step& Model::step_of(uint32_t process, Kind kind, uint32_t arg) {
   const uint64_t key =
       static_cast<uint64_t>(process) << 32 | static_cast<uint64_t>(kind) << 27 | (arg & 0x7FFFFFF);
-  const auto [it, fresh] = step_at_.insert({key, static_cast<uint32_t>(steps_.size())});
-  if (!fresh) return steps_[it->second];
+  const auto [at, fresh] = step_at_.insert(key, static_cast<uint32_t>(steps_.size()));
+  if (!fresh) return steps_[at];
   steps_.emplace_back();
   Step& s = steps_.back();
   Input input{kind, arg, kind == Kind::deliver ? &messages_[arg - 1] : nullptr};
@@ -239,17 +244,20 @@ bool Model::elect(State* s, unsigned node, uint32_t voters, std::vector<uint32_t
   return process(*s, node).node.role() == Role::leader && heard == voters;
 }
 
-// Every message arrives once, every disk finishes, until nothing moves; then the network is empty.
-void Model::settle(State* s) {
+// Among some nodes every message arrives once and every disk finishes, until nothing moves; what
+// was sent to or from others is lost.
+void Model::settle(State* s, uint32_t among) {
   std::vector<uint32_t> queue = nets_[s->net];
   for (size_t at = 0; error_.empty(); ++at) {
     for (unsigned i = 0; i < plan_.nodes; ++i) {
-      while (error_.empty() && move(s, i, Kind::persist, 0, &queue)) {
+      while (error_.empty() && (among >> i & 1) && move(s, i, Kind::persist, 0, &queue)) {
       }
     }
     if (at >= queue.size()) break;
-    const auto to = static_cast<unsigned>(messages_[queue[at] - 1].to.value - 1);
-    if (to < plan_.nodes) move(s, to, Kind::deliver, queue[at], &queue);
+    const Message& m = messages_[queue[at] - 1];
+    const auto to = static_cast<unsigned>(m.to.value - 1);
+    const bool heard = (among >> to & 1) && (among >> (m.from.value - 1) & 1);
+    if (heard && to < plan_.nodes) move(s, to, Kind::deliver, queue[at], &queue);
   }
   s->net = 0;
 }

@@ -113,9 +113,11 @@ class Model {
     std::string error;
   };
   struct Seen {  // a process, kept for ever, and one that hashed alike but came another way
-    explicit Seen(Process p) : process(std::move(p)) {}
+    explicit Seen(Process p);
     Process process;
     std::optional<Process> twin;
+    bool leads = false;
+    std::vector<PeerProgress> peers;  // of a leader
   };
   struct Committed {
     uint32_t parent = 0;
@@ -141,7 +143,7 @@ class Model {
   void add_input(const State& from, unsigned node, Kind kind, uint32_t arg, std::vector<Next>* out);
   void expand_node(const State& from, unsigned node, std::vector<Next>* out);
   bool elect(State* s, unsigned node, uint32_t voters, std::vector<uint32_t>* sent);
-  void settle(State* s);
+  void settle(State* s, uint32_t among);
 
   // model_check.cpp
   void fail(const std::string& text);
@@ -154,23 +156,23 @@ class Model {
 
   Plan plan_;
   std::deque<Seen> processes_;
-  std::unordered_map<uint64_t, uint32_t> process_at_;
+  FlatMap process_at_;
   std::deque<Message> messages_;  // [id - 1]
   std::unordered_multimap<uint64_t, uint32_t> message_at_;
   std::deque<Step> steps_;
-  std::unordered_map<uint64_t, uint32_t> step_at_;
-  std::vector<std::vector<uint32_t>> nets_;          // ascending; [0] is the empty network
-  std::unordered_map<uint64_t, uint32_t> net_with_;  // (net, message) -> net
+  FlatMap step_at_;
+  std::vector<std::vector<uint32_t>> nets_;  // ascending; [0] is the empty network
+  FlatMap net_with_;                         // (net, message) -> net
   std::unordered_multimap<uint64_t, uint32_t> net_at_;
   std::vector<Committed> ledger_;  // a tree; [0] is the empty ledger
-  std::unordered_map<uint64_t, uint32_t> ledger_at_;
+  FlatMap ledger_at_;
   std::string error_;
   Marks marks_;
   uint64_t checks_ = 0;
   uint64_t twins_compared_ = 0;
 };
 
-// The six plans.
+// The plans.
 Plan plan_of(char name);
 std::string plan_names();
 

@@ -79,14 +79,14 @@ void Model::note_applied(State* s, unsigned node, const Step& step) {
     grown = true;
     const uint64_t key = mix(mix(mix(s->ledger, a.chain), p.node.term().value), a.membership);
     const auto at = static_cast<uint32_t>(ledger_.size());
-    const auto [it, fresh] = ledger_at_.insert({key, at});
+    const auto [id, fresh] = ledger_at_.insert(key, at);
     if (fresh) {
       ledger_.push_back({s->ledger, static_cast<uint32_t>(a.index.value), a, p.node.term()});
       if (ledger_[s->ledger].length + 1 != a.index.value) fail("S7: the ledger has a hole");
     }
     marks_.commits += 1;
     if (a.membership != ledger_[s->ledger].entry.membership) ++marks_.configurations;
-    s->ledger = it->second;
+    s->ledger = id;
   }
   if (!grown) return;
   const Applied& last = step.applied.back();
@@ -104,7 +104,7 @@ void Model::check(State* s, unsigned node) {
     if (i != node) check_pair(p, process(*s, i));
   }
   for (unsigned i = 0; i < plan_.nodes; ++i) {
-    if (process(*s, i).node.role() == Role::leader) check_leader(s, i);
+    if (processes_[s->process[i]].leads) check_leader(s, i);
   }
   if (const auto& snapshot = p.disk.snapshot) {
     const Committed* c = committed(s->ledger, snapshot->index);
@@ -152,7 +152,7 @@ void Model::check_leader(State* s, unsigned node) {
   if (at != 0 && c.entry.index >= p.memory_base && memory_chain(p, c.entry.index) != c.entry.chain)
     fail("S6: the leader of term " + to_string(term) + " lacks " + to_string(c.entry.index));
   // S12, unless the peer already follows a later leader.
-  for (const PeerProgress& peer : p.node.status().peers) {
+  for (const PeerProgress& peer : processes_[s->process[node]].peers) {
     if (peer.id.value > plan_.nodes || !peer.match) continue;
     const Process& q = process(*s, static_cast<unsigned>(peer.id.value - 1));
     if (q.node.term() > term || disk_covers(q.disk, peer.match)) continue;

@@ -261,11 +261,16 @@ void Stepper::check_sent(const Message& message) {
   // Pre-votes speak of terms that are nobody's yet.
   const bool pre = (vote && vote->pre_vote) || (ask && ask->pre_vote);
   if (!pre) p.spoken = std::max(p.spoken, message.term);
+  // A vote that a later durable term has made void is as safe as one that is durable: neither can
+  // be given again. (A full disk makes only the newest hard state durable.)
+  const auto kept = [&](NodeId to) {
+    return d.hard.term > message.term || d.hard == HardState{message.term, to};
+  };
   if (vote && vote->granted && !pre) {
     for (const Grant& g : p.grants) {
       if (g.term == message.term && g.to != message.to) fail("S2: two votes in a term");
     }
-    if (d.hard != HardState{message.term, message.to}) fail("S2: a grant that is not durable");
+    if (!kept(message.to)) fail("S2: a grant that is not durable");
     const auto same = [&](const Grant& g) { return g.term == message.term; };
     if (std::none_of(p.grants.begin(), p.grants.end(), same))
       p.grants.push_back({message.term, message.to});
@@ -274,7 +279,7 @@ void Stepper::check_sent(const Message& message) {
     for (const Grant& g : p.grants) {
       if (g.term == message.term && g.to != p.id) fail("S2: votes for itself after another");
     }
-    if (d.hard != HardState{message.term, p.id}) fail("EL-02: asks before its vote is durable");
+    if (!kept(p.id)) fail("EL-02: asks before its vote is durable");
     if (d.last() < ask->last_index) fail("EL-12: advertises a tail that is not durable");
   }
   const auto* ack = std::get_if<AppendResponse>(&message.body);
@@ -359,11 +364,6 @@ bool possible(const Process& p, const Input& input) {
 }
 
 }  // namespace
-
-uint64_t mix(uint64_t h, uint64_t v) {
-  h = (h ^ v) * 0x9E3779B97F4A7C15ull;
-  return h ^ (h >> 31);
-}
 
 uint64_t hash_of(const Membership& membership) {
   uint64_t h = membership.joint ? 2 : 1;

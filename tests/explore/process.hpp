@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "raft/node.hpp"
+#include "tests/explore/flat_table.hpp"
 
 namespace raftcs::explore {
 
@@ -135,7 +136,6 @@ StepResult step(const Setup& setup, Process* process, const Input& input);
 std::string take_check_failure();
 void watch_checks();
 
-uint64_t mix(uint64_t h, uint64_t v);
 uint64_t hash_of(const Membership& membership);
 uint64_t hash_of(const Message& message);
 std::string describe(const Message& message);

@@ -2,30 +2,11 @@
 #include "tests/explore/search.hpp"
 
 #include <algorithm>
-#include <bit>
+
+#include "tests/explore/flat_table.hpp"
 
 namespace raftcs::explore {
 namespace {
-
-// A set of non-zero 64-bit numbers, open addressing, never more than half full.
-class FlatSet {
- public:
-  explicit FlatSet(uint64_t count_max) : slots_(std::bit_ceil(2 * count_max + 16)) {}
-
-  bool insert(uint64_t h) {
-    h |= h == 0;
-    const size_t mask = slots_.size() - 1;
-    for (size_t i = h & mask;; i = (i + 1) & mask) {
-      if (slots_[i] == h) return false;
-      if (slots_[i] != 0) continue;
-      slots_[i] = h;
-      return true;
-    }
-  }
-
- private:
-  std::vector<uint64_t> slots_;
-};
 
 struct Origin {
   uint32_t parent = 0;

@@ -293,6 +293,8 @@ TEST_F(Catalogue, PS_01_AckWaitsForItsWrite) {
 }
 
 TEST_F(Catalogue, LR_07_WhatIsCommittedMatchesByDefinition) {
+  options_.trailing_entries = 0;
+  boot({1});
   get(2, 2, append(1, 1, 3, {entry(2, 2), entry(3, 2)}));
   persist();
   EXPECT_EQ(node_->commit_index(), Index(3));
@@ -300,9 +302,9 @@ TEST_F(Catalogue, LR_07_WhatIsCommittedMatchesByDefinition) {
   meta.index = Index(3);
   meta.term = Term(2);
   meta.membership = three();
-  options_.trailing_entries = 0;
   node_->applied(Index(3));
   node_->snapshot_taken(meta, now_);
+  ASSERT_EQ(status().first, Index(4)) << "prev must be one that is compacted";
   const Effects e = get(2, 2, append(1, 1, 0, {entry(2, 2), entry(3, 2), entry(4, 2)}));
   EXPECT_TRUE(only<AppendResponse>(e)->success);
   EXPECT_EQ(node_->last_index(), Index(4));
@@ -547,6 +549,7 @@ TEST_F(Catalogue, RD_03_AnAnswerConfirmsOnlyItsOwnRound) {
 }
 
 TEST_F(Catalogue, MB_01_NoConfigurationBeforeAnOwnCommit) {
+  get(3, 1, append(1, 1, 1));  // the configuration in force is known to be committed
   lead();
   Membership two = three();
   two.members.pop_back();

@@ -181,7 +181,8 @@ uint64_t state_hash(const Node::Impl& n) {
   hash_log(n, &h);
   hash_writes(n, &h);
   h.add(n.leader_);
-  if (n.leader_) h.add(age(n.now_, n.leader_contact_, n.options_.election_timeout_ns));
+  if (n.leader_ && !n.leading())
+    h.add(age(n.now_, n.leader_contact_, n.options_.election_timeout_ns));
   hash_role(n, &h);
   h.add(n.receiving_.has_value());
   if (n.receiving_) {

@@ -36,6 +36,8 @@ uint32_t number(const std::vector<std::string>& words, size_t at) {
 
 }  // namespace
 
+std::string name_of(Kind kind) { return kNames[static_cast<size_t>(kind)]; }
+
 std::string Model::describe_action(const State& from, const Action& action) const {
   const std::string who = std::to_string(action.node + 1);
   if (action.elect) {
@@ -46,7 +48,7 @@ std::string Model::describe_action(const State& from, const Action& action) cons
     return "elect " + who + (by.empty() ? "" : " by " + by);
   }
   if (action.kind == Kind::deliver) return "deliver " + describe(messages_[action.arg - 1]);
-  std::string out = std::string(kNames[static_cast<size_t>(action.kind)]) + " " + who;
+  std::string out = name_of(action.kind) + " " + who;
   if (action.kind == Kind::crash) out += " keep " + std::to_string(action.arg);
   if (action.kind == Kind::transfer) out += " to " + std::to_string(action.arg);
   if (action.kind == Kind::change) out += " " + std::to_string(action.arg);

@@ -114,10 +114,22 @@ void Model::compare_twin(Seen& seen, const Step& step, uint64_t next_hash, const
   ++twins_compared_;
   std::vector<uint32_t> sent;
   for (const Message& m : result.sent) sent.push_back(intern(m));
-  if (result.refused == step.refused && sent == step.sent && result.applied == step.applied &&
-      result.error == step.error && p.hash() == next_hash)
-    return;
-  fail("S25: two processes of equal hash differ in what they do");
+  const char* differs = nullptr;
+  if (p.hash() != next_hash) differs = "what becomes of them";
+  if (result.error != step.error) differs = "what they break";
+  if (result.applied != step.applied) differs = "what they apply";
+  if (sent != step.sent) differs = "what they send";
+  if (result.refused != step.refused) differs = "what they refuse";
+  if (differs == nullptr) return;
+  fail("S25: two processes of equal hash differ in " + std::string(differs) + " after " +
+       (input.message ? describe(*input.message) : name_of(input.kind)) + "\n" +
+       describe_sent(step.sent) + "or\n" + describe_sent(sent));
+}
+
+std::string Model::describe_sent(const std::vector<uint32_t>& sent) const {
+  std::string out;
+  for (uint32_t id : sent) out += "  " + describe(messages_[id - 1]) + "\n";
+  return out;
 }
 
 // --- moving -----------------------------------------------------------------------------

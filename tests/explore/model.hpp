@@ -131,6 +131,7 @@ class Model {
   uint32_t with(uint32_t net, uint32_t message);
   const Step& step_of(uint32_t process, Kind kind, uint32_t arg);
   void compare_twin(Seen& seen, const Step& step, uint64_t next_hash, const Input& input);
+  std::string describe_sent(const std::vector<uint32_t>& sent) const;
   const Process& process(const State& s, unsigned node) const {
     return processes_[s.process[node]].process;
   }

@@ -139,5 +139,6 @@ void watch_checks();
 uint64_t hash_of(const Membership& membership);
 uint64_t hash_of(const Message& message);
 std::string describe(const Message& message);
+std::string name_of(Kind kind);
 
 }  // namespace raftcs::explore

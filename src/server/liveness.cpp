@@ -39,7 +39,10 @@ void Node::Impl::flush_touches(Mono now) {
   }
   heard_.clear();
   last_touch_ = now;
-  if (touch.sessions.empty()) return;
+  // Cluster time is what the log has of it. An idle log would let a leader that falls take the age
+  // of silent sessions with it, so time passes in the log while there are sessions (W-S7).
+  const bool log_is_idle = !sessions_.empty() && now - last_proposed_ >= liveness_interval();
+  if (touch.sessions.empty() && !log_is_idle) return;
   std::sort(touch.sessions.begin(), touch.sessions.end());
   batch_.add(std::move(touch));
 }

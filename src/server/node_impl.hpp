@@ -251,6 +251,7 @@ struct Node::Impl {
   std::vector<Session*> heard_;  // since the last touch
   Mono liveness_at_;
   Mono last_touch_;
+  Mono last_proposed_;  // operations went into the log
   Mono idle_sweep_at_;
 
   // administration

@@ -10,7 +10,7 @@ one peer link is a one-way cut. Faults are switches of a link; all may change at
   hold      nothing is carried, as with a cut cable: late after the switch goes back, or lost with
             the connection when one side gives up
   refuse    connections are closed as they come; close_all() ends those that are there
-  drop      a function of a Message: true loses it
+  drop      a function of a Message: True loses it, bytes go on in its place
   delay_s   each message waits for this long
 
 What must hold: every fault is counted where it is done (`passed`, `dropped`, `held`, `refused`,
@@ -21,6 +21,8 @@ import collections
 import socket
 import struct
 import threading
+
+import zmtp
 
 UP, DOWN = 'up', 'down'  # towards the server, from it
 GREETING = 64
@@ -185,8 +187,8 @@ class Relay:
                     return
                 await self.wait(state)
                 for raw, body in splitter.feed(chunk):
-                    if body is None or self.passes(state, direction, body):
-                        writer.write(raw)
+                    writer.write(raw if body is None else
+                                 self.passed(state, direction, raw, body))
                 await writer.drain()
         except (ConnectionError, RuntimeError):
             return
@@ -200,7 +202,8 @@ class Relay:
             while link.hold:
                 await asyncio.sleep(STEP_S)
 
-    def passes(self, state, direction, body):
+    def passed(self, state, direction, raw, body):
+        """The bytes that go on."""
         message = describe(direction, body)
         link = state['link']
         if message.sender:
@@ -210,9 +213,11 @@ class Relay:
                 known.connections.add(state['ends'][0])
                 known.accepted += 1
                 state['link'] = link = known
-        lost = link.drop is not None and link.drop(message)
-        (link.dropped if lost else link.passed)[direction, message.type] += 1
-        return not lost
+        lost = link.drop(message) if link.drop else False
+        (link.dropped if lost is True else link.passed)[direction, message.type] += 1
+        if isinstance(lost, bytes):
+            return zmtp.frame(lost)
+        return b'' if lost else raw
 
 
 class Network:

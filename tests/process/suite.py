@@ -10,6 +10,7 @@ test starts is ended.
 import json
 import os
 import random
+import select
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ SEED = int(os.environ.get('RAFTCS_SEED') or random.SystemRandom().randrange(2 **
 # raftcs_client_state and raftcs_event_kind of include/raftcs.h.
 DISCONNECTED, CONNECTING_NEW, CONNECTING_EXISTING, CONNECTED = 1, 2, 3, 4
 STATE_EVENT, LOST_EVENT, TOPOLOGY_EVENT = 5, 6, 7
+APPLIED, NOT_APPLIED, UNKNOWN = (raftcs._ffi.OUTCOME_APPLIED, raftcs._ffi.OUTCOME_NOT_APPLIED,
+                                 raftcs._ffi.OUTCOME_UNKNOWN)
 
 # Message numbers and reasons of docs/protocol.md.
 WELCOME, CREATED, CONTINUED, REJECTED, CLOSED, RESPONSE, ERROR = 64, 65, 66, 67, 68, 70, 72
@@ -49,6 +52,10 @@ def wait_for(condition, what, seconds=WAIT_S):
         if time.monotonic() > end:
             raise AssertionError(f'waited {seconds} s for: {what}')
         time.sleep(0.02)
+
+
+def readable(descriptor):
+    return bool(select.select([descriptor], [], [], 0)[0])
 
 
 class Suite(unittest.TestCase):

@@ -71,11 +71,14 @@ class CommandSubmission(suite.Suite):
     def test_CMD05_ids_out_of_order_and_evicted_ones(self):
         raw = self.raw(self.leader())
         raw.hello()
-        raw.create()
+        session = raw.create()[3]
         add = kv.incr('CMD-05').payload
         for number in (3, 1, 2):
             self.assertEqual(raw.request(number, add, lowest=1)[0], suite.RESPONSE)
+        row = self.sessions()[session.hex()]
+        self.assertEqual((row['replies_cached'], row['highest_request']), (3, 3))  # SSM-12
         self.assertEqual(raw.request(4, add, lowest=4)[0], suite.RESPONSE)
+        self.assertEqual(self.sessions()[session.hex()]['replies_cached'], 1)
         evicted = raw.request(2, add, lowest=2)  # everything below 4 was given up
         self.assertEqual((evicted[0], evicted[3]), (suite.ERROR, errors.Evicted.default_status))
         self.assertEqual(kv.Kv(self.connected()).get('CMD-05'), b'4')
@@ -120,6 +123,9 @@ class CommandSubmission(suite.Suite):
         self.assertEqual(gone.exception.outcome, suite.NOT_APPLIED)
         with self.assertRaises(errors.TooLarge):
             client.submit('kv', b'\0' * (1 << 21))
+        with self.assertRaises(errors.NotFound):  # QRY-08: queries fail as clearly
+            client.query('no-such-service', b'x')
+        self.assertEqual(client.query('kv', b'\xc1').app_code, kv.MALFORMED)
         kv.Kv(client).put('word', 'letters')
         with self.assertRaises(kv.KvError):
             kv.Kv(client).incr('word')

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Requests that the server starts, on real processes: numbered without gaps, in order, until they
 are acknowledged, whatever happens to leaders and connections. kv's watches make them."""
+import os
 import signal
 import time
 import unittest
@@ -85,6 +86,24 @@ class ServerRequests(suite.Suite):
         heir = self.connected(session=bytes.fromhex(token['token']))
         self.assertEqual(take(heir, 5), numbered(1, range(5)))
 
+    def test_SRQ17_the_time_of_creation_stays_the_same_in_every_redelivery(self):
+        node, proof = self.leader(), os.urandom(16)
+        raw = self.raw(node)
+        raw.hello()
+        session = raw.create(proof=proof)[3]
+        self.assertEqual(raw.request(1, kv.watch('SRQ-17').payload)[0], suite.RESPONSE)
+        writer = kv.Kv(self.connected())
+        for i in range(3):
+            writer.put('SRQ-17', str(i))
+        first = [raw.receive(73)[2:] for _ in range(3)]
+        again = self.raw(node)
+        again.hello()
+        self.assertEqual(again.go_on(session, proof)[0], suite.CONTINUED)
+        self.assertEqual([again.receive(73)[2:] for _ in range(3)], first)
+        times = [push[2] for push in first]
+        self.assertEqual(times, sorted(times))
+        self.assertGreater(times[0], 0)
+
     def test_SRQ07_acknowledgements_share_log_entries(self):
         watcher, writer_client = self.connected(), self.connected()
         kv.Kv(watcher).watch('SRQ-07')
@@ -156,7 +175,7 @@ class ServerRequests(suite.Suite):
         self.assertEqual([line.split('\t')[:3] for line in out.splitlines()],
                          [['put', 'T-K33', '0'], ['put', 'T-K33', '1']])
 
-    def test_W_C8_a_slow_consumer_is_told_that_its_watch_is_lost_and_holds_nobody_up(self):
+    def test_W_C8_a_consumer_that_stands_still_holds_nobody_up(self):
         slow, writer_client = self.worker(push__ack='manual'), self.connected()
         session = slow.open()['session']
         slow.call('watch', key='W-C8')

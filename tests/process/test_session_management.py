@@ -137,6 +137,38 @@ class SessionManagement(suite.Suite):
             self.assertEqual((answer[0], answer[3]), (suite.REJECTED, suite.NOT_LEADER))
             self.assertEqual(list(answer[4]), [leader, self.cluster.addresses[leader]])
         self.assertEqual(raw.request(1, kv.put('k', 'v').payload)[0], suite.CLOSED)
+        raw.send(6, 0, 5, 'kv', kv.get('k').payload, 0)  # QRY-06: nor does it answer a query
+        answer = raw.receive(71)
+        self.assertEqual(answer[2:4], [5, raftcs.errors.NotLeader.default_status])
+        self.assertEqual(list(answer[7]), [leader, self.cluster.addresses[leader]])
+
+    def test_SES08_a_continue_writes_nothing_and_keeps_the_capabilities(self):
+        node = self.leader()
+        proof, capabilities = os.urandom(16), {'kind': 'raw', 'zone': 'a'}
+        raw = self.raw(node)
+        raw.hello()
+        session = raw.create(proof=proof, timeout_ms=600000, capabilities=capabilities)[3]
+        before = self.status(node)['commit']
+        for i in range(200):
+            answer = raw.go_on(session, proof, channel=1 + i % 2, nonce=100 + i)
+            self.assertEqual((answer[0], answer[2]), (suite.CONTINUED, 100 + i))
+        self.assertLess(self.status(node)['commit'] - before, 100, 'each continue is logged')
+        self.assertEqual(self.sessions(node)[session.hex()]['capabilities'], capabilities)
+
+    def test_SES17_who_waits_for_a_session_is_told_when_the_leader_steps_down(self):
+        old = self.leader()
+        raw, bound = self.raw(old), self.raw(old)
+        raw.hello()
+        bound.hello()
+        bound.create(timeout_ms=600000)
+        self.network.cut_peers(old)
+        raw.send(2, 1, 77, os.urandom(16), 10000, {'kind': 'raw'})
+        self.leader(besides=old)
+        told = raw.receive(suite.CREATED, suite.REJECTED)
+        self.assertEqual((told[0], told[2], told[3]), (suite.REJECTED, 77, suite.NOT_LEADER))
+        self.assertEqual(bound.receive(suite.CLOSED)[2], 2, 'the bound session is told as well')
+        bound.send(4, 1, 5)  # KAL-13: no keep-alive is answered by a leader that nobody follows
+        self.assertEqual(bound.receive(suite.CLOSED, 69)[0], suite.CLOSED)
 
     def test_SES10_a_channel_never_reaches_two_sessions(self):
         node = self.leader()

@@ -102,6 +102,20 @@ class SessionTimeouts(suite.Suite):
         self.assertEqual(self.session_id(client), session)
         self.servers[old].go_on()
 
+    def test_SRV11_who_is_connected_is_told_soon_that_its_session_expired(self):
+        # Also when no session was there before: nothing looks at sessions then for a long time.
+        wait_for(lambda: not self.sessions(), 'earlier sessions to end')
+        raw = self.raw(self.leader())
+        raw.hello()
+        for _ in range(3):
+            session = raw.create(timeout_ms=600)[3]
+            begun = time.monotonic()
+            told = raw.receive(suite.CLOSED)
+            self.assertEqual((told[1], told[2]), (1, 5), told)
+            self.assertLess(time.monotonic() - begun, 4, 'two timeouts are 1.2 s')
+            self.gone(session.hex())
+            self.assertEqual(raw.request(1, kv.incr('SRV-11').payload)[0], suite.CLOSED)
+
     def test_KAL10_the_timeout_in_force_is_told(self):
         raw = self.raw(self.leader())
         welcome = raw.hello()

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "net/context.hpp"
-#include "sys/clock.hpp"
+#include "net/poller.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -94,7 +94,7 @@ class ZmqServerSockets final : public ServerSockets {
     poller_.add(clients_fd_);
     poller_.add(peers_fd_);
     poller_.wait(deadline);
-    if (poller_.readable(0)) waker_.drain();
+    waker_.drain();
     if (poller_.readable(2)) drain_peers(out);
     if (poller_.readable(1)) drain_clients(out);
   }

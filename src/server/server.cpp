@@ -281,12 +281,13 @@ void RealServer::take_outbox(Mono now) {
   if (box.stop) node_->begin_stop(now);
 }
 
-// The disk first, it takes longest; then peers, who have disks too.
+// Peers first: their way is the longest, over two networks and a disk, and a majority needs one of
+// them. What must not leave before a write is not among these frames (Outgoing::after_write).
 void RealServer::carry_out(NodeEffects&& e) {
-  log_worker_->post(std::move(e.log));
   for (const auto& p : e.peer_addresses) sockets_->set_peer(p.peer, p.address);
   for (const auto& f : e.peer_frames)
     sockets_->send_peer(f.peer, f.frame);  // lossy; raft sends again
+  log_worker_->post(std::move(e.log));
   apply_worker_->post(std::move(e.apply));
   snapshot_worker_->post(std::move(e.snapshot));
   for (const auto& f : e.client_frames)

@@ -147,7 +147,7 @@ class SessionManagement(suite.Suite):
         proof, capabilities = os.urandom(16), {'kind': 'raw', 'zone': 'a'}
         raw = self.raw(node)
         raw.hello()
-        session = raw.create(proof=proof, timeout_ms=600000, capabilities=capabilities)[3]
+        session = raw.create(proof=proof, capabilities=capabilities)[3]
         before = self.status(node)['commit']
         for i in range(200):
             answer = raw.go_on(session, proof, channel=1 + i % 2, nonce=100 + i)
@@ -160,7 +160,7 @@ class SessionManagement(suite.Suite):
         raw, bound = self.raw(old), self.raw(old)
         raw.hello()
         bound.hello()
-        bound.create(timeout_ms=600000)
+        bound.create()
         self.network.cut_peers(old)
         raw.send(2, 1, 77, os.urandom(16), 10000, {'kind': 'raw'})
         self.leader(besides=old)

@@ -123,12 +123,13 @@ class SessionTimeouts(suite.Suite):
         self.assertEqual(least, 200)
         self.assertEqual(raw.create(timeout_ms=1)[4], least)
         self.assertEqual(raw.create(channel=2, timeout_ms=10 ** 12)[4], most)
+        raw.send(8, 2).receive(suite.CLOSED)
 
     def test_KAL02_keep_alives_are_echoed_and_stay_out_of_the_log(self):
         node = self.leader()
         raw = self.raw(node)
         raw.hello()
-        raw.create(timeout_ms=600000)
+        raw.create()
         before = self.status(node)['commit']
         for stamp in (0, 1, 2 ** 63, 2 ** 64 - 1):
             raw.send(4, 1, stamp)

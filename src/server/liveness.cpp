@@ -28,8 +28,8 @@ DurationNs Node::Impl::liveness_interval() const {
   return interval_of(shortest_ms);
 }
 
-// The next look was planned without this session, and may be later than its timeout.
-void Node::Impl::look_at_liveness_for(const Session& s, Mono now) {
+// A session with a shorter timeout than those before wants to be looked at earlier.
+void Node::Impl::watch(const Session& s, Mono now) {
   liveness_at_ = std::min(liveness_at_, now + interval_of(s.timeout_ms));
 }
 

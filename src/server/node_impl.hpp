@@ -161,8 +161,8 @@ struct Node::Impl {
   void close_all(wire::CloseReason reason);
 
   // liveness.cpp
-  void look_at_liveness_for(const Session& s, Mono now);
   void liveness_tick(Mono now);
+  void watch(const Session& s, Mono now);
   void flush_touches(Mono now);
   void expire_silent(const std::vector<SessionNum>& silent, Mono now);
   DurationNs liveness_interval() const;

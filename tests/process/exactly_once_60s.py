@@ -47,10 +47,13 @@ class Program:
         """{session: (answers, what was wrong, times sent again)}, after telling it to end."""
         self.process.stdin.write('end\n')
         self.process.stdin.flush()
+        late = threading.Timer(3 * suite.WAIT_S, self.process.kill)
+        late.start()
         out = {}
         for line in self.process.stdout:
             number, answers, resent, wrong = line.rstrip('\n').split('\t')
             out[int(number)] = (int(answers), wrong, int(resent))
+        late.cancel()
         return out
 
 

@@ -171,6 +171,8 @@ class Worker:
         return self
 
     def answer(self):
+        if not select.select([self.process.stdout], [], [], 2 * WAIT_S)[0]:
+            raise AssertionError('the client process does not answer')
         line = self.process.stdout.readline()
         if not line:
             raise AssertionError('the client process is gone')

@@ -217,12 +217,13 @@ void RealServer::start_lanes() {
     if (final) jobs->clear();  // nothing more reaches the disk (PS-02)
     post([&](Outbox& o) { std::move(done.begin(), done.end(), std::back_inserter(o.log)); });
   };
-  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, run_log,
+  // With the disk full a vote behind the refused entries does not wait for the next try.
+  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, true, run_log,
                                                  [this] { return dir_->prepare_ahead(); });
   apply_worker_ = std::make_unique<Worker<ApplyJob>>(
-      "rcs-apply", kRetryMs, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
+      "rcs-apply", kRetryMs, false, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
   snapshot_worker_ = std::make_unique<Worker<SnapshotJob>>(
-      "rcs-snap", kRetryMs, [this](std::vector<SnapshotJob>* jobs) {
+      "rcs-snap", kRetryMs, false, [this](std::vector<SnapshotJob>* jobs) {
         for (SnapshotJob& job : *jobs) {
           SnapshotDone done = snapshot_lane_->run(job, [this] { return cancel_snapshots_.load(); });
           post([&](Outbox& o) { o.snapshot.push_back(std::move(done)); });

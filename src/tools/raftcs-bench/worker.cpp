@@ -81,6 +81,22 @@ class Worker {
     cpu_end_ = cpu_seconds_self();
   }
 
+  // Arrivals by the clock, to the sessions in turn.
+  void measure_open(uint64_t begin_ns, uint64_t end_ns) {
+    begin_ns_ = begin_ns, end_ns_ = end_ns;
+    open_.resize(clients_.size());
+    const uint64_t start_ns = mono_ns();
+    uint64_t arrived = 0;
+    bool cpu_taken = false;
+    for (uint64_t now = start_ns; now < end_ns_; now = mono_ns()) {
+      if (!cpu_taken && now >= begin_ns_) cpu_taken = true, cpu_begin_ = cpu_seconds_self();
+      const double due = static_cast<double>(now - start_ns) * options_.rate / 1e9;
+      for (; arrived < static_cast<uint64_t>(due); ++arrived) arrive(arrived % open_.size(), now);
+      for (const Ended& one : take(1)) ended_open(one);
+    }
+    cpu_end_ = cpu_seconds_self();
+  }
+
   // One operation at a time is what the waiting calls are for.
   void in_sequence() {
     auto call = is_put() ? raftcs_client_submit_wait : raftcs_client_query_wait;
@@ -125,7 +141,8 @@ class Worker {
       if (histogram_.counts()[i] > 0) buckets.push_back({i, histogram_.counts()[i]});
     }
     return {{"done", histogram_.total()}, {"errors", errors_},  {"error", first_error_},
-            {"max_ns", histogram_.max()}, {"buckets", buckets}, {"cpu", cpu_end_ - cpu_begin_}};
+            {"max_ns", histogram_.max()}, {"buckets", buckets}, {"cpu", cpu_end_ - cpu_begin_},
+            {"offered", offered_},        {"shed", shed_},      {"lost", lost_}};
   }
 
  private:
@@ -177,6 +194,36 @@ class Worker {
     resting_.emplace_back(one.tag, now + 10'000'000);
   }
 
+  void arrive(size_t session, uint64_t now) {
+    const bool counts = now >= begin_ns_;
+    offered_ += counts;
+    if (open_[session] >= kOpenOutstandingMax) {
+      shed_ += counts;
+      return;
+    }
+    if (free_slots_.empty()) {
+      free_slots_.push_back(slots_.size());
+      slots_.push_back(0);
+      slot_session_.push_back(0);
+    }
+    const size_t slot = free_slots_.back();
+    free_slots_.pop_back();
+    slots_[slot] = now;
+    slot_session_[slot] = session;
+    ++open_[session];
+    submit_to(session, payloads_[next_key()], slot);
+  }
+
+  void ended_open(const Ended& one) {
+    const uint64_t now = mono_ns();
+    const bool counts = now >= begin_ns_ && now < end_ns_;
+    if (one.good && counts) histogram_.add(now - slots_[one.tag]);
+    if (!one.good && counts) ++errors_;
+    if (!one.good && first_error_.empty()) first_error_ = one.error;
+    --open_[slot_session_[one.tag]];
+    free_slots_.push_back(one.tag);
+  }
+
   std::vector<Ended>& take(int64_t timeout_ms) {
     constexpr size_t kBatch = 512;
     raftcs_event_t* events[kBatch];
@@ -187,6 +234,7 @@ class Worker {
     taken_.clear();
     for (size_t i = 0; i < count; ++i) {
       int32_t kind = raftcs_event_kind(events[i]);
+      lost_ += kind == RAFTCS_EVENT_SESSION_LOST;
       if (kind == RAFTCS_EVENT_REPLY || kind == RAFTCS_EVENT_QUERY_REPLY)
         taken_.push_back(read(events[i]));
     }
@@ -200,6 +248,10 @@ class Worker {
   std::vector<std::string> payloads_;
   std::vector<uint64_t> slots_;  // when each place's operation was submitted
   std::deque<std::pair<size_t, uint64_t>> resting_;
+  std::vector<uint32_t> open_;        // open loop: unanswered, of each session
+  std::vector<size_t> slot_session_;  // of each slot
+  std::vector<size_t> free_slots_;
+  uint64_t offered_ = 0, shed_ = 0, lost_ = 0;
   std::vector<Ended> taken_;
   uint64_t random_ = 1;
   uint64_t begin_ns_ = 0, end_ns_ = 0;
@@ -223,7 +275,10 @@ int run_worker(const WorkerOptions& options) {
   }
   uint64_t begin_ns = 0, end_ns = 0;
   if (!(std::cin >> begin_ns >> end_ns)) return kFailed;
-  worker.measure(begin_ns, end_ns);
+  if (options.rate > 0)
+    worker.measure_open(begin_ns, end_ns);
+  else
+    worker.measure(begin_ns, end_ns);
   std::cout << worker.result().dump() << std::endl;
   worker.close(2'000);
   return kDone;

@@ -472,6 +472,7 @@ void Node::Impl::session_started(const rsm::SessionStarted& started, Mono now) {
   }
   Session& s = mirror(started.num, started.id, started.proof, started.timeout_ms);
   s.last_heard = now;
+  watch(s, now);
   if (conn == connections_.end()) return;
   bind(conn->second, waiting->channel, s, PushId(), now);
   send(conn->second, wire::SessionCreated{waiting->channel, waiting->nonce, s.id, s.timeout_ms});

@@ -458,6 +458,7 @@ void Node::Impl::flush_batch(Mono now) {
     raft::Refusal refusal = raft_.propose(sealed_.front().payload, now, &index, &term);
     if (refusal == raft::Refusal::not_leader) return drop_batch();
     if (refusal != raft::Refusal::none) return;  // transferring or too much uncommitted: keep
+    last_proposed_ = now;
     proposals_.push_back({index, std::move(sealed_.front().bill)});
     sealed_.pop_front();
   }

@@ -176,6 +176,7 @@ struct Node::Impl {
 
   // liveness.cpp
   void liveness_tick(Mono now);
+  void watch(const Session& s, Mono now);
   void flush_touches(Mono now);
   void expire_silent(const std::vector<SessionNum>& silent, Mono now);
   DurationNs liveness_interval() const;
@@ -270,6 +271,7 @@ struct Node::Impl {
   bool finding_silent_ = false;  // the apply lane was asked
   Mono liveness_at_;
   Mono last_touch_;
+  Mono last_proposed_;  // operations went into the log
   Mono idle_sweep_at_;
 
   // administration

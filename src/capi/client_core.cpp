@@ -14,14 +14,22 @@ constexpr int64_t kTimeoutMsMax = int64_t{1} << 40;
 
 int32_t public_kind(client::EventKind kind) {
   switch (kind) {
-    case client::EventKind::reply: return RAFTCS_EVENT_REPLY;
-    case client::EventKind::query_reply: return RAFTCS_EVENT_QUERY_REPLY;
-    case client::EventKind::admin_reply: return RAFTCS_EVENT_ADMIN_REPLY;
-    case client::EventKind::push: return RAFTCS_EVENT_SERVER_REQUEST;
-    case client::EventKind::state: return RAFTCS_EVENT_CLIENT_STATE;
-    case client::EventKind::session_lost: return RAFTCS_EVENT_SESSION_LOST;
-    case client::EventKind::topology: return RAFTCS_EVENT_TOPOLOGY;
-    case client::EventKind::closed: return RAFTCS_EVENT_CLOSED;
+    case client::EventKind::reply:
+      return RAFTCS_EVENT_REPLY;
+    case client::EventKind::query_reply:
+      return RAFTCS_EVENT_QUERY_REPLY;
+    case client::EventKind::admin_reply:
+      return RAFTCS_EVENT_ADMIN_REPLY;
+    case client::EventKind::push:
+      return RAFTCS_EVENT_SERVER_REQUEST;
+    case client::EventKind::state:
+      return RAFTCS_EVENT_CLIENT_STATE;
+    case client::EventKind::session_lost:
+      return RAFTCS_EVENT_SESSION_LOST;
+    case client::EventKind::topology:
+      return RAFTCS_EVENT_TOPOLOGY;
+    case client::EventKind::closed:
+      return RAFTCS_EVENT_CLOSED;
   }
   return 0;
 }
@@ -70,7 +78,11 @@ void ClientCore::bind(const std::shared_ptr<client::Runtime>& runtime,
 raftcs_status_t ClientCore::open(client::Runtime& runtime) {
   std::lock_guard hold(gate_);
   if (closing_) return RAFTCS_ERR_CLOSED;
-  if (opened_) return RAFTCS_OK;
+  {
+    std::lock_guard hold_state(lock_);
+    if (opened_ && lost_ == RAFTCS_OK) return RAFTCS_OK;
+    lost_ = RAFTCS_OK;  // a lost session is replaced by a new one (CLI-08)
+  }
   opened_ = true;
   runtime.open(session_);
   return RAFTCS_OK;
@@ -97,9 +109,15 @@ raftcs_status_t ClientCore::admit(Operation* op) {
 // Requires: gate_ is held; admitted.
 void ClientCore::post_admitted(client::Runtime& runtime, Operation&& op) {
   switch (op.kind) {
-    case OpKind::submit: runtime.submit(std::move(op.call)); break;
-    case OpKind::query: runtime.query(std::move(op.call)); break;
-    case OpKind::admin: runtime.admin(std::move(op.call), std::move(op.endpoint)); break;
+    case OpKind::submit:
+      runtime.submit(std::move(op.call));
+      break;
+    case OpKind::query:
+      runtime.query(std::move(op.call));
+      break;
+    case OpKind::admin:
+      runtime.admin(std::move(op.call), std::move(op.endpoint));
+      break;
   }
 }
 
@@ -138,7 +156,7 @@ raftcs_status_t ClientCore::ack(client::Runtime& runtime, uint64_t id) {
   return RAFTCS_OK;
 }
 
-raftcs_status_t ClientCore::wait_connected(int64_t timeout_ms) {
+raftcs_status_t ClientCore::wait_connected(client::Runtime& runtime, int64_t timeout_ms) {
   {
     std::lock_guard hold(gate_);
     if (closing_) return RAFTCS_ERR_CLOSED;
@@ -156,7 +174,12 @@ raftcs_status_t ClientCore::wait_connected(int64_t timeout_ms) {
       continue;
     }
     DurationNs left = deadline - sys::mono_now();
-    if (left <= 0) return RAFTCS_ERR_TIMED_OUT;
+    if (left <= 0) {
+      hold.unlock();
+      const client::SessionInfo now = info(runtime);
+      if (now.state == client::SessionState::connected) return RAFTCS_OK;
+      return now.trouble != RAFTCS_OK ? now.trouble : RAFTCS_ERR_TIMED_OUT;
+    }
     changed_.wait_for(hold, std::chrono::nanoseconds(left));
   }
 }
@@ -178,9 +201,7 @@ void ClientCore::keep_until_closed(std::shared_ptr<client::Runtime> runtime) {
   if (!closed_) kept_runtime_ = std::move(runtime);
 }
 
-client::SessionInfo ClientCore::info(client::Runtime& runtime) {
-  return runtime.info(session_);
-}
+client::SessionInfo ClientCore::info(client::Runtime& runtime) { return runtime.info(session_); }
 
 // ---- events --------------------------------------------------------------------------
 

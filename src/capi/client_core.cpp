@@ -133,6 +133,7 @@ raftcs_status_t ClientCore::post(client::Runtime& runtime, Operation&& op, uint6
 raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& op,
                                           raftcs_event** out_event) {
   Waiter waiter;
+  bool drives;
   {
     std::lock_guard hold(gate_);
     if (raftcs_status_t bad = admit(&op)) return bad;
@@ -140,8 +141,23 @@ raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& 
       std::lock_guard hold_state(lock_);
       waiters_[op.call.op_id] = &waiter;
     }
-    post_admitted(runtime, std::move(op));
+    uint64_t op_id = op.call.op_id;
+    drives = runtime.begin_drive();
+    try {
+      post_admitted(runtime, std::move(op));
+    } catch (...) {  // out of memory: nothing was posted
+      if (drives) runtime.drive_until([] { return true; });
+      std::lock_guard hold_state(lock_);
+      waiters_.erase(op_id);
+      account_->release();
+      throw;
+    }
   }
+  auto ended = [&] {
+    std::lock_guard hold(lock_);
+    return waiter.event != nullptr;
+  };
+  if (drives) runtime.drive_until(ended);
   std::unique_lock hold(lock_);
   waiter.done.wait(hold, [&] { return waiter.event != nullptr; });
   account_->release();

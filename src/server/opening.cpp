@@ -18,7 +18,8 @@
 namespace raftcs::server {
 namespace {
 
-constexpr size_t kPendingCreatesMax = 10'000;
+constexpr uint64_t kRetrySoonMs = 20;      // somebody else leads soon
+constexpr uint64_t kRetryLimitMs = 1'000;  // sessions must end before there is room
 constexpr size_t kCapabilityBytesMax = 255;
 constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
 
@@ -65,8 +66,9 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
                   "this server belongs to cluster " + identity_.cluster.hex());
   if (!serving())
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (stopping_)
-    return reject(c, m.channel, m.nonce, RejectReason::draining, "the server is stopping");
+  if (stopping_ || (draining_ && successor()))
+    return reject(c, m.channel, m.nonce, RejectReason::draining,
+                  "the server hands leadership over; ask again soon", kRetrySoonMs);
   if (m.nonce == 0 || m.proof.is_zero())
     return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce and proof must not be zero");
   std::sort(m.capabilities.begin(), m.capabilities.end());
@@ -80,12 +82,18 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
     if (m.nonce >= pending->second.nonce) pending->second = {c.id, m.channel, m.nonce};
     return;
   }
-  if (sessions_.size() + creates_.size() >= options_.sessions_max)
+  if (sessions_.size() + creates_.size() >= options_.sessions_max) {
+    ++counters_.sessions_limit;
     return reject(c, m.channel, m.nonce, RejectReason::limit,
-                  "the cluster has as many sessions as limits.sessions allows");
-  if (creates_.size() >= kPendingCreatesMax)
+                  "the cluster has as many sessions as limits.sessions allows", kRetryLimitMs);
+  }
+  const Decision admitted = admission_.session(creates_.size(), now);
+  if (!admitted.accepted())
     return reject(c, m.channel, m.nonce, RejectReason::overloaded,
-                  "too many sessions are being opened");
+                  admitted.verdict == Verdict::rate
+                      ? "more sessions are opened than limits.sessions_per_second"
+                      : "the cluster is overloaded: no new sessions at the moment",
+                  admitted.retry_after_ms);
   rsm::CreateSession op;
   op.id = environment_.random->uuid();
   op.proof = m.proof;

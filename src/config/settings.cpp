@@ -130,7 +130,9 @@ constexpr Setting kSettings[] = {
     {"client.session_timeout_ms", Type::duration_ms, "10000", "10..86400000", "ms",
      "The session ends when the cluster has not heard of the client for this long.", nullptr},
     {"client.connect_timeout_ms", Type::duration_ms, "2000", "10..600000", "ms",
-     "Time for one server to answer before the next one is tried.", nullptr},
+     "Time for one server to answer before the next one is tried; to continue a session at most a "
+     "quarter of its timeout, times the number of the attempt.",
+     nullptr},
     {"client.request.timeout_ms", Type::duration_ms, "30000", "-1..86400000", "ms",
      "Time for an operation to end when the call does not say; -1 or 0: no limit.", nullptr},
     {"client.request.outstanding_max", Type::integer, "10000", "1..10000000", "",

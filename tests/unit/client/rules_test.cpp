@@ -144,7 +144,7 @@ TEST(ClientRules, BusyHalvesWhatIsInFlightAndAnswersGiveItBack) {
   while (w.get<wire::Request>(w.link)) {
   }
   w.run(100 * kMs);
-  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "one BUSY and the refusals beside it count once";
+  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "refusals beside a BUSY count with it";
   uint64_t answered = 0, sent = 0;
   while (answered < 1'900) {
     auto request = w.get<wire::Request>(w.link);

@@ -2,6 +2,8 @@
 // can check: a snapshot comes from a disk or from another node.
 #include "rsm/snapshot_format.hpp"
 
+#include "base/mutant.hpp"
+
 namespace raftcs::rsm {
 namespace {
 
@@ -114,14 +116,17 @@ void encode(const Session& session, ByteWriter* out) {
   out->varint(session.holder.value);
   out->varint(session.timeout_ms);
   out->u64(static_cast<uint64_t>(session.created.ns));
-  out->u64(static_cast<uint64_t>(session.last_active.ns));
+  const LogTime last_active = RCS_MUTANT("SE-02") ? session.created : session.last_active;
+  out->u64(static_cast<uint64_t>(last_active.ns));
   out->varint(session.highest_request.value);
   out->varint(session.capabilities.size());
   for (const auto& [name, value] : session.capabilities) {
     out->text(name);
     out->text(value);
   }
-  put_replies(session.replies, out);
+  ReplyCache none;
+  none.set_floor(session.replies.floor());
+  put_replies(RCS_MUTANT("SE-01") ? none : session.replies, out);
   out->varint(session.acked_push.value);
   out->varint(session.pushes.size());
   for (size_t i = 0; i < session.pushes.size(); ++i) {

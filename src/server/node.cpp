@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/membership.hpp"
 #include "server/node_impl.hpp"
 
@@ -165,6 +166,7 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
   }
   bool swapped = member != nullptr && !member->incarnation.is_zero() &&
                  member->incarnation != envelope.incarnation;
+  if (RCS_MUTANT("MB-08")) swapped = false;
   if (envelope.cluster != identity_.cluster || envelope.to != identity_.node ||
       envelope.from == identity_.node || swapped) {
     if (++counters_.foreign_peer == 1 || (counters_.foreign_peer & 0xfff) == 0)
@@ -597,7 +599,8 @@ void Node::Impl::maybe_snapshot(Mono now) {
              !admin_snapshots_.empty();
   if (!due) return;
   snapshotting_ = true;
-  out_.apply.push_back(ApplyBeginSnapshot{applied_membership_});
+  out_.apply.push_back(
+      ApplyBeginSnapshot{RCS_MUTANT("SN-04") ? raft_.membership() : applied_membership_});
 }
 
 // --- what others see -------------------------------------------------------------------------

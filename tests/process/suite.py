@@ -231,9 +231,9 @@ class Raw:
         self.send(2, channel, nonce, proof or os.urandom(16), timeout_ms, capabilities)
         return self.receive(65, 67)
 
-    def go_on(self, session, proof, channel=1, nonce=8):
+    def go_on(self, session, proof, channel=1, nonce=8, holder=0):
         """Asks to continue a session; the answer, with kind 66 or 67."""
-        self.send(3, channel, nonce, session, proof, 0)
+        self.send(3, channel, nonce, session, proof, 0, holder)
         return self.receive(66, 67)
 
     def request(self, number, payload, lowest=None, channel=1, service='kv'):

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "raft/membership.hpp"
 #include "rsm/ops.hpp"
 #include "rsm/snapshot.hpp"
 #include "storage/identity_file.hpp"
@@ -26,7 +27,10 @@ Result<std::vector<SessionNum>> sessions_of(storage::DataDir& dir, const raft::B
     if (e.type != raft::EntryType::ops) continue;
     rsm::OpsReader ops(e.payload);
     for (rsm::Op op; ops.next(&op);) {
-      if (std::holds_alternative<rsm::CreateSession>(op)) open.insert(next++);
+      if (std::holds_alternative<rsm::CreateSession>(op)) {
+        open.insert(next);
+        ++next;
+      }
       if (const auto* close = std::get_if<rsm::CloseSession>(&op)) open.erase(close->session);
     }
   }

@@ -107,8 +107,12 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
-  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error))
-    return fail("a node sent a frame that does not decode");
+  wire::PeerContact contact;
+  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) {
+    if (!wire::decode_peer_contact(frame, {}, &envelope, &contact, &error))
+      fail("a node sent a frame that does not decode");
+    return;
+  }
   for (const raft::Message& m : messages) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);

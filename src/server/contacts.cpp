@@ -169,8 +169,9 @@ void Node::Impl::was_refused(const wire::PeerEnvelope& e, const wire::PeerContac
   std::string text = "node " + to_string(e.from) + " refuses this one: " + c.text;
   if (c.reason == wire::ContactReason::not_member) text += ". Stop it, or add it again";
   if (text == refused_text_) return;
+  refused_as_ = c.reason;
+  refused_by_ = c.index;
   refused_text_ = std::move(text);
-  log_line(RAFTCS_LOG_WARNING, refused_text_);
   update_standing();
 }
 
@@ -233,11 +234,21 @@ const char* Node::Impl::standing() const {
   return was_member_ ? "removed" : "waiting";
 }
 
+// A configuration that is newer than the refusal has this node with the disk it has.
+bool Node::Impl::refusal_is_over() const {
+  if (refused_as_ == wire::ContactReason::other_cluster) return static_cast<bool>(raft_.leader());
+  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
+  if (self == nullptr || raft_.status().membership_index <= refused_by_) return false;
+  return self->incarnation.is_zero() || self->incarnation == identity_.incarnation;
+}
+
 void Node::Impl::update_standing() {
+  if (!refused_text_.empty() && refusal_is_over()) refused_text_.clear();
   const bool member = raft::find_member(raft_.membership(), identity_.node) != nullptr;
   was_member_ = was_member_ || member;
   const std::string now_is = standing();
-  if (now_is == standing_) return;
+  if (now_is == standing_ && (now_is != "refused" || standing_health_.text() == refused_text_))
+    return;
   standing_ = now_is;
   standing_health_ = Status::ok();
   if (now_is == "waiting")

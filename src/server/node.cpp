@@ -141,10 +141,6 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
     if (m.from != envelope.from || m.to != identity_.node || m.term.value > kTermMax) continue;
     raft_.receive(std::move(m), now);
   }
-  if (!refused_text_.empty() && raft_.leader()) {  // somebody leads it: it is taken again
-    refused_text_.clear();
-    update_standing();
-  }
 }
 
 void Node::Impl::log_done(const LogDone& done, Mono now) {
@@ -452,6 +448,7 @@ void Node::Impl::roles_changed(Mono now) {
   }
   if (new_members) membership_changed(now);
   if (serving() && !served_) began_serving(now);
+  if (changed && !refused_text_.empty()) update_standing();
   if (changed || new_members) {
     announce_topology();
     publish_state();

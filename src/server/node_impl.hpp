@@ -184,6 +184,7 @@ struct Node::Impl {
   void membership_changed(Mono now);
   const char* standing() const;
   void update_standing();
+  bool refusal_is_over() const;
 
   // liveness.cpp
   void liveness_tick(Mono now);
@@ -241,7 +242,9 @@ struct Node::Impl {
   std::map<NodeId, Mono> peer_heard_;  // last frame taken of each
   std::map<NodeId, Mono> greeted_;     // last contact sent to each
   std::vector<RefusedPeer> refusals_;
-  std::string refused_text_;  // another node's, about this one
+  std::string refused_text_;  // another node's, about this one; empty: nobody refuses it
+  wire::ContactReason refused_as_ = wire::ContactReason::hello;
+  Index refused_by_;  // the configuration it spoke of
   std::string standing_;
   Status standing_health_;
   bool was_member_ = false;

@@ -16,6 +16,7 @@ using nlohmann::json;
 constexpr uint64_t kTimeoutMsMax = 3'600'000;
 constexpr DurationNs kTimeoutNs = 5 * kNsPerSecond;
 constexpr DurationNs kPreferNs = 5 * kNsPerSecond;
+constexpr DurationNs kPreferMaxNs = 300 * kNsPerSecond;
 
 }  // namespace
 
@@ -112,10 +113,11 @@ void Node::Impl::end_transfer_op(const Status& status) {
 }
 
 // A voter of a higher priority that is up and has the log should lead. Looked at now and then
-// only: a node that comes and goes costs an election each time.
+// only, and more and more seldom: one that gives leadership back (it drains, it comes and goes)
+// costs an election each time.
 void Node::Impl::prefer_leader(Mono now) {
-  prefer_leader_at_ = now + std::max(kPreferNs, 10 * options_.election_timeout_ns);
-  if (!serving() || stopping_ || transfer_op_ || (member_op_ && !member_op_->ended())) return;
+  prefer_leader_at_ = now + kPreferNs;
+  if (!serving() || stopping_ || draining_ || now < preferred_until_ || transfer_op_ || (member_op_ && !member_op_->ended())) return;
   const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
   const raft::Member* best = nullptr;
   best_successor(&best);
@@ -124,6 +126,8 @@ void Node::Impl::prefer_leader(Mono now) {
     if (p.id == best->id && p.match < raft_.commit_index()) return;
   log_line(RAFTCS_LOG_INFO, "node " + to_string(best->id) + " has a higher priority and is given "
                                                             "leadership");
+  prefer_pause_ns_ = std::clamp(2 * prefer_pause_ns_, kPreferNs, kPreferMaxNs);
+  preferred_until_ = now + prefer_pause_ns_;
   raft_.transfer_leadership(best->id, now);
 }
 

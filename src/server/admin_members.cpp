@@ -256,8 +256,8 @@ bool Node::Impl::caught_up(MemberOp& op, const std::vector<NodeId>& who, Mono no
                           [&](const raft::PeerProgress& each) { return each.id == id; });
     const std::string name = "member " + to_string(id);
     if (p == status.peers.end() || member == nullptr || !p->recently_active) {
-      op.text = name + " is not heard of: is it running at " +
-                (member ? member->peer_address : "") + "?";
+      op.text =
+          name + " is not heard of: is it running at " + (member ? member->peer_address : "") + "?";
       op.round_end = Index();
       return false;
     }

@@ -64,9 +64,8 @@ void Node::Impl::admin_transfer(const AdminOrigin& origin, const json& args, Mon
   op.term = term_;
   op.origins.push_back(origin);
   const uint64_t timeout_ms = std::min(number_arg(args, "timeout_ms"), kTimeoutMsMax);
-  op.deadline =
-      now + (timeout_ms ? static_cast<DurationNs>(timeout_ms) * kNsPerMs
-                        : std::max(kTimeoutNs, 4 * options_.election_timeout_ns));
+  op.deadline = now + (timeout_ms ? static_cast<DurationNs>(timeout_ms) * kNsPerMs
+                                  : std::max(kTimeoutNs, 4 * options_.election_timeout_ns));
   op.next_try = now;
   transfer_op_ = std::move(op);
   drive_transfer_op(now);
@@ -79,11 +78,14 @@ void Node::Impl::drive_transfer_op(Mono now) {
   if (!leads) {
     if (leader_ == op.to) return end_transfer_op(Status::ok());
     if (leader_)
-      return end_transfer_op({RAFTCS_ERR_BAD_STATE, "node " + to_string(leader_) + " leads now, "
-                                                    "not " + to_string(op.to)});
+      return end_transfer_op({RAFTCS_ERR_BAD_STATE, "node " + to_string(leader_) +
+                                                        " leads now, "
+                                                        "not " +
+                                                        to_string(op.to)});
     if (now >= op.deadline)
-      end_transfer_op({RAFTCS_ERR_TIMED_OUT, "this node does not lead any more, and who does is "
-                                             "not known yet"});
+      end_transfer_op({RAFTCS_ERR_TIMED_OUT,
+                       "this node does not lead any more, and who does is "
+                       "not known yet"});
     return;
   }
   const bool attempt_runs = static_cast<bool>(raft_.status().transfer_target);
@@ -92,10 +94,9 @@ void Node::Impl::drive_transfer_op(Mono now) {
     for (const raft::PeerProgress& p : raft_.status().peers)
       if (p.id == op.to && p.recently_active)
         why = "it is " + std::to_string(raft_.last_index() - p.match) + " entries behind";
-    return end_transfer_op({RAFTCS_ERR_BAD_STATE, "node " + to_string(op.to) +
-                                                      " did not take over in time (" + why +
-                                                      "); node " + to_string(identity_.node) +
-                                                      " leads on"});
+    return end_transfer_op(
+        {RAFTCS_ERR_BAD_STATE, "node " + to_string(op.to) + " did not take over in time (" + why +
+                                   "); node " + to_string(identity_.node) + " leads on"});
   }
   if (attempt_runs || now < op.next_try || now >= op.deadline) return;
   const raft::Refusal refusal = raft_.transfer_leadership(op.to, now);
@@ -117,15 +118,18 @@ void Node::Impl::end_transfer_op(const Status& status) {
 // costs an election each time.
 void Node::Impl::prefer_leader(Mono now) {
   prefer_leader_at_ = now + kPreferNs;
-  if (!serving() || stopping_ || draining_ || now < preferred_until_ || transfer_op_ || (member_op_ && !member_op_->ended())) return;
+  if (!serving() || stopping_ || draining_ || now < preferred_until_ || transfer_op_ ||
+      (member_op_ && !member_op_->ended()))
+    return;
   const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
   const raft::Member* best = nullptr;
   best_successor(&best);
   if (self == nullptr || best == nullptr || best->priority <= self->priority) return;
   for (const raft::PeerProgress& p : raft_.status().peers)
     if (p.id == best->id && p.match < raft_.commit_index()) return;
-  log_line(RAFTCS_LOG_INFO, "node " + to_string(best->id) + " has a higher priority and is given "
-                                                            "leadership");
+  log_line(RAFTCS_LOG_INFO, "node " + to_string(best->id) +
+                                " has a higher priority and is given "
+                                "leadership");
   prefer_pause_ns_ = std::clamp(2 * prefer_pause_ns_, kPreferNs, kPreferMaxNs);
   preferred_until_ = now + prefer_pause_ns_;
   raft_.transfer_leadership(best->id, now);

@@ -110,9 +110,9 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
     admits(e, now);  // counts it and says so
     if (reachable)
       refuse_peer(e, c.address, wire::ContactReason::other_cluster,
-                  "this node belongs to cluster " + identity_.cluster.hex() +
-                      ", not to cluster " + e.cluster.hex() +
-                      ", of which the directory of node " + to_string(e.from) + " is",
+                  "this node belongs to cluster " + identity_.cluster.hex() + ", not to cluster " +
+                      e.cluster.hex() + ", of which the directory of node " + to_string(e.from) +
+                      " is",
                   now);
     return;
   }
@@ -163,8 +163,7 @@ void Node::Impl::refuse_peer(const wire::PeerEnvelope& e, const std::string& add
 void Node::Impl::was_refused(const wire::PeerEnvelope& e, const wire::PeerContact& c) {
   const bool own_cluster = e.cluster == identity_.cluster;
   if (c.reason == wire::ContactReason::other_cluster ? own_cluster : !own_cluster) return;
-  if (c.reason == wire::ContactReason::not_member &&
-      c.index <= raft_.status().membership_index)
+  if (c.reason == wire::ContactReason::not_member && c.index <= raft_.status().membership_index)
     return;
   std::string text = "node " + to_string(e.from) + " refuses this one: " + c.text;
   if (c.reason == wire::ContactReason::not_member) text += ". Stop it, or add it again";

@@ -101,8 +101,9 @@ Status readmit(Membership& m, const MemberChange& c) {
   if (!c.peer_address.empty()) member->peer_address = c.peer_address;
   if (!c.client_address.empty()) member->client_address = c.client_address;
   if (!c.incarnation.is_zero() && c.incarnation == member->incarnation)
-    return {RAFTCS_ERR_BAD_STATE, name_of(c.id) + " runs with the disk that the cluster knows; "
-                                                  "there is nothing to replace"};
+    return {RAFTCS_ERR_BAD_STATE, name_of(c.id) +
+                                      " runs with the disk that the cluster knows; "
+                                      "there is nothing to replace"};
   member->incarnation = c.incarnation;
   member->role = MemberRole::learner;
   return check_addresses(m, *member);
@@ -167,8 +168,9 @@ void judge(const Membership& current, NodeId leader, MemberPlan* plan) {
   const Electorate& after = plan->after;
   const Member* lead = raft::find_member(plan->result, leader);
   if (lead == nullptr || lead->role != MemberRole::voter)
-    plan->notes.push_back("the leader is among those that stop voting: it hands leadership over "
-                          "when the change is committed");
+    plan->notes.push_back(
+        "the leader is among those that stop voting: it hands leadership over "
+        "when the change is committed");
   if (after.voters == 1 && current.members.size() > 1)
     plan->notes.push_back("a single voter is left: if its disk is lost, so is everything");
   if (after.voters > 2 && after.voters % 2 == 0)

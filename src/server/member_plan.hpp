@@ -24,12 +24,12 @@
 namespace raftcs::server {
 
 enum class MemberVerb : uint8_t {
-  add,       // as a learner
-  promote,   // learner to voter, when it is caught up
-  demote,    // voter to learner
+  add,      // as a learner
+  promote,  // learner to voter, when it is caught up
+  demote,   // voter to learner
   remove,
-  replace,   // `id` goes, the learner `other` votes in its place, at once
-  readmit,   // the same id with another disk: a learner again, until it is promoted
+  replace,  // `id` goes, the learner `other` votes in its place, at once
+  readmit,  // the same id with another disk: a learner again, until it is promoted
   priority,
 };
 
@@ -53,8 +53,8 @@ struct Electorate {
 };
 
 struct MemberPlan {
-  raft::Membership next;    // to be proposed
-  raft::Membership result;  // when it is done
+  raft::Membership next;         // to be proposed
+  raft::Membership result;       // when it is done
   std::vector<NodeId> catch_up;  // must hold the log before `next` is proposed
   Electorate before, after;
   std::vector<NodeId> down;        // voters of `result` that are not up

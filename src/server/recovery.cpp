@@ -57,13 +57,12 @@ storage::WriteBatch closing_entries(const Recovery& r, const raft::Member& self,
   alone.members.front().incarnation = r.identity.incarnation;
   storage::WriteBatch batch;
   batch.hard_state = {term, NodeId()};
-  batch.append.push_back({r.last.next(), term, raft::EntryType::config, time,
-                          raft::encode_membership(alone)});
+  batch.append.push_back(
+      {r.last.next(), term, raft::EntryType::config, time, raft::encode_membership(alone)});
   rsm::OpsWriter ops;
   for (SessionNum num : r.sessions) ops.add(rsm::CloseSession{num});
   if (!ops.empty())
-    batch.append.push_back(
-        {r.last.next().next(), term, raft::EntryType::ops, time, ops.take()});
+    batch.append.push_back({r.last.next().next(), term, raft::EntryType::ops, time, ops.take()});
   return batch;
 }
 

@@ -28,8 +28,8 @@ struct Recovery {
   Index last;
   Index snapshot;
   Index new_last;
-  raft::Membership membership;        // as it was: the last in the log, committed or not
-  std::vector<SessionNum> sessions;   // that may be open, and are ended
+  raft::Membership membership;       // as it was: the last in the log, committed or not
+  std::vector<SessionNum> sessions;  // that may be open, and are ended
 };
 
 // Without `confirmed` it only looks. Opening repairs a torn tail as a start of the server does.

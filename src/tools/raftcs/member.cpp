@@ -85,8 +85,7 @@ int change(const Context& context, const Flags& flags, const Json& changes) {
 }
 
 std::string with_scheme(const std::string& address) {
-  return address.empty() || address.find("://") != std::string::npos ? address
-                                                                     : "tcp://" + address;
+  return address.empty() || address.find("://") != std::string::npos ? address : "tcp://" + address;
 }
 
 Json with_addresses(Json change, const std::string& peer, const std::string& client) {
@@ -160,8 +159,8 @@ void add_replace(CLI::App* member, Context& context) {
   o->flags.add_to(command);
   command->callback([&context, o] {
     context.action = [&context, o] {
-      Json one = with_addresses({{"do", "replace"}, {"id", o->id}, {"with", o->with}}, o->peer,
-                                o->client);
+      Json one =
+          with_addresses({{"do", "replace"}, {"id", o->id}, {"with", o->with}}, o->peer, o->client);
       if (!o->flags.dry_run) meet(context, one, o->with, o->client);
       return change(context, o->flags, Json::array({one}));
     };
@@ -257,8 +256,8 @@ int list_members(const Context& context) {
     print_json(list);
     return kDone;
   }
-  write_out(table_of(list, {"id", "role", "up", "leads", "behind", "priority", "peer_address",
-                            "client_address"}));
+  write_out(table_of(
+      list, {"id", "role", "up", "leads", "behind", "priority", "peer_address", "client_address"}));
   print_change(ask(context, "member_status"));
   return kDone;
 }
@@ -283,8 +282,9 @@ void add_member_commands(CLI::App& app, Context& context) {
   member->add_subcommand("list", "all members, as the leader sees them")->callback([&context] {
     context.action = [&context] { return list_members(context); };
   });
-  member->add_subcommand("status", "the change under way, or the last one")
-      ->callback([&context] { context.action = [&context] { return show_change(context); }; });
+  member->add_subcommand("status", "the change under way, or the last one")->callback([&context] {
+    context.action = [&context] { return show_change(context); };
+  });
   add_add(member, context);
   add_simple(member, context, "promote", "learners become voters, when they are caught up");
   add_simple(member, context, "demote", "voters become learners");

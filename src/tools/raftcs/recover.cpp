@@ -23,17 +23,19 @@ void explain(const Json& r) {
             cell_of(r["last_term"]) + "\n" +
             "lost:    whatever only the other members hold, also what was acknowledged to "
             "clients\n" +
-            "         the other members: " + others + "; they can only come back with empty "
+            "         the other members: " + others +
+            "; they can only come back with empty "
             "directories\n" +
-            "         up to " + cell_of(r["sessions_ended"]) + " sessions: they end, and their "
+            "         up to " + cell_of(r["sessions_ended"]) +
+            " sessions: they end, and their "
             "clients are refused; what they had not heard an answer to stays unknown\n");
 }
 
 int run(const Context& context, const std::string& data_dir, bool yes) {
   std::string line;
   raftcs_error_t* error = nullptr;
-  raftcs_status_t status = raftcs_force_new_cluster(
-      data_dir.c_str(), yes ? 1 : 0, keep_line, reinterpret_cast<uint64_t>(&line), &error);
+  raftcs_status_t status = raftcs_force_new_cluster(data_dir.c_str(), yes ? 1 : 0, keep_line,
+                                                    reinterpret_cast<uint64_t>(&line), &error);
   if (status != RAFTCS_OK)
     throw Failure(status == RAFTCS_ERR_INVALID_ARGUMENT ? kUsage : kFailed,
                   "force-new-cluster " + data_dir + ": " + take_error(error, status));

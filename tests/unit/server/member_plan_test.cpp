@@ -53,8 +53,7 @@ raftcs_status_t refusal(const Membership& m, const MemberStep& step) {
 }
 
 TEST(MemberPlan, MB_09_ANewMemberIsALearner) {
-  auto plan =
-      plan_members(cluster(3), {add(4, "tcp://h:1", "tcp://h:2")}, ids(3), NodeId(1));
+  auto plan = plan_members(cluster(3), {add(4, "tcp://h:1", "tcp://h:2")}, ids(3), NodeId(1));
   ASSERT_TRUE(plan.is_ok()) << plan.status().text();
   EXPECT_FALSE(plan->next.joint);
   EXPECT_EQ(plan->next.members.back().role, MemberRole::learner);

@@ -16,9 +16,7 @@ PeerEnvelope envelope() {
   return e;
 }
 
-PeerContact contact() {
-  return {"tcp://h:1", ContactReason::not_member, Index(300), "gone"};
-}
+PeerContact contact() { return {"tcp://h:1", ContactReason::not_member, Index(300), "gone"}; }
 
 // The bytes are a contract: a change of them is a change of the protocol.
 TEST(Contact, Bytes) {
@@ -27,7 +25,8 @@ TEST(Contact, Bytes) {
             "c410c1000000000000000000000000000000"
             "0103"
             "c4100000000000000000000000000000001c"
-            "ce" "CRC"
+            "ce"
+            "CRC"
             "94a97463703a2f2f683a31"
             "01cd012ca4676f6e65");
 }
@@ -55,10 +54,9 @@ TEST(Contact, EveryDamagedBitAndEveryCutIsRefused) {
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::vector<uint8_t> bytes(good.data(), good.data() + good.size());
     bytes[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
-    refused += decode_peer_contact(Bytes::copy(bytes.data(), bytes.size()), {}, &from, &read,
-                                   &error)
-                   ? 0
-                   : 1;
+    refused +=
+        decode_peer_contact(Bytes::copy(bytes.data(), bytes.size()), {}, &from, &read, &error) ? 0
+                                                                                               : 1;
   }
   EXPECT_EQ(refused, good.size() * 8);
   for (size_t n = 0; n < good.size(); ++n)
@@ -70,8 +68,8 @@ TEST(Contact, ItIsNoFrameOfMessagesAndTheOtherWayRound) {
   PeerContact read;
   std::vector<raft::Message> messages;
   DecodeError error;
-  EXPECT_FALSE(decode_peer_frame(encode_peer_contact(envelope(), contact()), {}, &from, &messages,
-                                 &error));
+  EXPECT_FALSE(
+      decode_peer_frame(encode_peer_contact(envelope(), contact()), {}, &from, &messages, &error));
   EXPECT_EQ(error.kind, DecodeError::Kind::unknown_type);
   EXPECT_EQ(error.type, kPeerContactType);
   EXPECT_FALSE(decode_peer_contact(encode_peer_frame(envelope(), {}), {}, &from, &read, &error));

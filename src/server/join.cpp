@@ -2,6 +2,7 @@
 #include "server/join.hpp"
 
 #include "net/client_links.hpp"
+#include "net/poller.hpp"
 #include "sys/clock.hpp"
 #include "wire/codec.hpp"
 
@@ -34,6 +35,7 @@ Result<Uuid> ask_cluster_id(const std::vector<std::string>& endpoints, DurationN
   RCS_ASSIGN(links, net::ClientLinks::create(1 << 20));
   const Mono give_up = sys::mono_now() + patience_ns;
   uint32_t next_link = 0;
+  net::Poller poller;
   for (Mono now = sys::mono_now(); now < give_up; now = sys::mono_now()) {
     std::vector<uint32_t> opened;
     for (const std::string& endpoint : endpoints) {
@@ -45,7 +47,12 @@ Result<Uuid> ask_cluster_id(const std::vector<std::string>& endpoints, DurationN
     std::vector<net::LinkInput> inputs;
     while (sys::mono_now() < again) {
       inputs.clear();
-      links->poll(again, &inputs);
+      links->collect(&inputs);
+      if (inputs.empty() && links->drained()) {
+        poller.clear();
+        links->watch(&poller);
+        poller.wait(again);
+      }
       for (const net::LinkInput& input : inputs) {
         if (input.down) continue;
         if (const Uuid cluster = cluster_in(input.frame); !cluster.is_zero()) return cluster;

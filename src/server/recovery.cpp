@@ -7,6 +7,7 @@
 #include "raft/membership.hpp"
 #include "rsm/ops.hpp"
 #include "rsm/snapshot.hpp"
+#include "server/admin_json.hpp"
 #include "storage/identity_file.hpp"
 
 namespace raftcs::server {
@@ -106,6 +107,20 @@ Result<Recovery> force_new_cluster(sys::FileSystem& fs, const std::string& path,
       "the identity is renewed, the log is not; run it again before starting the server"));
   r.new_last = batch.append.back().index;
   return r;
+}
+
+std::string recovery_json(const Recovery& r) {
+  nlohmann::json members = nlohmann::json::array();
+  for (const raft::Member& m : r.membership.members) members.push_back(member_json(m));
+  nlohmann::json j{{"node", r.identity.node.value},       {"cluster", r.identity.cluster.hex()},
+                   {"changed", !r.new_cluster.is_zero()}, {"last_index", r.last.value},
+                   {"last_term", r.term.value},           {"snapshot_index", r.snapshot.value},
+                   {"sessions_ended", r.sessions.size()}, {"members", members}};
+  if (!r.new_cluster.is_zero()) {
+    j["new_cluster"] = r.new_cluster.hex();
+    j["new_last_index"] = r.new_last.value;
+  }
+  return text_of(j);
 }
 
 }  // namespace raftcs::server

@@ -36,4 +36,7 @@ struct Recovery {
 Result<Recovery> force_new_cluster(sys::FileSystem& fs, const std::string& path,
                                    sys::RandomSource& random, bool confirmed);
 
+// What was found and done, as one JSON object.
+std::string recovery_json(const Recovery& recovery);
+
 }  // namespace raftcs::server

@@ -426,6 +426,16 @@ RAFTCS_API raftcs_status_t raftcs_log_dump(const char *data_dir, raftcs_line_fn 
 RAFTCS_API raftcs_status_t raftcs_log_verify(const char *data_dir, raftcs_line_fn line,
                                              uint64_t user_data, raftcs_error_t **out_error);
 
+/* ---- disaster recovery, for tools ---------------------------------------------------- */
+
+/* [waits] Makes the data directory of a stopped server the only member of a new cluster, when the
+ * majority of the old one is lost for good. `line` gets one JSON object that says what is there,
+ * and, when confirm is not 0, what was done. With confirm 0 nothing is changed. Entries that
+ * only lost members held are gone, acknowledged ones too; all sessions end. */
+RAFTCS_API raftcs_status_t raftcs_force_new_cluster(const char *data_dir, int32_t confirm,
+                                                    raftcs_line_fn line, uint64_t user_data,
+                                                    raftcs_error_t **out_error);
+
 #ifdef __cplusplus
 }
 #endif

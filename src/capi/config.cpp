@@ -91,6 +91,9 @@ Result<server::Options> server_options(const config::Config& v) {
     o.cluster.push_back({NodeId(m.id), std::move(m.peer_address), std::move(m.client_address)});
   }
   if (!is_member) return invalid("server.cluster does not name server.id " + to_string(o.id));
+  o.join = config::split_list(v.text("server.join"));
+  if (!o.join.empty() && !o.cluster.empty())
+    return invalid("server.cluster founds a cluster and server.join joins one: give one of them");
   o.heartbeat_ns = ms(v, "raft.heartbeat_ms");
   o.election_timeout_ns = ms(v, "raft.election_timeout_ms");
   if (o.heartbeat_ns * 2 > o.election_timeout_ns) {

@@ -28,12 +28,6 @@ Status check_cluster_id(std::string_view v) {
   if (v.empty() || Uuid::parse(v, &id)) return {};
   return {RAFTCS_ERR_INVALID_ARGUMENT, "32 hexadecimal digits are expected"};
 }
-Status check_join(std::string_view v) {
-  if (v.empty()) return {};
-  return {RAFTCS_ERR_UNSUPPORTED,
-          "joining by itself is not offered yet: add the member at the leader, then start this "
-          "server with server.cluster"};
-}
 
 constexpr Setting kSettings[] = {
     {"server.id", Type::integer, "0", "0..18446744073709551615", "",
@@ -60,7 +54,9 @@ constexpr Setting kSettings[] = {
      "all of them. Empty on an empty data directory: a cluster of this server alone.",
      check_cluster},
     {"server.join", Type::text, "", "", "",
-     "Reserved for endpoints of a cluster to join; refused for now.", check_join},
+     "Client addresses (tcp://host:port, commas between) of a running cluster. A server with an "
+     "empty data directory takes the cluster's identity from there and waits to be added.",
+     check_endpoints},
     {"server.auto_services", Type::boolean, "true", "", "",
      "A new cluster gets one service for each state machine type found.", nullptr},
     {"cluster.name", Type::text, "raftcs", "", "",

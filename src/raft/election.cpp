@@ -22,8 +22,10 @@ namespace raftcs::raft {
 
 void Node::Impl::arm_election() {
   const auto t = static_cast<uint64_t>(std::max<DurationNs>(options_.election_timeout_ns, 1));
-  // Randomised anew for each wait, so that split votes do not repeat (thesis 3.4).
-  election_at_ = now_ + static_cast<DurationNs>(t + prng_.below(t));
+  // Randomised anew for each wait, so that split votes do not repeat (thesis 3.4). Who is of a
+  // lower priority gives those above it time to go first, and goes then: it never waits for ever.
+  const uint64_t rank = static_cast<uint64_t>(election_rank_) * t;
+  election_at_ = now_ + static_cast<DurationNs>(rank + t + prng_.below(t));
 }
 
 void Node::Impl::set_term(Term term) {

@@ -1,7 +1,10 @@
-// membership.cpp: format 1 of configurations and snapshot descriptions.
+// membership.cpp: formats 1 and 2 of configurations; snapshot descriptions.
 //
-// membership: u8 format=1, u8 joint, varint count, then per member: varint id, text
-// peer_address, text client_address, 16 bytes incarnation, u8 role, u8 outgoing_voter.
+// membership: u8 format, u8 joint, varint count, then per member: varint id, text
+// peer_address, text client_address, 16 bytes incarnation, u8 role, u8 outgoing_voter and, in
+// format 2 only, u8 priority. Format 2 is written when it is needed (a priority other than the
+// default, a leaving member), so that equal values have equal bytes and members that know only
+// format 1 understand everything that could be said before.
 // snapshot description: u64 index, u64 term, u64 time, u64 size, u32 checksum, membership.
 #include "raft/membership.hpp"
 
@@ -9,12 +12,20 @@
 
 namespace raftcs::raft {
 namespace {
-constexpr uint8_t kFormat = 1;
+constexpr uint8_t kFormatPlain = 1;
+constexpr uint8_t kFormatPriorities = 2;
 constexpr size_t kAddressBytesMax = 1024;
+
+uint8_t format_of(const Membership& membership) {
+  for (const Member& m : membership.members)
+    if (m.priority != kPriorityDefault || m.role == MemberRole::leaving) return kFormatPriorities;
+  return kFormatPlain;
+}
 }  // namespace
 
 void encode_membership(const Membership& membership, ByteWriter* out) {
-  out->u8(kFormat);
+  const uint8_t format = format_of(membership);
+  out->u8(format);
   out->u8(membership.joint ? 1 : 0);
   out->varint(membership.members.size());
   for (const Member& m : membership.members) {
@@ -24,6 +35,7 @@ void encode_membership(const Membership& membership, ByteWriter* out) {
     out->raw(m.incarnation.bytes.data(), m.incarnation.bytes.size());
     out->u8(static_cast<uint8_t>(m.role));
     out->u8(m.outgoing_voter ? 1 : 0);
+    if (format == kFormatPriorities) out->u8(m.priority);
   }
 }
 
@@ -34,7 +46,8 @@ Bytes encode_membership(const Membership& membership) {
 }
 
 bool decode_membership(ByteReader* in, Membership* out) {
-  if (in->u8() != kFormat) return false;
+  const uint8_t format = in->u8();
+  if (format != kFormatPlain && format != kFormatPriorities) return false;
   uint8_t joint = in->u8();
   uint64_t count = in->varint();
   if (in->failed() || joint > 1 || count > kMembersMax) return false;
@@ -46,9 +59,11 @@ bool decode_membership(ByteReader* in, Membership* out) {
     Bytes peer = in->blob(), client = in->blob();
     Bytes incarnation = in->raw(16);
     uint8_t role = in->u8(), outgoing = in->u8();
+    if (format == kFormatPriorities) member.priority = in->u8();
     if (in->failed() || !member.id) return false;
     if (peer.size() > kAddressBytesMax || client.size() > kAddressBytesMax) return false;
-    if (role < 1 || role > 2 || outgoing > 1) return false;
+    if (role < 1 || role > 3 || outgoing > 1) return false;
+    if (role == 3 && !(m.joint && outgoing == 1)) return false;
     if (!m.members.empty() && m.members.back().id >= member.id) return false;
     member.peer_address = peer.str();
     member.client_address = client.str();
@@ -57,6 +72,7 @@ bool decode_membership(ByteReader* in, Membership* out) {
     member.outgoing_voter = outgoing == 1;
     m.members.push_back(std::move(member));
   }
+  if (format != format_of(m)) return false;  // one encoding for one value
   *out = std::move(m);
   return true;
 }

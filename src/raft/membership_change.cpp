@@ -8,6 +8,10 @@
 // leadership: the leave entry is appended by the node itself (MB-05), so no joint
 // configuration outlives a working leader. Callers propose only the way in.
 //
+// What a leader knows of a peer's log is knowledge of one disk. When the configuration says
+// that the member has another disk than before, or is there again after it was removed, the
+// leader begins anew with it: else copies that are lost would count (MB-08).
+//
 // A removed peer is still served until it holds the entry that removed it, or for a few
 // election timeouts (MB-07). A leader that removes itself stays until that is committed,
 // tells the others, hands over and steps down (4.2.2; MB-11).
@@ -21,6 +25,20 @@
 namespace raftcs::raft {
 namespace {
 constexpr int kDepartingElectionTimeouts = 10;
+constexpr int kElectionRankMax = 3;
+
+// How many levels of priority among the voters are above this node's.
+int election_rank(const Membership& membership, NodeId id) {
+  const Member* self = find_member(membership, id);
+  if (!self) return 0;
+  std::vector<uint8_t> above;
+  for (const Member& m : membership.members) {
+    if (m.role != MemberRole::voter || m.priority <= self->priority) continue;
+    if (std::find(above.begin(), above.end(), m.priority) == above.end())
+      above.push_back(m.priority);
+  }
+  return std::min(static_cast<int>(above.size()), kElectionRankMax);
+}
 }  // namespace
 
 Refusal Node::Impl::propose_membership(const Membership& membership_wanted, Index* index,
@@ -43,23 +61,28 @@ Refusal Node::Impl::propose_membership(const Membership& membership_wanted, Inde
 
 void Node::Impl::membership_changed() {
   voters_ = voter_sets(membership());
+  election_rank_ = election_rank(membership(), options_.id);
   out_.status_changed = true;
   if (Leader* lead = leading()) sync_peers(*lead);
 }
 
 void Node::Impl::sync_peers(Leader& lead) {
   for (Progress& p : lead.peers) {
-    const bool member = find_member(membership(), p.id) != nullptr;
+    const Member* member = find_member(membership(), p.id);
+    if (member && (p.departing || member->incarnation != p.incarnation))
+      p.forget_log(log_.last().next());
+    if (member) p.incarnation = member->incarnation;
     if (!member && !p.departing) {
       p.departing_at = membership_index();
       p.departing_until = now_ + kDepartingElectionTimeouts * options_.election_timeout_ns;
     }
-    p.departing = !member;
+    p.departing = member == nullptr;
   }
   for (const Member& m : membership().members) {
     if (m.id == options_.id || lead.find(m.id)) continue;
     Progress p;
     p.id = m.id;
+    p.incarnation = m.incarnation;
     p.next = log_.last().next();
     p.last_contact = now_;
     const auto at = std::find_if(lead.peers.begin(), lead.peers.end(),
@@ -91,10 +114,13 @@ void Node::Impl::leave_if_removed() {
   Leader* lead = leading();
   if (!lead || !lead->leaving) return;
   const Progress* best = nullptr;
+  int best_priority = -1;
   for (const Progress& p : lead->peers) {
-    if (voters_.contains(p.id) && (!best || p.match > best->match)) best = &p;
+    const Member* m = find_member(membership(), p.id);
+    if (!m || !voters_.contains(p.id) || p.match != log_.last()) continue;
+    if (m->priority > best_priority) best = &p, best_priority = m->priority;
   }
-  if (best && best->match == log_.last()) send(best->id, TimeoutNow{});
+  if (best) send(best->id, TimeoutNow{});
   become_follower(hard_.term, NodeId());
 }
 

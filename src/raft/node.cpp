@@ -230,6 +230,8 @@ NodeStatus Node::Impl::status() const {
   s.last = log_.last();
   s.durable = durable_;
   s.snapshot = snapshot_.index;
+  s.membership_index = membership_index();
+  s.membership_settled = membership_index() <= commit_ && !membership().joint;
   if (const Leader* lead = leading()) {
     s.leader_ready = lead->ready;
     if (lead->transfer) s.transfer_target = lead->transfer->target;

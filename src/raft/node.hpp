@@ -143,6 +143,8 @@ struct NodeStatus {
   Index snapshot;   // 0: none
   bool leader_ready = false;  // leads and has committed an entry of its own term
   NodeId transfer_target;
+  Index membership_index;           // where the configuration in force stands
+  bool membership_settled = false;  // it is committed and not joint
   std::vector<PeerProgress> peers;  // leader only
 };
 

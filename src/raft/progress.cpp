@@ -7,6 +7,12 @@
 
 namespace raftcs::raft {
 
+void Progress::forget_log(Index next_index) {
+  match = Index();
+  round_acked = 0;
+  to_probe(next_index);
+}
+
 void Progress::to_probe(Index next_index) {
   mode = Mode::probe;
   next = std::max(next_index, match.next());

@@ -69,6 +69,7 @@ struct Progress {
   enum class Mode : uint8_t { probe, replicate, snapshot };
 
   NodeId id;
+  Uuid incarnation;           // of the disk that `match` speaks of; zero: not known yet
   Mode mode = Mode::probe;
   Index match;
   Index next;
@@ -86,6 +87,8 @@ struct Progress {
   Index departing_at;
   Mono departing_until;
 
+  // Nothing is known of this peer's log any more; contact with it stays.
+  void forget_log(Index next_index);
   void to_probe(Index next_index);
   void to_replicate();
   void to_snapshot(const SnapshotMeta& meta, Mono now);

@@ -23,6 +23,7 @@ bool is_well_formed(const Membership& m) {
     if (!member.id) return false;
     if (i > 0 && !(m.members[i - 1].id < member.id)) return false;
     if (member.outgoing_voter && !m.joint) return false;
+    if (member.role == MemberRole::leaving && !member.outgoing_voter) return false;
   }
   const VoterSets sets = voter_sets(m);
   return !sets.incoming.empty() && (!m.joint || !sets.outgoing.empty());
@@ -58,6 +59,7 @@ bool is_valid_change(const Membership& current, const Membership& next) {
 Membership leave_joint(const Membership& joint) {
   Membership m = joint;
   m.joint = false;
+  std::erase_if(m.members, [](const Member& member) { return member.role == MemberRole::leaving; });
   for (Member& member : m.members) member.outgoing_voter = false;
   return m;
 }

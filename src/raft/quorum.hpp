@@ -74,7 +74,7 @@ bool has_quorum(const VoterSets& sets, const Holds& holds) {
 // current one; a joint configuration is left only to its own incoming half.
 bool is_valid_change(const Membership& current, const Membership& next);
 
-// The configuration that ends a joint one.
+// The configuration that ends a joint one: without its leaving members.
 Membership leave_joint(const Membership& joint);
 
 }  // namespace raftcs::raft

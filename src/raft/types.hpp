@@ -36,7 +36,14 @@ struct Entry {
   bool operator==(const Entry&) const = default;
 };
 
-enum class MemberRole : uint8_t { voter = 1, learner = 2 };
+enum class MemberRole : uint8_t {
+  voter = 1,
+  learner = 2,
+  leaving = 3,  // only in a joint configuration: votes in its outgoing half, then it is gone
+};
+
+// Who should lead: higher is better. It orders hand-overs and delays elections, never votes.
+constexpr uint8_t kPriorityDefault = 100;
 
 struct Member {
   NodeId id;
@@ -45,6 +52,7 @@ struct Member {
   Uuid incarnation;            // zero until known; a wiped disk comes back with another one
   MemberRole role = MemberRole::voter;      // role in the incoming (or only) configuration
   bool outgoing_voter = false;  // votes in the outgoing half of a joint configuration
+  uint8_t priority = kPriorityDefault;
 
   bool operator==(const Member&) const = default;
 };

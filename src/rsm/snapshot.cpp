@@ -175,6 +175,18 @@ Result<std::unique_ptr<Snapshot>> take_snapshot(const State& state) {
   return std::unique_ptr<Snapshot>(std::move(snapshot));
 }
 
+Result<SnapshotSessions> sessions_in_snapshot(const ReadFn& read) {
+  ChunkReader in(read);
+  const SnapshotHead head = decode_head(&in);
+  SnapshotSessions held;
+  held.next_session = head.next_session;
+  for (uint64_t i = 0; i < head.sessions && in.ok(); ++i)
+    if (auto session = decode_session(&in, head)) held.sessions.push_back(session->num);
+  in.end_section();
+  RCS_TRY(in.status());
+  return held;
+}
+
 Result<std::unique_ptr<State>> read_snapshot(TypeSource& types, const ReadFn& read) {
   ChunkReader in(read);
   const SnapshotHead head = decode_head(&in);

@@ -1,7 +1,6 @@
 // admin.cpp: administration verbs: JSON in, JSON out (docs/operations.md).
-#include <nlohmann/json.hpp>
-
 #include "raft/membership.hpp"
+#include "server/admin_json.hpp"
 #include "server/node_impl.hpp"
 
 namespace raftcs::server {
@@ -12,29 +11,11 @@ using nlohmann::json;
 constexpr size_t kListsWaitingMax = 256;   // they wait for the apply lane
 constexpr size_t kOthersWaitingMax = 256;  // snapshots, services: each
 
-// dump() that cannot throw: bytes that are no UTF-8 are replaced.
-std::string text_of(const json& j) {
-  return j.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string text_arg(const json& args, const char* name) {
-  auto it = args.find(name);
-  return it != args.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // A 64-bit number as 16 digits: many readers of JSON keep only 53 bits of a number.
 std::string hex_digits(uint64_t n) {
   std::string digits(16, '0');
   for (size_t i = 16; i-- > 0; n >>= 4) digits[i] = "0123456789abcdef"[n & 0xf];
   return digits;
-}
-
-json member_json(const raft::Member& m) {
-  return {{"id", m.id.value},
-          {"peer_address", m.peer_address},
-          {"client_address", m.client_address},
-          {"role", m.role == raft::MemberRole::voter ? "voter" : "learner"},
-          {"incarnation", m.incarnation.is_zero() ? std::string() : m.incarnation.hex()}};
 }
 
 const char* role_name(raft::Role role) {
@@ -107,6 +88,8 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   }
   if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
+  if (verb == "member_status")
+    return admin_reply(origin, Status::ok(), text_of(member_op_json()));
   if (verb == "plugins") return admin_reply(origin, Status::ok(), plugins_json());
   if (verb == "sessions" || verb == "services") {
     if (admin_lists_.size() >= kListsWaitingMax)
@@ -133,33 +116,16 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
     auto it = args.find("on");
     return admin_drain(origin, it == args.end() || !it->is_boolean() || it->get<bool>(), now);
   }
-  bool leader_verb = verb == "transfer" || verb == "service_create";
+  bool leader_verb =
+      verb == "transfer" || verb == "member_change" || verb == "service_create";
   if (!leader_verb)
     return admin_reply(
         origin, {RAFTCS_ERR_UNSUPPORTED, "this server does not know the verb '" + verb + "'"}, {});
   if (!serving())
     return admin_reply(origin, {RAFTCS_ERR_NOT_LEADER, "this server does not lead"}, {});
-  if (verb == "transfer") {
-    auto it = args.find("to");
-    uint64_t to = it != args.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
-    return admin_transfer(origin, to, now);
-  }
+  if (verb == "transfer") return admin_transfer(origin, args, now);
+  if (verb == "member_change") return admin_member_change(origin, args, now);
   admin_service_create(origin, text_arg(args, "name"), text_arg(args, "type"));
-}
-
-void Node::Impl::admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now) {
-  const raft::Member* m = raft::find_member(membership_, NodeId(to));
-  if (m == nullptr || m->role != raft::MemberRole::voter)
-    return admin_reply(origin,
-                       {RAFTCS_ERR_NOT_MEMBER, "no voting member has the id " + std::to_string(to) +
-                                                   "; see: raftcs member list"},
-                       {});
-  if (m->id == identity_.node)
-    return admin_reply(origin, Status::ok(), "{\"note\":\"it leads already\"}");
-  if (raft_.transfer_leadership(m->id, now) != raft::Refusal::none)
-    return admin_reply(origin, {RAFTCS_ERR_CONFIG_IN_PROGRESS, "a transfer is under way already"},
-                       {});
-  admin_reply(origin, Status::ok(), text_of(json{{"transferring_to", to}}));
 }
 
 void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::string& name,
@@ -229,12 +195,6 @@ void Node::Impl::admin_listed(const Listed& listed) {
   admin_reply(origin, Status::ok(), text_of(reply));
 }
 
-std::string Node::Impl::members_json() const {
-  json reply = json::array();
-  for (const raft::Member& m : membership_.members) reply.push_back(member_json(m));
-  return text_of(reply);
-}
-
 std::string Node::Impl::plugins_json() const {
   json reply = json::array();
   if (environment_.list_plugins)
@@ -257,7 +217,7 @@ std::string Node::Impl::state_json() const {
 std::string Node::Impl::status_json() const {
   raft::NodeStatus s = raft_.status();
   json members = json::array(), peers = json::array(), services = json::array();
-  for (const raft::Member& m : membership_.members) members.push_back(member_json(m));
+  for (const raft::Member& m : raft_.membership().members) members.push_back(member_json(m));
   for (const raft::PeerProgress& p : s.peers)
     peers.push_back({{"id", p.id.value},
                      {"match", p.match.value},
@@ -273,6 +233,8 @@ std::string Node::Impl::status_json() const {
          {"role", role_name(role_)},
          {"term", s.term.value},
          {"leader", leader_.value},
+         {"standing", standing_},
+         {"member_change", member_op_json()},
          {"leader_address", leader_hint().client_address},
          {"client_address", options_.client_advertise},
          {"peer_address", options_.peer_advertise},

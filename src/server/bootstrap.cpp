@@ -10,16 +10,28 @@ namespace {
 
 // 128 bits that depend on every byte: FNV-1a twice, from different bases. An identity, not a
 // secret: members and their operator know the list anyway.
-Uuid identity_of(const std::string& name, const raft::Membership& membership) {
-  ByteWriter text;
-  text.text(name);
-  raft::encode_membership(membership, &text);
+Uuid hash_of(const ByteWriter& text) {
   uint64_t h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull};
   for (uint64_t& hash : h)
     for (size_t i = 0; i < text.size(); ++i) hash = (hash ^ text.data()[i]) * 0x100000001b3ull;
   Uuid id;
   std::memcpy(id.bytes.data(), h, sizeof h);
   return id;
+}
+
+Uuid identity_of(const std::string& name, const raft::Membership& membership) {
+  ByteWriter text;
+  text.text(name);
+  raft::encode_membership(membership, &text);
+  return hash_of(text);
+}
+
+// Of a cluster that one node founds alone: as random as its incarnation, and recognised by it.
+Uuid lone_identity(const Uuid& incarnation) {
+  ByteWriter text;
+  text.text("a cluster of one");
+  text.raw(incarnation.bytes.data(), incarnation.bytes.size());
+  return hash_of(text);
 }
 
 Result<raft::Membership> first_membership(const Options& options) {
@@ -51,13 +63,22 @@ Result<raft::Membership> first_membership(const Options& options) {
   return membership;
 }
 
-Status make(sys::FileSystem& fs, const Options& options, sys::RandomSource& random) {
+Result<Uuid> founded_cluster(const Options& options, const Uuid& incarnation) {
+  if (options.cluster.empty()) return lone_identity(incarnation);
   RCS_ASSIGN(membership, first_membership(options));
+  return identity_of(options.cluster_name, membership);
+}
+
+Status make(sys::FileSystem& fs, const Options& options, sys::RandomSource& random) {
   storage::Identity identity;
   identity.node = options.id;
   identity.incarnation = random.uuid();
-  identity.cluster =
-      options.cluster.empty() ? random.uuid() : identity_of(options.cluster_name, membership);
+  if (!options.join.empty()) {
+    identity.cluster = options.join_cluster;
+  } else {
+    RCS_ASSIGN(founded, founded_cluster(options, identity.incarnation));
+    identity.cluster = founded;
+  }
   return storage::DataDir::create(fs, options.data_dir, identity);
 }
 
@@ -71,6 +92,16 @@ Result<raft::BootImage> first_image(const Options& options) {
   raft::BootImage image;
   image.hard_state = {Term(1), NodeId()};
   image.entries.push_back(std::move(entry));
+  return image;
+}
+
+// The term says that the first start is over; without an entry there is no configuration.
+Result<raft::BootImage> join_image(storage::DataDir& dir) {
+  raft::BootImage image;
+  image.hard_state = {Term(1), NodeId()};
+  storage::WriteBatch batch;
+  batch.hard_state = image.hard_state;
+  RCS_TRY(dir.write(batch).with_context("writing the first term"));
   return image;
 }
 
@@ -97,6 +128,14 @@ Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, con
 Result<raft::BootImage> boot_image(storage::DataDir& dir, const Options& options) {
   raft::BootImage image = dir.take_boot_image();
   if (image.snapshot || !image.entries.empty() || image.hard_state.term) return image;
+  if (!options.join.empty()) return join_image(dir);
+  RCS_ASSIGN(founded, founded_cluster(options, dir.identity().incarnation));
+  if (founded != dir.identity().cluster)
+    return {RAFTCS_ERR_BAD_STATE,
+            "the data directory '" + options.data_dir + "' is empty and was made for cluster " +
+                dir.identity().cluster.hex() +
+                ", which these settings do not found; give server.join, or the server.cluster "
+                "it was made with, or another directory"};
   RCS_ASSIGN(first, first_image(options));
   storage::WriteBatch batch;
   batch.hard_state = first.hard_state;

@@ -4,6 +4,11 @@
 // with one configuration entry (index 1, term 1). Every member of a cluster that is started
 // with the same list writes the same entry and derives the same cluster id from it, so no
 // coordination is needed and a directory never joins another cluster by accident (MB-10).
+//
+// A node that joins (Options::join) writes the identity of the cluster it was told of and a term
+// of 1 without an entry: it has no configuration, so it can neither campaign nor commit, and
+// waits to be added. What a directory with an empty log was made for can be told from its
+// identity, so that a start that was interrupted never makes a joining node found a cluster.
 #pragma once
 
 #include "server/server.hpp"

@@ -21,6 +21,7 @@ constexpr size_t kConnectionsMax = 50'000;
 constexpr DurationNs kCommitNoticeDelayNs = 3 * kNsPerMs;
 constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
 constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
+constexpr DurationNs kPreferLeaderNs = 5 * kNsPerSecond;
 constexpr DurationNs kIdleSweepNs = 10 * kNsPerSecond;
 constexpr DurationNs kIdleConnectionNs = 30 * kNsPerSecond;  // without a session; it may come again
 
@@ -85,6 +86,13 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   wire_limits_.payload_bytes_max =
       std::max<uint64_t>(options.payload_bytes_max, wire_limits_.payload_bytes_max);
   incarnations_[identity.node] = identity.incarnation;
+  // Told from a node that has only begun to get the log.
+  was_member_ = image.snapshot && raft::find_member(image.snapshot->membership, identity.node);
+  for (const raft::Entry& e : image.entries) {
+    if (was_member_ || e.type != raft::EntryType::config) continue;
+    auto membership = raft::decode_membership(e.payload);
+    was_member_ = membership && raft::find_member(*membership, identity.node) != nullptr;
+  }
   if (image.snapshot) {
     snapshot_index_ = image.snapshot->index;
     applied_membership_ = image.snapshot->membership;
@@ -94,7 +102,7 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   snapshot_retry_at_ = liveness_at_ = idle_sweep_at_ = last_touch_ = serving_since_ = now;
   term_ = raft_.term();
   checks_failed_ = check_failures();
-  membership_changed();
+  membership_changed(now);
 }
 
 void Node::Impl::log_line(int level, std::string text) {
@@ -156,32 +164,15 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
   std::vector<raft::Message> messages;
   wire::DecodeError error;
   if (!wire::decode_peer_frame(frame, wire_limits_, &envelope, &messages, &error)) {
+    wire::PeerContact contact;
+    if (error.kind == wire::DecodeError::Kind::unknown_type &&
+        error.type == wire::kPeerContactType &&
+        wire::decode_peer_contact(frame, wire_limits_, &envelope, &contact, &error))
+      return peer_contact(envelope, contact, now);
     ++counters_.malformed_peer;
     return;
   }
-  const raft::Member* member = raft::find_member(membership_, envelope.from);
-  if (member == nullptr) {  // nobody of this cluster: its terms and votes are nothing to us
-    ++counters_.foreign_peer;
-    return;
-  }
-  bool swapped = member != nullptr && !member->incarnation.is_zero() &&
-                 member->incarnation != envelope.incarnation;
-  if (RCS_MUTANT("MB-08")) swapped = false;
-  if (envelope.cluster != identity_.cluster || envelope.to != identity_.node ||
-      envelope.from == identity_.node || swapped) {
-    if (++counters_.foreign_peer == 1 || (counters_.foreign_peer & 0xfff) == 0)
-      log_line(RAFTCS_LOG_WARNING, swapped
-                                       ? "node " + to_string(envelope.from) +
-                                             " came back with another disk (incarnation " +
-                                             envelope.incarnation.hex() +
-                                             "); its messages are refused until it is added anew"
-                                       : "messages of another cluster or for another node arrive "
-                                         "at the peer address (from node " +
-                                             to_string(envelope.from) + ", cluster " +
-                                             envelope.cluster.hex() + "); dropped");
-    return;
-  }
-  incarnations_[envelope.from] = envelope.incarnation;
+  if (!admits(envelope, now)) return;
   for (raft::Message& m : messages) {
     if (m.from != envelope.from || m.to != identity_.node || m.term.value > kTermMax) continue;
     raft_.receive(std::move(m), now);
@@ -318,9 +309,11 @@ void Node::Impl::tick(Mono now) {
   if (can_take_part() && now >= raft_.next_deadline()) raft_.tick(now);
   if (serving() && now >= liveness_at_) liveness_tick(now);
   if (now >= bind_incarnations_at_) bind_incarnations(now);
+  if (now >= prefer_leader_at_) prefer_leader(now);
   if (now >= hand_over_at_) keep_handing_over(now);
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
+    sweep_contacts(now);
     std::erase_if(connections_, [&](auto& item) {
       return item.second.channels.empty() && !item.second.dirty &&
              now - item.second.last_frame > kIdleConnectionNs;
@@ -334,7 +327,7 @@ Mono Node::Impl::next_deadline() const {
   if (can_take_part()) at = std::min(at, raft_.next_deadline());
   if (serving()) at = std::min(at, liveness_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
-  return std::min({at, bind_incarnations_at_, hand_over_at_});
+  return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, ops_at_});
 }
 
 // --- effects ------------------------------------------------------------------------------
@@ -353,10 +346,14 @@ NodeEffects Node::Impl::take_effects(Mono now) {
     flush_reads(now);
     run_raft(now);
     roles_changed(now);
+    drive_member_op(now);
+    drive_transfer_op(now);
     run_raft(now);
+    ops_at_ = member_op_deadline(now);
+    if (ops_at_ != Mono::never()) roles_changed(now);
   }
   if (stopping_ && !finished_) check_stopping(now);
-  gather_peer_frames();
+  gather_peer_frames(now);
   for (net::ConnId id : dirty_) {
     auto it = connections_.find(id);
     if (it == connections_.end()) continue;
@@ -368,8 +365,10 @@ NodeEffects Node::Impl::take_effects(Mono now) {
 }
 
 // One frame per peer and turn, unless that would be too large for one: then several.
-void Node::Impl::gather_peer_frames() {
+void Node::Impl::gather_peer_frames(Mono now) {
   for (auto& [peer, messages] : peer_out_) {
+    if (messages.empty()) continue;
+    if (failed_.is_ok()) greet(peer, now);
     wire::PeerEnvelope envelope{identity_.cluster, identity_.node, peer, identity_.incarnation};
     std::vector<raft::Message> part;
     uint64_t bytes = 0;
@@ -505,8 +504,9 @@ void Node::Impl::roles_changed(Mono now) {
     leader_ready_ = true;
     serve_after_ = raft_.commit_index();
   }
-  if (new_members) membership_changed();
+  if (new_members) membership_changed(now);
   if (serving() && !served_) began_serving(now);
+  if (changed && !refused_text_.empty()) update_standing();
   if (changed || new_members) {
     announce_topology();
     publish_state();
@@ -531,7 +531,7 @@ void Node::Impl::lost_leadership(Mono) {
       {RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
   heard_.clear();
   for (auto& [num, s] : sessions_) s.heard = false;
-  bind_incarnations_at_ = Mono::never();
+  bind_incarnations_at_ = prefer_leader_at_ = Mono::never();
   answer_drains(Status::ok());
 }
 
@@ -542,6 +542,7 @@ void Node::Impl::began_serving(Mono now) {
   liveness_at_ = now + liveness_interval();
   last_touch_ = now;
   bind_incarnations_at_ = now + kBindIncarnationsNs;
+  prefer_leader_at_ = now + kPreferLeaderNs;
   publish_state();
   if (!options_.auto_services || !services_.empty() || !environment_.list_plugins) return;
   std::map<std::string, std::string> wanted;  // a new cluster: one service per type found here
@@ -549,19 +550,6 @@ void Node::Impl::began_serving(Mono now) {
     for (const std::string& type : file.types)
       wanted.emplace(type.substr(type.rfind('.') + 1), type);
   for (const auto& [name, type] : wanted) batch_.add(rsm::CreateService{name, type});
-}
-
-void Node::Impl::membership_changed() {
-  membership_ = raft_.membership();
-  std::map<NodeId, std::string> wanted;
-  for (const raft::Member& m : membership_.members)
-    if (m.id != identity_.node) wanted[m.id] = m.peer_address;
-  for (const auto& [id, address] : peer_addresses_)
-    if (!wanted.contains(id)) out_.peer_addresses.push_back({id, ""});
-  for (const auto& [id, address] : wanted)
-    if (auto it = peer_addresses_.find(id); it == peer_addresses_.end() || it->second != address)
-      out_.peer_addresses.push_back({id, address});
-  peer_addresses_ = std::move(wanted);
 }
 
 // Members of a bootstrapped cluster do not know one another's incarnations. The leader writes
@@ -607,7 +595,10 @@ void Node::Impl::maybe_snapshot(Mono now) {
 
 // The worst of what is the case: a failed disk, a halted lane, a full disk.
 void Node::Impl::update_health() {
-  const Status& worst = !failed_.is_ok() ? failed_ : !halted_.is_ok() ? halted_ : no_space_;
+  const Status& worst = !failed_.is_ok()     ? failed_
+                        : !halted_.is_ok()   ? halted_
+                        : !no_space_.is_ok() ? no_space_
+                                             : standing_health_;
   if (worst.code() == health_.code() && worst.text() == health_.text()) return;
   health_ = worst;
   publish_state();

@@ -5,18 +5,23 @@
 //   opening.cpp   how sessions begin, go on and change hands
 //   stopping.cpp  handing leadership over, draining, stopping, failing
 //   liveness.cpp  touches and expiry of sessions
-//   admin.cpp     administration verbs
+//   contacts.cpp  whose frames are taken; nodes that do not know one another yet
+//   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
+//                 outcome that takes time
 #pragma once
 
 #include <deque>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "rsm/ops.hpp"
 #include "server/admission.hpp"
+#include "server/member_ops.hpp"
 #include "server/node.hpp"
 
 namespace raftcs::server {
@@ -73,11 +78,17 @@ struct PendingTakeover {
   PushId received_push;
 };
 
-// Who asked for administration: a connection's correlation, or a local token.
-struct AdminOrigin {
-  bool local = false;
-  net::ConnId conn = 0;
-  uint64_t id = 0;
+// A node of this cluster that the configuration does not name: it may lead already, or has not
+// heard that it was removed.
+struct Guest {
+  std::string address;
+  Uuid incarnation;
+  Mono heard;
+};
+struct RefusedPeer {
+  std::string address;
+  size_t slot = 0;  // of the connection to it
+  Mono sent, asked;
 };
 
 struct Proposal {  // an entry of ours that has not been applied yet
@@ -123,10 +134,9 @@ struct Node::Impl {
   void roles_changed(Mono now);
   void lost_leadership(Mono now);
   void began_serving(Mono now);
-  void membership_changed();
   void bind_incarnations(Mono now);
   void maybe_snapshot(Mono now);
-  void gather_peer_frames();
+  void gather_peer_frames(Mono now);
   void serve_bulk(Mono now);
   void serve_frame(net::ConnId conn, const Bytes& frame, Mono now);
   void update_health();
@@ -139,7 +149,6 @@ struct Node::Impl {
   void check_stopping(Mono now);
   void fail(const Status& status, Mono now);
   void fail_everything(const Status& status, Mono now);
-  NodeId successor() const;
   bool hand_over(Mono now);
   void keep_handing_over(Mono now);
   void admin_drain(const AdminOrigin& origin, bool on, Mono now);
@@ -194,6 +203,21 @@ struct Node::Impl {
   void reject_taken(Connection& c, wire::Channel channel, uint64_t nonce, HolderId holder);
   void refuse_takeover(Session& s, wire::RejectReason reason, const char* text);
   void refuse_takeovers();  // all of them: this node does not lead
+  // contacts.cpp
+  bool admits(const wire::PeerEnvelope& envelope, Mono now);
+  bool has_known_disk(const wire::PeerEnvelope& envelope, Mono now);
+  void greet(NodeId peer, Mono now);
+  void send_contact(NodeId link, NodeId to, const wire::PeerContact& contact);
+  void peer_contact(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);
+  void refuse_peer(const wire::PeerEnvelope& envelope, const std::string& address,
+                   wire::ContactReason reason, const std::string& text, Mono now);
+  void was_refused(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact);
+  void sweep_contacts(Mono now);
+  void update_peer_addresses();
+  void membership_changed(Mono now);
+  const char* standing() const;
+  void update_standing();
+  bool refusal_is_over() const;
 
   // liveness.cpp
   void liveness_tick(Mono now);
@@ -206,12 +230,29 @@ struct Node::Impl {
   void admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json,
              Mono now);
   void admin_reply(const AdminOrigin& origin, Status status, std::string json);
-  void admin_transfer(const AdminOrigin& origin, uint64_t to, Mono now);
   void admin_service_create(const AdminOrigin& origin, const std::string& name,
                             const std::string& type);
   void admin_listed(const Listed& listed);
   void service_created(const rsm::ServiceCreated& created);
   void fail_admin_waiters(const Status& status);
+  // admin_members.cpp
+  void admin_member_change(const AdminOrigin& origin, const nlohmann::json& args, Mono now);
+  void admin_member_dry_run(const AdminOrigin& origin, const MemberOp& op);
+  std::set<NodeId> members_up() const;
+  void drive_member_op(Mono now);
+  bool propose_member_step(MemberOp& op, const MemberPlan& plan, Mono now);
+  bool caught_up(MemberOp& op, const std::vector<NodeId>& who, Mono now);
+  void watch_member_op(MemberOp& op, Mono now);
+  void next_member_step(MemberOp& op, Mono now);
+  void end_member_op(Status status);
+  Mono member_op_deadline(Mono now) const;
+  nlohmann::json member_op_json() const;
+  // admin_transfer.cpp
+  void admin_transfer(const AdminOrigin& origin, const nlohmann::json& args, Mono now);
+  void drive_transfer_op(Mono now);
+  void end_transfer_op(const Status& status);
+  NodeId best_successor(const raft::Member** member) const;
+  void prefer_leader(Mono now);
   std::string status_json() const;
   std::string state_json() const;
   std::string members_json() const;
@@ -230,7 +271,18 @@ struct Node::Impl {
   std::deque<raft::Outgoing> held_;  // messages that wait for a write
   std::map<NodeId, std::vector<raft::Message>> peer_out_;
   std::map<NodeId, std::string> peer_addresses_;
-  std::map<NodeId, Uuid> incarnations_;  // heard of since start
+  std::map<NodeId, Uuid> incarnations_;  // the first heard of members whose disk is not bound
+  std::map<NodeId, Uuid> swapped_;       // refused: of members that came with another disk
+  std::map<NodeId, Guest> guests_;
+  std::map<NodeId, Mono> peer_heard_;  // last frame taken of each
+  std::map<NodeId, Mono> greeted_;     // last contact sent to each
+  std::vector<RefusedPeer> refusals_;
+  std::string refused_text_;  // another node's, about this one; empty: nobody refuses it
+  wire::ContactReason refused_as_ = wire::ContactReason::hello;
+  Index refused_by_;  // the configuration it spoke of
+  std::string standing_;
+  Status standing_health_;
+  bool was_member_ = false;
   raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane
   Index applied_;
   uint64_t state_hash_ = 0;
@@ -301,6 +353,13 @@ struct Node::Impl {
   std::multimap<std::string, AdminOrigin> admin_services_;  // by service name
   std::vector<AdminOrigin> admin_snapshots_;
   uint64_t admin_token_ = 0;
+  std::optional<MemberOp> member_op_;  // running, or the last one
+  uint64_t member_ops_ = 0;
+  std::optional<TransferOp> transfer_op_;
+  Mono prefer_leader_at_ = Mono::never();
+  Mono preferred_until_;  // no other attempt before
+  DurationNs prefer_pause_ns_ = 0;
+  Mono ops_at_ = Mono::never();  // look at the two above
   Counters counters_;
 };
 

@@ -66,7 +66,7 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
                   "this server belongs to cluster " + identity_.cluster.hex());
   if (!serving())
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (stopping_ || (draining_ && successor()))
+  if (stopping_ || (draining_ && best_successor(nullptr)))
     return reject(c, m.channel, m.nonce, RejectReason::draining,
                   "the server hands leadership over; ask again soon", kRetrySoonMs);
   if (m.nonce == 0 || m.proof.is_zero())

@@ -14,6 +14,7 @@
 #include "net/server_sockets.hpp"
 #include "plugin/registry.hpp"
 #include "server/bootstrap.hpp"
+#include "server/join.hpp"
 #include "server/lanes.hpp"
 #include "server/node.hpp"
 #include "server/worker.hpp"
@@ -22,6 +23,7 @@
 namespace raftcs::server {
 namespace {
 
+constexpr DurationNs kJoinPatienceNs = 20 * kNsPerSecond;
 constexpr int kRetryMs = 500;  // a full disk, a missing plugin
 
 // What other threads hand to the core loop.
@@ -90,6 +92,7 @@ class RealServer final : public Server {
   }
   Status load_plugins(const std::vector<const raftcs_sm_type_t*>& types);
   Status bind_sockets();
+  Status find_cluster();
   void start_lanes();
   void run_core();
   void take_outbox(Mono now);
@@ -169,6 +172,17 @@ Status RealServer::bind_sockets() {
   return Status::ok();
 }
 
+// Only a new directory has to ask.
+Status RealServer::find_cluster() {
+  if (options_.join.empty()) return Status::ok();
+  RCS_ASSIGN(made, storage::DataDir::is_initialised(*fs_, options_.data_dir));
+  if (made) return Status::ok();
+  log(RAFTCS_LOG_INFO, "asking for the cluster to join");
+  RCS_ASSIGN(cluster, ask_cluster_id(options_.join, kJoinPatienceNs));
+  options_.join_cluster = cluster;
+  return Status::ok();
+}
+
 // What one message to a peer may hold must fit into a frame.
 Status check_sizes(const Options& o) {
   uint64_t needed = o.append_bytes_max + o.batch_bytes_max + o.payload_bytes_max + (2u << 20);
@@ -183,6 +197,7 @@ Status RealServer::start(const std::vector<const raftcs_sm_type_t*>& types) {
   RCS_TRY(check_sizes(options_));
   RCS_TRY(load_plugins(types));
   RCS_TRY(bind_sockets());
+  RCS_TRY(find_cluster());
   std::vector<std::string> notes;
   RCS_ASSIGN(dir, open_data_dir(*fs_, options_, sys::os_random(), &notes));
   dir_ = std::move(dir);

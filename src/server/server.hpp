@@ -39,6 +39,8 @@ struct Options {
   std::string plugins_dir;              // empty: no plugins
   std::string cluster_name = "raftcs";  // part of a new cluster's identity
   std::vector<ClusterMember> cluster;   // empty on a virgin directory: a one-node cluster
+  std::vector<std::string> join;        // client addresses of the cluster a new node is to join
+  Uuid join_cluster;                    // its id, once it is known (join.hpp)
 
   DurationNs heartbeat_ns = 50 * kNsPerMs;
   DurationNs election_timeout_ns = 500 * kNsPerMs;

@@ -1,7 +1,7 @@
 // stopping.cpp: leaving: handing leadership over, draining, stopping, failing.
 //
 // A node that leads and should not (it drains, its apply lane stands, it stops) hands over to the
-// voter whose log is longest, again and again while it leads. Its clients are served until the
+// best voter (best_successor), again and again while it leads. Its clients are served until the
 // moment it stops leading and are then told where to go: their commands are sent again under the
 // same ids, so nothing fails. A node that stops stays until the new leader is known (its vote may
 // be needed, and clients are told the address) or until its time is over.
@@ -15,25 +15,11 @@ constexpr DurationNs kDrainWaitNs = 10 * kNsPerSecond;
 constexpr size_t kDrainsMax = 256;
 }  // namespace
 
-// The voter whose log is longest among those heard of lately; none: nobody else could lead.
-NodeId Node::Impl::successor() const {
-  NodeId best;
-  Index best_match;
-  for (const raft::PeerProgress& p : raft_.status().peers) {
-    const raft::Member* m = raft::find_member(membership_, p.id);
-    if (m == nullptr || m->role != raft::MemberRole::voter || !p.recently_active) continue;
-    if (best && p.match <= best_match) continue;
-    best = p.id;
-    best_match = p.match;
-  }
-  return best;
-}
-
 // True while a transfer is under way.
 bool Node::Impl::hand_over(Mono now) {
   if (!can_take_part() || role_ != raft::Role::leader) return false;
   if (raft_.status().transfer_target) return true;
-  const NodeId to = successor();
+  const NodeId to = best_successor(nullptr);
   return to && raft_.transfer_leadership(to, now) == raft::Refusal::none;
 }
 
@@ -56,7 +42,7 @@ void Node::Impl::admin_drain(const AdminOrigin& origin, bool on, Mono now) {
     return admin_reply(origin, Status::ok(), "{\"draining\":false}");
   }
   const bool leads = can_take_part() && role_ == raft::Role::leader;
-  if (leads && !successor())
+  if (leads && !best_successor(nullptr))
     return admin_reply(origin,
                        {RAFTCS_ERR_BAD_STATE,
                         "no other voting member is there to lead: the node would serve nobody and "
@@ -111,6 +97,8 @@ void Node::Impl::fail_everything(const Status& status, Mono now) {
     admin_reply(origin, status, {});
   for (const auto& [token, origin] : std::exchange(admin_lists_, {}))
     admin_reply(origin, status, {});
+  if (member_op_ && !member_op_->ended()) end_member_op(status);
+  if (transfer_op_) end_transfer_op(status);
 }
 
 void Node::Impl::fail(const Status& status, Mono now) {

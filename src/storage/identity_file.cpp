@@ -51,6 +51,17 @@ Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory
   return identity;
 }
 
+Status rewrite_identity(sys::FileSystem& fs, const std::string& directory,
+                        const Identity& identity) {
+  const std::string temporary = join_path(directory, std::string(kIdentityName) + kTemporarySuffix);
+  RCS_ASSIGN(left_over, fs.exists(temporary));
+  if (left_over) RCS_TRY(fs.remove(temporary));
+  RCS_TRY(write_new_file(fs, temporary, encode_identity(identity)));
+  RCS_TRY(fs.sync_directory(directory));
+  RCS_TRY(fs.rename(temporary, join_path(directory, kIdentityName)));
+  return fs.sync_directory(directory);
+}
+
 Status write_new_file(sys::FileSystem& fs, const std::string& path, const Bytes& bytes) {
   RCS_ASSIGN(file, fs.open(path, sys::OpenMode::create));
   RCS_TRY(file->write_at(0, bytes.data(), bytes.size()));

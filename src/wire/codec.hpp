@@ -90,6 +90,7 @@ constexpr uint32_t kPeerMagic = 0x52435350;  // "RCSP"
 constexpr uint32_t kPeerVersionMin = 1;
 constexpr uint32_t kPeerVersionMax = 1;
 constexpr uint32_t kPeerType = 1;
+constexpr uint32_t kPeerContactType = 2;
 
 // Entry payloads are copied into the frame once (the socket needs contiguous bytes).
 Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Message>& messages);
@@ -98,5 +99,27 @@ Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Me
 // not known refuses the frame as unknown_type, with the kind as `type`.
 bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
                        std::vector<raft::Message>* messages, DecodeError* error);
+
+// A contact is a frame of its own, of type kPeerContactType: the envelope as above, then
+// [address, reason, index, text]. It tells where the sender is reached, so that a node whose
+// configuration does not name the sender can answer, and why the sender refuses the receiver.
+// It carries nothing of consensus.
+enum class ContactReason : uint8_t {
+  hello = 0,          // nothing is refused
+  not_member = 1,     // the configuration at `index` does not name the receiver
+  other_disk = 2,     // the configuration names the receiver with another incarnation
+  other_cluster = 3,  // the receiver's frames are of another cluster than the sender
+};
+struct PeerContact {
+  std::string address;  // tcp://host:port of the sender's peer socket
+  ContactReason reason = ContactReason::hello;
+  Index index;
+  std::string text;  // for people
+  bool operator==(const PeerContact&) const = default;
+};
+Bytes encode_peer_contact(const PeerEnvelope& envelope, const PeerContact& contact);
+// As decode_peer_frame; a reason that is not known is read as hello.
+bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
+                         PeerContact* contact, DecodeError* error);
 
 }  // namespace raftcs::wire

@@ -242,31 +242,49 @@ void put_crc(uint8_t* at, uint32_t crc) {
 
 }  // namespace
 
-Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Message>& messages) {
-  OutBuffer buffer;
-  buffer.start(size_about(messages), 0);
-  Packer out(buffer);
+namespace {
+
+// The elements up to and with the room for the crc.
+struct EnvelopeAt {
+  size_t begin, crc;
+};
+EnvelopeAt pack_envelope(Packer& out, OutBuffer& buffer, uint32_t type,
+                         const PeerEnvelope& envelope) {
   out.pack_array(kElements);
   out.pack_uint32(kPeerMagic);
   out.pack_uint32(kPeerVersionMax);
-  out.pack_uint32(kPeerType);
-  const size_t envelope_at = buffer.size();
+  out.pack_uint32(type);
+  EnvelopeAt at{buffer.size(), 0};
   pack_blob(out, envelope.cluster.bytes.data(), envelope.cluster.bytes.size());
   out.pack_uint64(envelope.from.value);
   out.pack_uint64(envelope.to.value);
   pack_blob(out, envelope.incarnation.bytes.data(), envelope.incarnation.bytes.size());
-  const size_t crc_at = buffer.size();
+  at.crc = buffer.size();
   static constexpr char kNoCrcYet[kCrcBytes] = {};
   buffer.write(kNoCrcYet, kCrcBytes);
+  return at;
+}
+
+void fill_crc(OutBuffer& buffer, const EnvelopeAt& at) {
+  uint32_t crc = crc32c(0, buffer.data() + at.begin, at.crc - at.begin);
+  const size_t body_at = at.crc + kCrcBytes;
+  crc = crc32c(crc, buffer.data() + body_at, buffer.size() - body_at);
+  put_crc(buffer.data() + at.crc, crc);
+}
+
+}  // namespace
+
+Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Message>& messages) {
+  OutBuffer buffer;
+  buffer.start(size_about(messages), 0);
+  Packer out(buffer);
+  const EnvelopeAt at = pack_envelope(out, buffer, kPeerType, envelope);
   out.pack_array(static_cast<uint32_t>(messages.size()));
   for (const raft::Message& message : messages) {
     RCS_CHECK(message.from == envelope.from && message.to == envelope.to);
     std::visit(BodyPacker{out, message.term}, message.body);
   }
-  uint32_t crc = crc32c(0, buffer.data() + envelope_at, crc_at - envelope_at);
-  const size_t messages_at = crc_at + kCrcBytes;
-  crc = crc32c(crc, buffer.data() + messages_at, buffer.size() - messages_at);
-  put_crc(buffer.data() + crc_at, crc);
+  fill_crc(buffer, at);
   return buffer.take(0);
 }
 
@@ -308,6 +326,53 @@ bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* e
   if (unknown_kind != 0) head.type = static_cast<uint32_t>(unknown_kind);
   return refuse(unknown_kind != 0 ? Refusal::unknown_type : Refusal::malformed, head,
                 in.error_text(), error);
+}
+
+Bytes encode_peer_contact(const PeerEnvelope& envelope, const PeerContact& contact) {
+  OutBuffer buffer;
+  buffer.start(2 * kMessageBytesAbout + contact.address.size() + contact.text.size(), 0);
+  Packer out(buffer);
+  const EnvelopeAt at = pack_envelope(out, buffer, kPeerContactType, envelope);
+  out.pack_array(4);
+  pack_text(out, contact.address);
+  out.pack_uint8(static_cast<uint8_t>(contact.reason));
+  out.pack_uint64(contact.index.value);
+  pack_text(out, contact.text);
+  fill_crc(buffer, at);
+  return buffer.take(0);
+}
+
+bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
+                         PeerContact* contact, DecodeError* error) {
+  using Refusal = DecodeError::Kind;
+  MsgpackIn in(frame);
+  FrameHead head;
+  if (!read_frame_head(in, limits, kPeerMagic, frame.size(), &head, error)) return false;
+  if (head.version < kPeerVersionMin || head.version > kPeerVersionMax)
+    return refuse(Refusal::version, head, "the peer's version is not spoken here", error);
+  if (head.type != kPeerContactType)
+    return refuse(Refusal::unknown_type, head, "this frame is no contact", error);
+  PeerEnvelope read;
+  uint32_t covered = 0, crc = 0;
+  read_envelope(in, frame, &read, &covered, &crc);
+  const size_t body_at = in.position();
+  PeerContact c;
+  const uint32_t fields = in.read_array("contact");
+  if (fields < 4) in.fail("contact", "lacks fields");
+  c.address = in.read_str("address", limits.text_bytes_max);
+  const uint64_t reason = in.read_uint("reason", UINT8_MAX);
+  if (reason <= static_cast<uint64_t>(ContactReason::other_cluster))
+    c.reason = static_cast<ContactReason>(reason);
+  c.index = Index(in.read_uint("index", UINT64_MAX));
+  c.text = in.read_str("text", limits.text_bytes_max);
+  for (uint32_t i = 4; i < fields && !in.failed(); ++i) in.skip("contact");
+  if (!in.failed() && crc32c(covered, frame.data() + body_at, in.position() - body_at) != crc)
+    in.fail("crc", "does not fit the frame");
+  if (!read_frame_tail(in, head.elements, kElements))
+    return refuse(Refusal::malformed, head, in.error_text(), error);
+  *envelope = read;
+  *contact = std::move(c);
+  return true;
 }
 
 }  // namespace raftcs::wire

@@ -320,6 +320,55 @@ TEST_F(Thesis, Section_4_3_JointDecisionsNeedBothMajorities) {
   EXPECT_GE(cluster_->leader(), NodeId(4));
 }
 
+// MB-06, MB-07: members that are replaced vote until the joint configuration is left; then they
+// are gone, and the next leader is of the new ones, whatever size the configuration has.
+TEST_F(Thesis, Section_4_3_ReplacedMembersVoteUntilTheJointConfigurationIsLeft) {
+  for (uint64_t size : {2, 3, 4, 7}) {
+    start(size, 1);
+    elect(1);
+    const uint64_t fresh = size + 1;
+    std::vector<uint64_t> after;
+    for (uint64_t id = 2; id <= fresh; ++id) after.push_back(id);
+    Membership joint = make_membership(after);
+    for (Member& m : joint.members) m.outgoing_voter = m.id.value != fresh;
+    Member old = make_membership({1}).members[0];
+    old.role = MemberRole::leaving;
+    old.outgoing_voter = true;
+    joint.members.insert(joint.members.begin(), old);
+    joint.joint = true;
+    ASSERT_EQ(cluster_->propose_membership(NodeId(1), joint), Refusal::none);
+    EXPECT_EQ(node(1).role(), Role::leader) << "it votes in the outgoing half";
+    run(3 * kNsPerSecond);
+    ASSERT_TRUE(cluster_->leader());
+    EXPECT_NE(cluster_->leader(), NodeId(1));
+    EXPECT_EQ(node(cluster_->leader().value).membership(), make_membership(after));
+    EXPECT_EQ(cluster_->propose(cluster_->leader(), "x"), Refusal::none);
+    cluster_->stabilize();
+    EXPECT_EQ(node(fresh).last_index(), cluster_->ledger_last());
+  }
+}
+
+// MB-05: everybody fails inside a joint configuration; the next leader finishes it.
+TEST_F(Thesis, Section_4_3_AJointConfigurationSurvivesTheFailureOfEveryMember) {
+  start(3, 2);
+  elect(1);
+  Membership joint = make_membership({3, 4, 5}, {1, 2});
+  joint.joint = true;
+  for (Member& m : joint.members) m.outgoing_voter = m.id <= NodeId(3);
+  ASSERT_EQ(cluster_->propose_membership(NodeId(1), joint), Refusal::none);
+  for (uint64_t id = 2; id <= 5; ++id) {
+    cluster_->deliver(NodeId(1), NodeId(id));
+    cluster_->persist(NodeId(id));
+  }
+  cluster_->persist(NodeId(1));
+  for (uint64_t id = 1; id <= 5; ++id) cluster_->crash(NodeId(id));
+  for (uint64_t id = 1; id <= 5; ++id) cluster_->restart(NodeId(id));
+  EXPECT_TRUE(node(2).membership().joint);
+  run(5 * kNsPerSecond);
+  ASSERT_TRUE(cluster_->leader());
+  EXPECT_EQ(node(cluster_->leader().value).membership(), make_membership({3, 4, 5}, {1, 2}));
+}
+
 // A leader sends its snapshot to a follower that needs entries it has discarded.
 TEST_F(Thesis, Section_5_SnapshotsBringLateFollowersUp) {
   start(3);

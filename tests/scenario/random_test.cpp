@@ -150,6 +150,8 @@ class RandomRun {
         m.outgoing_voter = m.role == MemberRole::voter;
         if (prng_.chance(0.4))
           m.role = m.role == MemberRole::voter ? MemberRole::learner : MemberRole::voter;
+        if (m.outgoing_voter && prng_.chance(0.2)) m.role = MemberRole::leaving;
+        if (prng_.chance(0.1)) m.priority = static_cast<uint8_t>(prng_.below(4) * 50);
       }
     }
     cluster_.propose_membership(l, next);

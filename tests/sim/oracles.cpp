@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "raft/membership.hpp"
 #include "raftcs.h"
 #include "sim/sim_world.hpp"
 #include "wire/codec.hpp"
@@ -79,8 +80,15 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
 
 // What every disk would give back if the power went now and nothing unsynced survived.
 void Cluster::check_durable(Index index) {
-  size_t holders = 0;
+  // The quorum is that of the configuration in force, where it is beyond doubt which that is.
+  SimNode* lead = leading_node();
+  if (lead == nullptr || !lead->node->raft_status().membership_settled) return;
+  const raft::Membership members = lead->node->raft().membership();
+  size_t holders = 0, voters = 0;
   for (auto& n : nodes_) {
+    const raft::Member* member = raft::find_member(members, n->id);
+    if (member == nullptr || member->role != raft::MemberRole::voter) continue;
+    ++voters;
     if (n->wiped) continue;
     std::unique_ptr<SimDisk> disk = n->disk.clone();
     disk->crash(std::vector<Fate>{});
@@ -95,7 +103,7 @@ void Cluster::check_durable(Index index) {
     holders += holds ? 1 : 0;
   }
   hit("durability was checked");
-  if (holders < nodes_.size() / 2 + 1)
+  if (holders < voters / 2 + 1)
     fail("index " + to_string(index) + " is committed and durable on " + std::to_string(holders) +
          " nodes only");
 }
@@ -107,8 +115,12 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
-  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error))
-    return fail("a node sent a frame that does not decode");
+  wire::PeerContact contact;
+  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) {
+    if (!wire::decode_peer_contact(frame, {}, &envelope, &contact, &error))
+      fail("a node sent a frame that does not decode");
+    return;
+  }
   for (const raft::Message& m : messages) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
@@ -133,8 +145,9 @@ bool Cluster::clients_done() const {
 
 bool Cluster::replicas_equal() {
   Index index;
+  if (p_.churn && leading_node() == nullptr) return false;
   for (auto& n : nodes_) {
-    if (n->wiped) continue;
+    if (!counts(*n)) continue;
     if (!n->up) return false;
     server::Info info = n->node->info();
     if (!index) index = info.applied;
@@ -150,9 +163,10 @@ bool Cluster::replicas_equal() {
 void Cluster::final_checks() {
   const Ledger* ledger = nullptr;
   for (auto& n : nodes_)
-    if (!n->wiped) ledger = n->types->ledger();
+    if (counts(*n)) ledger = n->types->ledger();
+  if (ledger == nullptr) return fail("nobody has the ledger at the end");
   for (auto& n : nodes_) {
-    if (n->wiped) continue;
+    if (!counts(*n)) continue;
     const Ledger* other = n->types->ledger();
     if (other->doubled != 0) fail("node " + to_string(n->id) + " applied a command twice");
     if (other->ops != ledger->ops) fail("ledgers differ on node " + to_string(n->id));

@@ -45,6 +45,7 @@ void Cluster::make_nodes() {
     nodes_.push_back(std::move(n));
   }
   for (auto& n : nodes_) start(*n);
+  if (p_.churn) make_spares();
 }
 
 void Cluster::start(SimNode& n) {
@@ -140,6 +141,9 @@ void Cluster::drive(SimNode& n) {
   for (const auto& f : e.peer_frames) send_peer(n, f.peer, f.frame);
   for (const auto& f : e.client_frames) send_client(n, f.conn, f.frame);
   for (const auto& line : e.lines) note("node " + to_string(n.id) + ": " + line.text);
+  for (const auto& reply : e.local_replies)
+    if (reply.token == kChangeToken) change_ended(reply.result);
+  if (p_.churn) note_membership(n);
   check_node(n);
   run_lanes(n);
   Mono deadline = n.clock.global(n.node->next_deadline());

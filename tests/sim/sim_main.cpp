@@ -21,6 +21,7 @@ namespace {
 
 // What a campaign of 500 seeds or more must have met.
 constexpr const char* kSometimes[] = {
+    "a change of members was done",
     "a client died silently",
     "a client process died and resumed",
     "a disk was slow",
@@ -28,7 +29,9 @@ constexpr const char* kSometimes[] = {
     "a foreign frame came",
     "a frame was corrupted",
     "a held frame was released",
+    "a joint configuration was in force",
     "a log was truncated",
+    "a node that joined led",
     "a session was closed",
     "a stale queue was flushed",
     "a write failed",

@@ -10,6 +10,7 @@ namespace raftcs::sim {
 void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
   trace(frame.size(), from.id.value << 8 | to.value);
   check_frame(from, frame);
+  if (to.value > nodes_.size()) return;  // a connection to an address: words for people only
   if (cut(from.id, to)) {
     if (p_.stale_queues && stale_.size() < 500) stale_.push_back({from.id, to, frame});
     return;

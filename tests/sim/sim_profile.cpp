@@ -17,7 +17,7 @@ std::string Profile::describe() const {
     << (disk_full ? ", full disks" : "") << (slow_disks ? ", slow disks" : "")
     << (corruption ? ", corruption" : "") << (foreigners ? ", foreigners" : "")
     << (holds ? ", holds" : "") << (stale_queues ? ", stale queues" : "")
-    << (power_cuts ? ", power cuts" : "") << (wipes ? ", wipes" : "")
+    << (power_cuts ? ", power cuts" : "") << (wipes ? ", wipes" : "") << (churn ? ", churn" : "")
     << (client_deaths ? ", client deaths" : "") << (silent_deaths ? ", silent deaths" : "")
     << (closes ? ", closes" : "") << ", snapshot every " << snapshot_entries;
   return s.str();
@@ -63,6 +63,9 @@ Profile profile_of(uint64_t seed) {
   p.client_deaths = on(0.3);
   p.silent_deaths = on(0.3);
   p.closes = on(0.3);
+  p.churn = on(0.3);
+  if (p.churn) p.spares = static_cast<uint32_t>(r.between(1, 3));
+  if (p.churn) p.wipes = false;  // a member without its disk would have to be admitted again
   if (r.chance(0.3)) p.batch_bytes = r.between(64, 1024);
   if (r.chance(0.3)) p.append_bytes = r.between(64, 1024);
   if (r.chance(0.3)) p.requests_max = static_cast<uint32_t>(r.between(1, 4));

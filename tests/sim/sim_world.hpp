@@ -17,8 +17,10 @@ constexpr uint64_t kForeignTerm = 1'000'000;
 constexpr uint64_t kMuteTimeoutMs = 2'000;
 constexpr uint64_t kConnectionsPerSecond = 100;
 constexpr uint32_t kOpsAfterHealing = 40;
+constexpr uint64_t kChangeToken = 77;  // admin calls that change members
 
 std::string address_of(uint64_t id);
+std::string peer_address_of(uint64_t id);
 
 struct OpRecord {
   LedgerOp op;
@@ -153,6 +155,16 @@ class Cluster {
   void open_link(uint32_t c, client::LinkId link, const std::string& endpoint);
   void send_server(client::LinkId link, uint32_t c, const Bytes& frame);
   void kill_link(uint64_t key, DurationNs notice_after);
+
+  // members
+  void make_spares();
+  void schedule_change();
+  SimNode* leading_node();
+  std::string a_change(const raft::Membership& members);
+  void change_members();
+  void change_ended(const server::AdminResult& result);
+  void note_membership(SimNode& n);
+  bool counts(SimNode& n);
 
   // faults and the end
   void schedule_faults();

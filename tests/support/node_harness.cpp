@@ -88,6 +88,24 @@ void NodeHarness::kill(uint64_t id) {
   std::erase_if(wire_, [&](const PeerFrame& f) { return f.to == id; });
 }
 
+void NodeHarness::wipe(uint64_t id) { at(id).disk.wipe(); }
+
+uint64_t NodeHarness::start_joiner() {
+  const uint64_t id = size() + 1;
+  auto m = std::make_unique<Machine>();
+  m->options = at(1).options;
+  m->options.id = NodeId(id);
+  m->options.cluster.clear();
+  m->options.join = {client_address(1)};
+  m->options.join_cluster = at(1).dir->identity().cluster;
+  m->options.client_advertise = client_address(id);
+  m->options.peer_advertise = peer_address(id);
+  m->random = std::make_unique<SeededRandom>(id);
+  machines_.push_back(std::move(m));
+  start(id);
+  return id;
+}
+
 void NodeHarness::isolate(uint64_t id, bool on) { at(id).isolated = on; }
 void NodeHarness::hold_log(uint64_t id, bool on) { at(id).hold_log = on; }
 void NodeHarness::hold_apply(uint64_t id, bool on) { at(id).hold_apply = on; }

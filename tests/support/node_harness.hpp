@@ -61,6 +61,8 @@ class NodeHarness {
   bool up(uint64_t id) { return at(id).node != nullptr; }
   void kill(uint64_t id);  // the process ends; the disk keeps what was written
   void start(uint64_t id);
+  void wipe(uint64_t id);   // the disk is empty then; requires: killed
+  uint64_t start_joiner();  // one more node, with an empty log, that waits to be added
   void isolate(uint64_t id, bool on = true);   // no frame to or from other nodes
   void hold_log(uint64_t id, bool on = true);  // the lane stands: jobs gather
   void hold_apply(uint64_t id, bool on = true);

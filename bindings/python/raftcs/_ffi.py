@@ -325,6 +325,8 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
         (c_int32, (c_char_p, LineFn, c_uint64, POINTER(c_void_p),)),
     "raftcs_log_verify":
         (c_int32, (c_char_p, LineFn, c_uint64, POINTER(c_void_p),)),
+    "raftcs_force_new_cluster":
+        (c_int32, (c_char_p, c_int32, LineFn, c_uint64, POINTER(c_void_p),)),
 }
 
 
@@ -401,6 +403,7 @@ class Api:
     raftcs_plugin_close: Callable[..., None]
     raftcs_log_dump: Callable[..., int]
     raftcs_log_verify: Callable[..., int]
+    raftcs_force_new_cluster: Callable[..., int]
 
     def __init__(self, library: CDLL) -> None:
         for name, (result, arguments) in FUNCTIONS.items():

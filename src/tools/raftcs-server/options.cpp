@@ -98,7 +98,9 @@ bool parse_command_line(int argc, char** argv, ServerOptions& options, int& exit
     return false;
   }
   for (size_t i = 0; i < std::size(kFlags); ++i) {
-    if (app.count(kFlags[i].flag) > 0) options.settings.emplace_back(kFlags[i].setting, values[i]);
+    if (app.count(kFlags[i].flag) == 0) continue;
+    if (std::string(kFlags[i].flag) == "--join") values[i] = join(parse_endpoints(values[i]), ",");
+    options.settings.emplace_back(kFlags[i].setting, values[i]);
   }
   return true;
 }

@@ -1,4 +1,4 @@
-// admin.cpp: members, leader, snapshots, sessions, services and plugins: one admin verb each.
+// admin.cpp: leader, snapshots, sessions, services and plugins: one admin verb each.
 #include <cstdio>
 
 #include "raftcs/context.hpp"
@@ -61,11 +61,14 @@ void add_leader_commands(CLI::App& app, Context& context) {
   });
   CLI::App* transfer = leader->add_subcommand("transfer", "make another member lead");
   auto id = std::make_shared<uint64_t>(0);
-  transfer->add_option("ID", *id, "the member that shall lead")->required();
+  transfer->add_option("ID", *id, "the member that shall lead; without it the best one");
   transfer->callback([&context, id] {
     context.action = [&context, id] {
-      Json answer = ask(context, {}, "transfer", {{"to", *id}});
-      return print_answer(context, answer, "leadership goes to " + std::to_string(*id));
+      // The server answers before this client gives up, so that the answer is the outcome.
+      Json args{{"timeout_ms", std::max<int64_t>(context.timeout_ms * 9 / 10, 1)}};
+      if (*id != 0) args["to"] = *id;
+      Json answer = ask(context, {}, "transfer", args);
+      return print_answer(context, answer, "node " + cell_of(answer["leader"]) + " leads");
     };
   });
 }
@@ -106,8 +109,6 @@ void add_list(CLI::App& app, Context& context, const char* group, const char* te
 }  // namespace
 
 void add_admin_commands(CLI::App& app, Context& context) {
-  add_list(app, context, "member", "the cluster's members", "members",
-           {"id", "role", "peer_address", "client_address"});
   add_leader_commands(app, context);
   CLI::App* snapshot =
       app.add_subcommand("snapshot", "write a snapshot now, at the first endpoint given");

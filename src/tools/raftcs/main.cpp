@@ -31,10 +31,12 @@ int parse_and_run(int argc, char** argv) {
   bool version = false;
   app.add_flag("--version", version, "print the version");
   tools::add_status_command(app, context);
+  tools::add_member_commands(app, context);
   tools::add_admin_commands(app, context);
   tools::add_call_command(app, context);
   tools::add_kv_commands(app, context);
   tools::add_log_commands(app, context);
+  tools::add_recover_command(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

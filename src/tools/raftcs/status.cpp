@@ -60,7 +60,9 @@ std::vector<Node> ask(Session& session, const std::vector<std::string>& endpoint
     Node& node = nodes[reply.tag - 1];
     node.status = Json::parse(reply.data, nullptr, false);
     node.reachable = reply.status == RAFTCS_OK && node.status.is_object();
-    if (!node.reachable) node.error = describe(reply.status, reply.text);
+    if (node.reachable) continue;
+    node.status = Json::object();
+    node.error = describe(reply.status, reply.text);
   }
   return nodes;
 }

@@ -91,7 +91,8 @@ TEST(Settings, WordsBooleansAndForms) {
   EXPECT_FALSE(c.set("server.auto_services", "yes").is_ok());
   EXPECT_FALSE(c.set("client.capabilities", "").is_ok());
   EXPECT_FALSE(c.set("client.cluster_id", "abc").is_ok());
-  EXPECT_EQ(c.set("server.join", "tcp://a:1").code(), RAFTCS_ERR_UNSUPPORTED);
+  EXPECT_TRUE(c.set("server.join", "tcp://a:1,tcp://b:2").is_ok());
+  EXPECT_EQ(c.set("server.join", "a:1").code(), RAFTCS_ERR_INVALID_ARGUMENT);
   EXPECT_TRUE(c.set("server.join", "").is_ok());
   EXPECT_FALSE(c.set("server.data", std::string_view("a\0b", 3)).is_ok());
 }

@@ -572,6 +572,77 @@ TEST_F(Catalogue, MB_02_ATruncatedConfigurationIsNoLongerInForce) {
   EXPECT_EQ(node_->membership(), three());
 }
 
+// The copies of a lost disk are no copies: with another incarnation a peer begins at nothing.
+TEST_F(Catalogue, MB_08_AnotherDiskDoesNotInheritTheMatchOfTheOldOne) {
+  lead();
+  get(2, 2, ack(2));
+  ASSERT_EQ(status().peers[0].match, Index(2));
+  Membership other = three();
+  other.members[1].incarnation.bytes[0] = 7;
+  ASSERT_EQ(node_->propose_membership(other, now_, nullptr, nullptr), Refusal::none);
+  EXPECT_EQ(status().peers[0].match, Index());
+  EXPECT_TRUE(status().peers[0].recently_active) << "contact is of the node, not of its log";
+  persist();
+  flush();
+  EXPECT_EQ(status().commit, Index(2)) << "the old copy must not count for the new entry";
+  get(2, 2, ack(3));
+  EXPECT_EQ(status().commit, Index(3));
+}
+
+TEST_F(Catalogue, MB_08_WhoIsRemovedAndAddedAgainBeginsAtNothing) {
+  lead();
+  get(2, 2, ack(2));
+  Membership two = three();
+  two.members.erase(two.members.begin() + 1);
+  ASSERT_EQ(node_->propose_membership(two, now_, nullptr, nullptr), Refusal::none);
+  persist();
+  flush();
+  get(3, 2, ack(3));
+  ASSERT_EQ(status().commit, Index(3));
+  Membership again = three();
+  again.members[1].role = MemberRole::learner;
+  ASSERT_EQ(node_->propose_membership(again, now_, nullptr, nullptr), Refusal::none);
+  EXPECT_EQ(status().peers[0].id, NodeId(2));
+  EXPECT_EQ(status().peers[0].match, Index());
+}
+
+// A priority delays an election and never prevents one: three levels above cost three timeouts.
+TEST_F(Catalogue, PriorityOrdersElectionsAndNeverPreventsOne) {
+  Membership m = three();
+  m.members[1].priority = 120;
+  m.members[2].priority = 110;
+  Entry config = entry(2, 2);
+  config.type = EntryType::config;
+  config.payload = encode_membership(m);
+  get(2, 2, append(1, 1, 0, {config}));
+  persist();
+  get(2, 2, append(2, 2, 0));
+  const DurationNs wait = node_->next_deadline() - now_;
+  EXPECT_GE(wait, 3 * options_.election_timeout_ns);
+  EXPECT_LT(wait, 4 * options_.election_timeout_ns);
+  tick_election();
+  EXPECT_EQ(node_->role(), Role::pre_candidate);
+}
+
+// MB-11: a leader that leaves hands over to the voter of the highest priority that has the log.
+TEST_F(Catalogue, MB_11_ALeaderThatLeavesPrefersAHighPriority) {
+  lead();
+  get(2, 2, ack(2));
+  get(3, 2, ack(2));
+  Membership m = three();
+  m.members.erase(m.members.begin());
+  m.members[1].priority = 200;
+  ASSERT_EQ(node_->propose_membership(m, now_, nullptr, nullptr), Refusal::none);
+  flush();
+  get(3, 2, ack(3));
+  const Effects e = get(2, 2, ack(3));
+  EXPECT_EQ(node_->role(), Role::follower);
+  NodeId told;
+  for (const Outgoing& o : e.messages)
+    if (std::holds_alternative<TimeoutNow>(o.message.body)) told = o.message.to;
+  EXPECT_EQ(told, NodeId(3));
+}
+
 TEST_F(Catalogue, D5_ClusterTimeGoesOnWithElapsedTimeAndFreezesWithoutAQuorum) {
   boot({1});
   lead();

@@ -78,6 +78,18 @@ TEST(Membership, CodecRoundTripAndDamage) {
   EXPECT_EQ(*decode_membership(bytes), m);
   for (size_t n = 0; n < bytes.size(); ++n)
     EXPECT_FALSE(decode_membership(bytes.slice(0, n)).is_ok()) << n;
+  EXPECT_EQ(bytes[0], 1) << "what format 1 can say is said in format 1";
+  m.members[1].role = MemberRole::leaving;
+  m.members[2].priority = 7;
+  const Bytes later = encode_membership(m);
+  EXPECT_EQ(later[0], 2);
+  ASSERT_TRUE(decode_membership(later).is_ok());
+  EXPECT_EQ(*decode_membership(later), m);
+  for (size_t n = 0; n < later.size(); ++n)
+    EXPECT_FALSE(decode_membership(later.slice(0, n)).is_ok()) << n;
+  Membership wrong = m;
+  wrong.members[1].outgoing_voter = false;
+  EXPECT_FALSE(decode_membership(encode_membership(wrong)).is_ok()) << "leaving what?";
   std::swap(m.members[0], m.members[1]);
   EXPECT_FALSE(decode_membership(encode_membership(m)).is_ok()) << "unordered";
 }

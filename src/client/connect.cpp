@@ -175,7 +175,9 @@ void Core::begin_attempt(Session& s, Mono now) {
   s.last_endpoint = endpoint;
   attach(s, acquire(endpoint, s, now));
   s.phase = Phase::linking;
-  s.attempt_until = now + std::max(s.options.connect_timeout_ns, kNsPerMs);
+  DurationNs wait = std::max(s.options.connect_timeout_ns, kNsPerMs);
+  if (!s.id.is_zero()) wait = std::min(wait, s.patience_ns());
+  s.attempt_until = now + wait;
   if (s.link->ready) ask(s, now);
   arm(s);
 }
@@ -231,7 +233,10 @@ void Core::retry(Session& s, const std::string& hint, DurationNs not_before, Mon
     return;
   }
   s.hint_credit = true;
-  s.wake_at = now + std::max(s.backoff.next(random_), random_.at_least(not_before));
+  DurationNs wait = s.backoff.next(random_);
+  // A session has its timeout to find the next leader: it looks several times.
+  if (!s.id.is_zero()) wait = std::min(wait, std::max(s.patience_ns() / 2, s.backoff.shortest()));
+  s.wake_at = now + std::max(wait, random_.at_least(not_before));
   arm(s);
 }
 

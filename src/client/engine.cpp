@@ -81,7 +81,10 @@ void Core::on_session_timer(Session& s, Mono now) {
     attempt_timed_out(s, now);
   } else if (s.bound() && s.inflight > 0 && s.answered_at + s.stall_ns() <= now) {
     leave(s, {}, Fate::abandoned, now);
-  } else if (s.bound() && s.last_sent + s.keep_alive_ns() <= now) {
+  } else if (s.bound() && s.keep_alive_sent != 0 && s.keep_alive_owed + s.patience_ns() <= now) {
+    s.cluster->doubt(s.link->welcome.node);  // no word from a leader with a quorum (KAL-05)
+    leave(s, {}, Fate::abandoned, now);
+  } else if (s.bound() && s.keep_alive_due() <= now) {
     send_keep_alive(s, now);
   }
 }

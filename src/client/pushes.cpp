@@ -45,17 +45,24 @@ void Core::flush_ack(Session& s, Mono now) {
   s.last_sent = now;
 }
 
-// Only sent when nothing else was for an interval: any traffic is life (KAL-09).
+// Only sent when nothing else was for an interval, or to a link that owes answers and is silent:
+// any traffic is life (KAL-09).
 void Core::send_keep_alive(Session& s, Mono now) {
   const uint64_t timestamp = now.ns > 0 ? static_cast<uint64_t>(now.ns) : 1;
   send(*s.link, wire::KeepAlive{s.channel, timestamp});
-  if (s.keep_alive_sent == 0) expect(*s.link, now);
+  if (s.keep_alive_sent == 0) {
+    expect(*s.link, now);
+    s.keep_alive_owed = now;
+  }
   s.keep_alive_sent = timestamp;
   s.last_sent = now;
 }
 
 void Core::on_keep_alive_reply(Session& s, const wire::KeepAliveReply& m, Mono now) {
-  if (!s.bound() || s.keep_alive_sent == 0 || m.timestamp != s.keep_alive_sent) return;  // KAL-06
+  if (!s.bound() || s.keep_alive_sent == 0) return;
+  // The echo of any that is owed (KAL-06): on a slow link there may be several.
+  const auto oldest = static_cast<uint64_t>(std::max<int64_t>(s.keep_alive_owed.ns, 1));
+  if (m.timestamp < oldest || m.timestamp > s.keep_alive_sent) return;
   answered(*s.link);
   s.keep_alive_sent = 0;
   s.counters.rtt_us = (now.ns - static_cast<int64_t>(m.timestamp)) / 1'000;

@@ -27,6 +27,7 @@
 
 namespace raftcs::client {
 
+constexpr DurationNs kPatienceMinNs = 250 * kNsPerMs;
 constexpr DurationNs kCloseWaitNs = 2 * kNsPerSecond;  // for the answer to close_session
 
 enum class Phase : uint8_t { idle, waiting, linking, asking, bound, lost, closed };
@@ -97,6 +98,7 @@ struct Session {
   bool ack_due = false;
 
   uint64_t keep_alive_sent = 0;  // timestamp awaiting its echo; 0: none
+  Mono keep_alive_owed;          // the first one sent since the last echo
   SessionInfo counters;
 
   DurationNs keep_alive_ns() const {
@@ -108,6 +110,19 @@ struct Session {
   // A command unanswered for this long on a link that lives was lost on the way: the session is
   // continued anew, which sends it again (CLI-09). Long, so that slow ones are left alone (CMD-21).
   DurationNs stall_ns() const { return std::max(6 * keep_alive_ns(), 10 * kNsPerSecond); }
+  // How long a server may owe an answer to a keep-alive, or to continue: short sessions cannot
+  // wait for the link to be given up (links.hpp), or they would end meanwhile.
+  DurationNs patience_ns() const {
+    const auto quarter =
+        static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs / 4;
+    return std::max(quarter, kPatienceMinNs);
+  }
+  // With commands on the way and a link that says nothing, a keep-alive asks whether it lives.
+  Mono probe_at() const {
+    const bool owed = inflight > 0 && keep_alive_sent == 0 && link != nullptr;
+    return owed ? link->heard + keep_alive_ns() : Mono::never();
+  }
+  Mono keep_alive_due() const { return std::min(last_sent + keep_alive_ns(), probe_at()); }
   bool bound() const { return phase == Phase::bound; }
   bool ended() const { return phase == Phase::lost || phase == Phase::closed; }
   Mono due() const {
@@ -115,7 +130,9 @@ struct Session {
         {deadline_at, hold_until, queries_hold_until, admins_at, claim_until, close_until});
     if (phase == Phase::waiting) at = std::min(at, wake_at);
     if (phase == Phase::linking || phase == Phase::asking) at = std::min(at, attempt_until);
-    if (phase == Phase::bound) at = std::min(at, last_sent + keep_alive_ns());
+    if (phase == Phase::bound) at = std::min(at, keep_alive_due());
+    if (phase == Phase::bound && keep_alive_sent != 0)
+      at = std::min(at, keep_alive_owed + patience_ns());
     if (phase == Phase::bound && inflight > 0) at = std::min(at, answered_at + stall_ns());
     return at;
   }

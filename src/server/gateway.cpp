@@ -11,6 +11,7 @@
 namespace raftcs::server {
 namespace {
 
+constexpr DurationNs kTouchSoonNs = 50 * kNsPerMs;  // who was found by a new leader
 constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is under way
 constexpr uint64_t kRetryOverloadMs = 50;
 constexpr size_t kPendingCreatesMax = 10'000;
@@ -116,6 +117,7 @@ void Node::Impl::unbind(Session& s) {
 
 void Node::Impl::heard_of(Session& s, Mono now) {
   s.last_heard = now;
+  if (s.last_logged < serving_since_) touch_at_ = std::min(touch_at_, now + kTouchSoonNs);
   if (s.heard) return;
   s.heard = true;
   heard_.push_back(&s);
@@ -201,30 +203,6 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
   creates_[m.proof] = {c.id, m.channel, m.nonce};
   batch_.add(std::move(op));
   count_op();
-}
-
-void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) {
-  using wire::RejectReason;
-  if (c.foreign)
-    return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
-                  "this server belongs to cluster " + identity_.cluster.hex());
-  if (!serving())
-    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (m.nonce == 0)
-    return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce must not be zero");
-  auto it = by_id_.find(m.session);
-  // A leader that was cut off or asleep may not know of sessions that others have opened since.
-  if (it == by_id_.end() && !raft_.has_quorum_contact(now))
-    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "leadership is in doubt");
-  if (it == by_id_.end())
-    return reject(c, m.channel, m.nonce, RejectReason::session_expired,
-                  "the cluster has no such session");
-  Session& s = sessions_.at(it->second);
-  if (s.proof != m.proof)
-    return reject(c, m.channel, m.nonce, RejectReason::wrong_proof,
-                  "the proof is not this session's");
-  bind(c, m.channel, s, m.received_push, now);
-  send(c, wire::SessionContinued{m.channel, m.nonce, s.timeout_ms, s.highest_request});
 }
 
 void Node::Impl::on_message(Connection& c, wire::KeepAlive&& m, Mono now) {
@@ -444,7 +422,7 @@ void Node::Impl::session_started(const rsm::SessionStarted& started, Mono now) {
     return;
   }
   Session& s = mirror(started.num, started.id, started.proof, started.timeout_ms);
-  s.last_heard = now;
+  s.last_heard = s.last_logged = now;  // its entry is as young as that
   if (conn == connections_.end()) return;
   bind(conn->second, waiting->channel, s, PushId(), now);
   send(conn->second, wire::SessionCreated{waiting->channel, waiting->nonce, s.id, s.timeout_ms});

@@ -93,7 +93,7 @@ struct ApplyDone {
   std::vector<QueryDone> queries;
   std::vector<PushesFetched> pushes_fetched;
   std::optional<Restored> restored;
-  std::vector<SessionNum> silent;
+  std::vector<rsm::SilentSession> silent;
   std::vector<Listed> listed;
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description

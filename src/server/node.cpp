@@ -68,7 +68,8 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
     out_.apply.push_back(ApplyRestore{*image.snapshot});
   }
   log_bytes_at_snapshot_ = 0;
-  snapshot_retry_at_ = liveness_at_ = idle_sweep_at_ = last_touch_ = serving_since_ = now;
+  snapshot_retry_at_ = touch_at_ = liveness_at_ = idle_sweep_at_ = serving_since_ = now;
+  attentive_since_ = last_turn_ = now;
   term_ = raft_.term();
   checks_failed_ = check_failures();
   membership_changed();
@@ -87,6 +88,7 @@ bool Node::Impl::serving() const {
 
 void Node::Impl::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
   if (finished_) return;
+  notice_turn(now);
   if (connections_.size() >= kConnectionsMax && !connections_.contains(conn)) {
     ++counters_.overloaded;
     return;
@@ -116,6 +118,7 @@ void Node::Impl::client_gone(net::ConnId conn) {
 
 void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
   if (!can_take_part()) return;
+  notice_turn(now);
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
@@ -181,6 +184,7 @@ void Node::Impl::log_done(const LogDone& done, Mono now) {
 
 void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   if (finished_) return;
+  notice_turn(now);
   if (done.restored) restore_mirror(*done.restored);
   if (done.applied > applied_) {
     counters_.entries_applied += done.applied - applied_;
@@ -202,6 +206,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
   if (!done.silent.empty()) expire_silent(done.silent, now);
+  decide_continues(now);
   if (!done.snapshot_failed.is_ok()) {
     SnapshotWritten none;
     none.status = done.snapshot_failed;
@@ -257,8 +262,9 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
 
 void Node::Impl::tick(Mono now) {
   if (finished_) return;
+  notice_turn(now);
   if (can_take_part() && now >= raft_.next_deadline()) raft_.tick(now);
-  if (serving() && now >= liveness_at_) liveness_tick(now);
+  if (serving()) liveness_tick(now);
   if (now >= bind_incarnations_at_) bind_incarnations(now);
   if (now >= halted_hand_over_at_) {  // somebody who can apply should lead (D10)
     halted_hand_over_at_ = halted_.is_ok() ? Mono::never() : now + kHaltedHandOverNs;
@@ -277,7 +283,7 @@ Mono Node::Impl::next_deadline() const {
   if (finished_) return Mono::never();
   Mono at = idle_sweep_at_;
   if (can_take_part()) at = std::min(at, raft_.next_deadline());
-  if (serving()) at = std::min(at, liveness_at_);
+  if (serving()) at = std::min({at, liveness_at_, touch_at_});
   if (stopping_) at = std::min(at, stop_deadline_);
   return std::min({at, bind_incarnations_at_, halted_hand_over_at_});
 }
@@ -285,6 +291,7 @@ Mono Node::Impl::next_deadline() const {
 // --- effects ------------------------------------------------------------------------------
 
 NodeEffects Node::Impl::take_effects(Mono now) {
+  notice_turn(now);
   if (can_take_part() && check_failures() != checks_failed_)
     fail({RAFTCS_ERR_INTERNAL,
           std::string("a check of raftcs itself failed: ") + first_check_failure()},
@@ -296,6 +303,7 @@ NodeEffects Node::Impl::take_effects(Mono now) {
     run_raft(now);
     roles_changed(now);
     run_raft(now);
+    decide_continues(now);
   }
   if (stopping_ && !finished_) check_stopping(now);
   gather_peer_frames();
@@ -361,12 +369,20 @@ void Node::Impl::carry_out(raft::Effects&& e) {
     out_.apply.push_back(ApplyEntries{std::move(e.apply)});
   }
   for (const raft::ReadReady& ready : e.reads_ready) {
+    if (auto found = continues_waiting_.find(ready.token); found != continues_waiting_.end()) {
+      continues_ready_.emplace_back(ready.index, std::move(found->second));
+      continues_waiting_.erase(found);
+    }
     auto it = reads_waiting_.find(ready.token);
     if (it == reads_waiting_.end()) continue;
     out_.apply.push_back(ApplyQueries{std::move(it->second)});
     reads_waiting_.erase(it);
   }
   for (uint64_t token : e.reads_failed) {
+    if (auto found = continues_waiting_.find(token); found != continues_waiting_.end()) {
+      refuse_continues(std::move(found->second));
+      continues_waiting_.erase(found);
+    }
     auto it = reads_waiting_.find(token);
     if (it == reads_waiting_.end()) continue;
     for (const QueryItem& item : it->second) fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
@@ -418,9 +434,10 @@ void Node::Impl::drop_batch() {
 }
 
 void Node::Impl::flush_reads(Mono now) {
-  if (reads_.empty()) return;
+  if (reads_.empty() && continues_.empty()) return;
   uint64_t token = ++read_token_;
-  reads_waiting_[token] = std::exchange(reads_, {});
+  if (!reads_.empty()) reads_waiting_[token] = std::exchange(reads_, {});
+  if (!continues_.empty()) continues_waiting_[token] = std::exchange(continues_, {});
   raft_.read_index(token, now);
 }
 
@@ -468,6 +485,9 @@ void Node::Impl::lost_leadership(Mono) {
   }
   for (const QueryItem& item : std::exchange(reads_, {}))
     fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
+  refuse_continues(std::exchange(continues_, {}));
+  for (auto& [index, continues] : std::exchange(continues_ready_, {}))
+    refuse_continues(std::move(continues));
   fail_admin_waiters(
       {RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
   heard_.clear();
@@ -477,9 +497,7 @@ void Node::Impl::lost_leadership(Mono) {
 
 void Node::Impl::began_serving(Mono now) {
   served_ = true;
-  serving_since_ = now;
-  liveness_at_ = now + liveness_interval();
-  last_touch_ = now;
+  begin_liveness(now);
   bind_incarnations_at_ = now + kBindIncarnationsNs;
   publish_state();
   if (!options_.auto_services || !services_.empty() || !environment_.list_plugins) return;
@@ -579,6 +597,8 @@ void Node::Impl::check_stopping(Mono now) {
 // Every accepted request, creation, query and admin call that still waits gets its end.
 void Node::Impl::fail_everything(const Status& status, Mono now) {
   lost_leadership(now);
+  for (auto& [token, continues] : std::exchange(continues_waiting_, {}))
+    refuse_continues(std::move(continues));
   for (auto& [token, items] : std::exchange(reads_waiting_, {}))
     for (const QueryItem& item : items) fail_accepted(item, RAFTCS_ERR_NO_LEADER);
   for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))

@@ -37,7 +37,7 @@ struct Session {
   bool fetching = false;  // pushes are being read from the apply lane
   bool behind = false;    // there are pushes beyond sent_push that wait for room
 
-  Mono last_heard;     // by this leader
+  Mono last_heard;     // by this leader, in this leadership
   Mono last_logged;    // when this leader last proposed anything for it
   bool heard = false;  // since the last touch
 };
@@ -72,6 +72,11 @@ struct Proposal {  // an entry of ours that has not been applied yet
 struct SealedBatch {  // complete, not accepted by consensus yet
   Bytes payload;
   uint64_t accepted = 0;
+};
+
+struct PendingContinue {  // of a session that this node does not know, yet
+  net::ConnId conn = 0;
+  wire::ContinueSession message;
 };
 
 struct Counters {
@@ -136,6 +141,9 @@ struct Node::Impl {
   void reject(Connection& c, wire::Channel channel, uint64_t nonce, wire::RejectReason reason,
               const std::string& text);
   // The session bound to the channel; none: the client is told why and null comes back.
+  void continue_session(Connection& c, const wire::ContinueSession& m, bool sure, Mono now);
+  void decide_continues(Mono now);
+  void refuse_continues(std::vector<PendingContinue>&& continues);
   Session* session_of(Connection& c, wire::Channel channel);
   void bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now);
   void unbind(Session& s);
@@ -161,9 +169,12 @@ struct Node::Impl {
   void close_all(wire::CloseReason reason);
 
   // liveness.cpp
+  void notice_turn(Mono now);
+  void begin_liveness(Mono now);
   void liveness_tick(Mono now);
   void flush_touches(Mono now);
-  void expire_silent(const std::vector<SessionNum>& silent, Mono now);
+  void expire_silent(const std::vector<rsm::SilentSession>& silent, Mono now);
+  bool may_expire(const Session& s, DurationNs silent_ns, Mono now) const;
   DurationNs liveness_interval() const;
 
   // admin.cpp
@@ -218,6 +229,8 @@ struct Node::Impl {
   Index serve_after_;    // serve once applied up to here
   bool served_ = false;  // began_serving was done for this leadership
   Mono serving_since_;
+  Mono attentive_since_;  // serving, and never asleep, since then
+  Mono last_turn_;        // when the driver came last
   Mono bind_incarnations_at_ = Mono::never();
 
   // stopping
@@ -241,6 +254,9 @@ struct Node::Impl {
   std::deque<Proposal> proposals_;
   size_t proposals_committed_ = 0;  // prefix of proposals_ that is committed
   uint64_t inflight_bytes_ = 0;     // of accepted requests not applied yet
+  std::vector<PendingContinue> continues_;  // to be decided after a read, for the next round
+  std::map<uint64_t, std::vector<PendingContinue>> continues_waiting_;  // by token
+  std::vector<std::pair<Index, std::vector<PendingContinue>>> continues_ready_;  // once applied
   std::vector<QueryItem> reads_;    // linearizable, for the next round
   std::map<uint64_t, std::vector<QueryItem>> reads_waiting_;  // by token
   uint64_t read_token_ = 0;
@@ -249,8 +265,8 @@ struct Node::Impl {
   uint64_t epochs_ = 0;
   std::vector<wire::ClientMessage> decoded_;
   std::vector<Session*> heard_;  // since the last touch
-  Mono liveness_at_;
-  Mono last_touch_;
+  Mono touch_at_;     // the next touch
+  Mono liveness_at_;  // the next look for silent sessions
   Mono idle_sweep_at_;
 
   // administration

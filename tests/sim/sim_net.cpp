@@ -9,6 +9,7 @@ namespace raftcs::sim {
 
 void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
   trace(frame.size(), from.id.value << 8 | to.value);
+  ++peer_frames_;
   check_frame(from, frame);
   if (cut(from.id, to)) {
     if (p_.stale_queues && stale_.size() < 500) stale_.push_back({from.id, to, frame});
@@ -91,6 +92,7 @@ void Cluster::mend() {
 }
 
 void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
+  if (conn == hostile_.conn) return hostile_receives(conn, frame);
   auto it = link_of_conn_.find(conn);
   if (it == link_of_conn_.end()) return;
   uint64_t key = it->second;
@@ -102,10 +104,12 @@ void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
   }
   link.last_to_client = std::max(link.last_to_client, now_ + delay(p_.delay_mean_ns));
   at(link.last_to_client, [this, key, frame] {
-    Link& l = links_[key];
-    if (!l.alive || !lives(key)) return;
-    clients_[l.client].engine->receive(static_cast<client::LinkId>(key), frame, now_);
-    drive_client(l.client);
+    if (!lives(key)) return;
+    uint32_t c = links_[key].client;
+    with_client(c, clients_[c].life, [this, key, c, frame] {
+      if (!links_[key].alive) return;
+      clients_[c].engine->receive(static_cast<client::LinkId>(key), frame, time_of(c));
+    });
   });
 }
 
@@ -154,8 +158,9 @@ void Cluster::kill_link(uint64_t key, DurationNs notice_after) {
   uint32_t c = link.client;
   after(notice_after, [this, key, c] {
     if (!lives(key)) return;
-    clients_[c].engine->link_down(static_cast<client::LinkId>(key), now_);
-    drive_client(c);
+    with_client(c, clients_[c].life, [this, key, c] {
+      clients_[c].engine->link_down(static_cast<client::LinkId>(key), time_of(c));
+    });
   });
 }
 

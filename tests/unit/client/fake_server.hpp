@@ -197,11 +197,11 @@ class World {
 
 // One session, bound at A.
 struct Bound : World {
-  explicit Bound(SessionOptions o = options_for({kA})) : World() {
+  explicit Bound(SessionOptions o = options_for({kA}), uint64_t timeout_ms = 9'000) : World() {
     s = engine.add(o);
     engine.open(s, now);
     link = last_link();
-    ch = serve(link);
+    ch = serve(link, 7, timeout_ms);
   }
   SessionHandle s = 0;
   LinkId link = 0;

@@ -256,6 +256,51 @@ TEST(ClientScenario, KAL09_TrafficReplacesKeepAlives) {
   EXPECT_EQ(w.count<wire::KeepAlive>(w.link), 0u);
 }
 
+// A session of one second: were the silence of the link (two seconds) awaited, it would end.
+TEST(ClientScenario, KAL05_AServerThatOwesAKeepAliveIsLeftInTime) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA, kB}));
+  w.engine.open(s, w.now);
+  const LinkId first = w.last_link();
+  w.serve(first, 7, 1'000);
+  w.run(333 * kMs);
+  ASSERT_TRUE(w.get<wire::KeepAlive>(first));
+  w.run(249 * kMs);
+  EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
+  w.run(100 * kMs);
+  EXPECT_EQ(w.engine.info(s).state, SessionState::connecting_existing);
+  ASSERT_NE(w.last_link(), first) << "the other server is tried";
+  w.serve_again(w.last_link(), 0, 1'000);
+  EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
+}
+
+// Commands that get no answer are no sign of life: a keep-alive asks, although there is traffic.
+TEST(ClientScenario, KAL05_ASilentLinkIsProbedBesideTraffic) {
+  Bound w(options_for({kA}), 1'000);
+  size_t asked = 0;
+  for (uint64_t op = 1; op <= 5; ++op) {
+    w.submit(w.s, op);
+    w.run(90 * kMs);
+    asked += w.count<wire::KeepAlive>(w.link);
+  }
+  EXPECT_EQ(asked, 1u);
+}
+
+TEST(ClientScenario, KAL06_TheEchoOfAnyOwedKeepAliveCounts) {
+  Bound w(options_for({kA}), 600);
+  w.run(200 * kMs);
+  auto first = w.get<wire::KeepAlive>(w.link);
+  w.run(200 * kMs);
+  auto second = w.get<wire::KeepAlive>(w.link);
+  ASSERT_TRUE(first && second);
+  w.give(w.link, wire::KeepAliveReply{w.ch, first->timestamp});
+  EXPECT_EQ(w.engine.info(w.s).rtt_us, 200'000);
+  w.give(w.link, wire::KeepAliveReply{w.ch, second->timestamp});
+  EXPECT_EQ(w.engine.info(w.s).rtt_us, 200'000) << "nothing was owed any more";
+  w.run(150 * kMs);
+  EXPECT_EQ(w.engine.info(w.s).state, SessionState::connected);
+}
+
 TEST(ClientScenario, T_C15_T_C18_T_C19_T_TS32_PushesInOrderAcknowledgedOncePerFlush) {
   Bound w;
   for (uint64_t id = 1; id <= 3; ++id) {

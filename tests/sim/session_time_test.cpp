@@ -52,8 +52,8 @@ void elections(uint64_t timeout_ms, DurationNs reign, int count) {
 }
 
 TEST(SessionTime, ElectionsEveryHalfTimeout) { elections(4'000, 2 * kSecond, 60); }
-TEST(SessionTime, ElectionsEveryTenthOfATimeout) { elections(10'000, kSecond, 150); }
-TEST(SessionTime, ElectionsEveryHalfOfAShortTimeout) { elections(2'000, kSecond, 200); }
+TEST(SessionTime, ElectionsEveryTenthOfATimeout) { elections(10'000, kSecond, 100); }
+TEST(SessionTime, ElectionsEveryHalfOfAShortTimeout) { elections(2'000, kSecond, 80); }
 
 // A dead session's clock goes on across leaders: failover does not start it anew (W-S7).
 TEST(SessionTime, ADeadSessionEndsThoughLeadersChange) {
@@ -195,14 +195,15 @@ TEST(SessionTime, TheLeaderFallsSilent) {
   for (uint64_t timeout_ms : {1'000, 2'000, 5'000, 10'000}) {
     SCOPED_TRACE(timeout_ms);
     Scenario s({.seed = 30 + timeout_ms, .clients = 4, .timeout_ms = timeout_ms});
-    for (int i = 0; i < 10 && s.ok(); ++i) {
+    const int count = timeout_ms < 5'000 ? 10 : 3;
+    for (int i = 0; i < count && s.ok(); ++i) {
       ASSERT_NE(s.leader(), nullptr);
       s.begin_work(0, 1);
-      s.pause(*s.leader(), 6 * ms(timeout_ms));
-      s.run(8 * ms(timeout_ms));
+      s.pause(*s.leader(), 4 * ms(timeout_ms));
+      s.run(5 * ms(timeout_ms));
       ASSERT_EQ(s.expired(), 0u) << "silence " << i;
     }
-    EXPECT_GE(s.elections(), 10u);
+    EXPECT_GE(s.elections(), static_cast<uint64_t>(count));
     expect_all_well(s);
   }
 }

@@ -105,12 +105,20 @@ void Cluster::resume_all(uint32_t c, const client::Engine& before) {
   drive_client(c);
 }
 
+// A token that cannot tell all is refused, and nobody should die then.
+bool Cluster::exportable(uint32_t c, const WorkSession& s) {
+  auto token = clients_[c].engine->export_session(s.handle);
+  if (token || token.status().code() != RAFTCS_ERR_RESOURCE_LIMIT) return true;
+  hit("a token could not tell all");
+  return false;
+}
+
 // A process ends and comes back with its tokens.
 void Cluster::client_dies(uint32_t c) {
   SimClient& client = clients_[c];
   if (client.engine == nullptr || client.mute || client.zombie) return;
   for (const WorkSession& s : client.sessions)
-    if (s.closing) return;
+    if (s.closing || !exportable(c, s)) return;
   hit("a client process died and resumed");
   auto before = std::make_unique<client::Engine>(
       std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
@@ -129,7 +137,7 @@ void Cluster::client_taken_over(uint32_t c) {
   if (clients_.size() > p_.clients + 4) return;
   if (clients_[c].engine == nullptr || clients_[c].mute || clients_[c].zombie) return;
   for (const WorkSession& s : clients_[c].sessions)
-    if (s.closing || s.lost) return;
+    if (s.closing || s.lost || !exportable(c, s)) return;
   hit("a session was resumed twice");
   SimClient fresh;
   fresh.clock = clients_[c].clock;
@@ -210,6 +218,9 @@ void Cluster::end_op(uint32_t c, WorkSession& s, const client::Event& e) {
     if (e.data.size() != 8 || e.app_code != 0) return fail("a reply that the ledger did not give");
     std::memcpy(&r.position, e.data.data(), 8);
   }
+  if (e.status != RAFTCS_OK)
+    note("client " + std::to_string(c) + " session " + std::to_string(s.who) + " operation " +
+         std::to_string(r.op.what) + ": outcome " + std::to_string(e.outcome) + ", " + e.text);
   if (r.is_query && e.status == RAFTCS_OK) ++report_.queries;
   if (!r.is_query && e.outcome == RAFTCS_OUTCOME_APPLIED) ++report_.ops_applied;
   if (!r.is_query && e.outcome == RAFTCS_OUTCOME_UNKNOWN) ++report_.ops_unknown;

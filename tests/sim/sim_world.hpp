@@ -177,6 +177,7 @@ class Cluster {
   virtual client::SessionOptions options_of(const SimClient& client) const;
   void client_pauses(uint32_t c, DurationNs pause);
   void client_taken_over(uint32_t c);
+  bool exportable(uint32_t c, const WorkSession& s);
   void resume_all(uint32_t c, const client::Engine& before);
   virtual void session_lost(uint32_t c, WorkSession& s, const client::Event& e);
   void open_session(uint32_t c, WorkSession& s);

@@ -13,6 +13,7 @@ namespace raftcs::server {
 namespace {
 
 constexpr size_t kPendingContinuesMax = 10'000;  // in one turn
+constexpr uint64_t kRetryMs = 50;
 
 }  // namespace
 
@@ -37,7 +38,7 @@ void Node::Impl::continue_session(Connection& c, const wire::ContinueSession& m,
   if (it == by_id_.end() && !sure) {
     if (continues_.size() >= kPendingContinuesMax)
       return reject(c, m.channel, m.nonce, RejectReason::overloaded,
-                    "too many sessions are being continued");
+                    "too many sessions are being continued", kRetryMs);
     return continues_.push_back({c.id, m});
   }
   if (it == by_id_.end())

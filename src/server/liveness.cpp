@@ -56,7 +56,7 @@ void Node::Impl::liveness_tick(Mono now) {
   if (now >= touch_at_) flush_touches(now);
   if (now < liveness_at_) return;
   liveness_at_ = now + liveness_interval();
-  if (raft_.has_quorum_contact(now) && !sessions_.empty())
+  if (raft_.has_quorum_contact(now) && !sessions_.empty() && !std::exchange(finding_silent_, true))
     out_.apply.push_back(ApplyFindSilent{raft_.cluster_time(now)});
 }
 
@@ -64,6 +64,7 @@ void Node::Impl::liveness_tick(Mono now) {
 // timeout does not make touches frequent for all.
 void Node::Impl::flush_touches(Mono now) {
   touch_at_ = now + liveness_interval();
+  if (!sealed_.empty()) return;  // consensus takes nothing at the moment: one touch later will do
   rsm::Touch touch;
   std::erase_if(heard_, [&](Session* s) {
     const bool logged = s->last_logged >= serving_since_;  // by this leader

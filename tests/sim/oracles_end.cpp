@@ -93,8 +93,10 @@ void Cluster::check_replay() {
   }
 }
 
-// L8, S24: when all is quiet, logs have been cut and nothing waits anywhere.
+// L8, S24: when all is quiet, logs have been cut. (A snapshot that failed on the disk is tried
+// again after ten seconds, which may be after the end.)
 void Cluster::check_bounds() {
+  if (p_.disk_full || p_.disk_errors) return;
   for (auto& n : nodes_) {
     if (n->wiped || !n->up || p_.snapshot_entries >= 100'000) continue;
     raft::NodeStatus s = n->node->raft_status();

@@ -150,6 +150,9 @@ void Cluster::client_taken_over(uint32_t c) {
   for (WorkSession& s : clients_[c].sessions) s.last = s.next;
   clients_.push_back(std::move(fresh));
   resume_all(static_cast<uint32_t>(clients_.size() - 1), *clients_[c].engine);
+  // It keeps the sessions and drops the work: were it to win them back, both would do it.
+  for (const WorkSession& s : clients_[c].sessions)
+    for (const auto& [op, record] : s.open) clients_[c].engine->cancel(s.handle, op, time_of(c));
 }
 
 void Cluster::client_mute(uint32_t c) {
@@ -277,7 +280,9 @@ void Cluster::session_lost(uint32_t c, WorkSession& s, const client::Event& e) {
   const SimClient& client = clients_[c];
   const std::string who = "session " + std::to_string(s.who);
   if (s.lost) return fail(who + " was lost twice");
-  if (!s.open.empty() && !client.frail) return fail(who + " was lost with work outstanding");
+  for (const auto& [op, record] : s.open)  // what was begun on hearing of these ends is refused next
+    if (records_[record].begun < now_ && !client.frail)
+      return fail(who + " was lost with work outstanding");
   if (client.zombie) {
     s.lost = true;
     if (e.status == RAFTCS_ERR_SESSION_TAKEN) hit("a session was taken over");

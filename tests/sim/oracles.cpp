@@ -52,12 +52,13 @@ void Cluster::check_node(SimNode& n) {
   if (net_.chance(0.02)) check_leader(n, s);
 }
 
-// S6: a new leader has every entry that was committed before its term.
+// S6: a new leader has every entry that was committed before its term. (Its votes may have been
+// long on the way: what later terms have committed meanwhile it need not have.)
 void Cluster::check_first_of_term(SimNode& n) {
   const raft::Node& raft = n.node->raft();
   Index first = n.node->raft_status().first;
   for (const auto& [index, term] : committed_) {
-    if (Index(index) < first) continue;
+    if (Index(index) < first || committed_in_[index] >= n.seen_term) continue;
     const raft::Entry* e = raft.entry(Index(index));
     if (e == nullptr || e->term.value != term)
       return fail("leader " + to_string(n.id) + " lacks the committed entry " +
@@ -113,6 +114,7 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     const raft::Entry* e = n.node->raft().entry(i);
     if (e == nullptr) continue;
     auto [it, fresh] = committed_.emplace(i.value, e->term.value);
+    if (fresh) committed_in_[i.value] = s.term;
     if (!fresh && it->second != e->term.value)
       fail("index " + to_string(i) + " was committed in two terms");
     if (i != model_.applied().next()) continue;

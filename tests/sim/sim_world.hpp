@@ -197,6 +197,8 @@ class Cluster {
   void open_link(uint32_t c, client::LinkId link, const std::string& endpoint);
   void send_server(client::LinkId link, uint32_t c, const Bytes& frame);
   void kill_link(uint64_t key, DurationNs notice_after);
+  void tell(const std::string& who, const wire::ServerMessage& m);
+  void tell(const std::string& who, const wire::ClientMessage& m);
 
   // hostile
   void make_hostile();
@@ -257,6 +259,7 @@ class Cluster {
   };
   std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;      // (index, term)
   std::map<uint64_t, uint64_t> committed_;                     // index -> term
+  std::map<uint64_t, Term> committed_in_;  // index -> term of who saw that first
   std::map<uint64_t, uint64_t> leader_of_term_;
   std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
   SessionModel model_;                    // of what is committed

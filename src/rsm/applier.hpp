@@ -73,6 +73,7 @@ class Applier {
   Status on(const Expire& op, uint64_t* outcome);
   Status on(const CreateService& op, uint64_t* outcome);
   Status on(const RaiseVersion& op, uint64_t* outcome);
+  Status on(const TakeOver& op, uint64_t* outcome);
   Status on(const Command&, uint64_t*) { return Status::ok(); }  // goes to command()
   Status end_session(SessionNum num, int32_t reason);
 
@@ -85,7 +86,7 @@ class Applier {
   Index index_;
   LogTime now_;
   ApplyOutput* out_ = nullptr;
-  size_t replies_hashed_ = 0;           // places of out_->replies that are in the hash
+  size_t replies_hashed_ = 0;            // places of out_->replies that are in the hash
   std::vector<uint64_t> reply_digests_;  // of the places after them
   // The batch.
   Service* batch_service_ = nullptr;

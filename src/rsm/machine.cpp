@@ -53,6 +53,7 @@ void ApplyOutput::clear() {
   sessions_ended.clear();
   pushes.clear();
   services_created.clear();
+  takeovers.clear();
 }
 
 Machine::Machine(TypeSource& types, const Limits& limits)

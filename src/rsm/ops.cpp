@@ -11,6 +11,7 @@
 //   6 Expire          count session*
 //   7 CreateService   name type apply_version
 //   8 RaiseVersion    service apply_version
+//  11 TakeOver        session holder
 //
 // Integers are varints, texts are length-prefixed. The reader does not judge values: what is
 // allowed is decided in one place, the applier.
@@ -28,6 +29,7 @@ enum class Kind : uint8_t {  // stored: do not renumber
   expire = 6,
   create_service = 7,
   raise_version = 8,
+  take_over = 11,
 };
 
 size_t varint_size(uint64_t v) {
@@ -101,6 +103,11 @@ Kind body_of(const RaiseVersion& op, ByteWriter* out) {
   out->varint(op.apply_version);
   return Kind::raise_version;
 }
+Kind body_of(const TakeOver& op, ByteWriter* out) {
+  out->varint(op.session.value);
+  out->varint(op.holder.value);
+  return Kind::take_over;
+}
 
 CreateSession get_create_session(ByteReader* in, bool* ok) {
   CreateSession op;
@@ -158,6 +165,11 @@ bool decode(Kind kind, Bytes body, Op* op) {
     case Kind::raise_version: {
       const ServiceNum service(in.varint());
       *op = RaiseVersion{service, get_u32(&in, &ok)};
+      break;
+    }
+    case Kind::take_over: {
+      const SessionNum session(in.varint());
+      *op = TakeOver{session, HolderId(in.varint())};
       break;
     }
     default:

@@ -14,6 +14,7 @@
 
 #include "base/byte_io.hpp"
 #include "base/bytes.hpp"
+#include "base/holder.hpp"
 #include "base/result.hpp"
 #include "base/strong_id.hpp"
 #include "base/uuid.hpp"
@@ -65,9 +66,15 @@ struct RaiseVersion {
   ServiceNum service;
   uint32_t apply_version = 0;
 };
+// Another process takes the session. Has an effect only if its holder's generation is higher than
+// that of the present one, so the order in the log decides between several (decision 0021).
+struct TakeOver {
+  SessionNum session;
+  HolderId holder;
+};
 
 using Op = std::variant<CreateSession, CloseSession, Command, Acknowledge, Touch, Expire,
-                        CreateService, RaiseVersion>;
+                        CreateService, RaiseVersion, TakeOver>;
 
 // Appends operations to one payload. `command` takes the payload as a slice: this is the
 // one copy a command's bytes make on a leader.

@@ -41,8 +41,7 @@ void get_replies(ChunkReader* in, const SnapshotHead& head, ReplyCache* replies)
     r.digest = in->u64();
     r.index = Index(in->varint());
     r.data = in->blob();
-    if (at < least || at >= head.limits.replies_max || r.index > head.applied ||
-        r.app_code < 0 ||
+    if (at < least || at >= head.limits.replies_max || r.index > head.applied || r.app_code < 0 ||
         (r.state != CachedReply::State::applied && r.state != CachedReply::State::unknown_service))
       return in->fail("a cached reply is impossible");
     least = at + 1;
@@ -112,6 +111,7 @@ void encode(const Session& session, ByteWriter* out) {
   out->varint(session.num.value);
   put_uuid(session.id, out);
   put_uuid(session.proof, out);
+  out->varint(session.holder.value);
   out->varint(session.timeout_ms);
   out->u64(static_cast<uint64_t>(session.created.ns));
   out->u64(static_cast<uint64_t>(session.last_active.ns));
@@ -138,6 +138,7 @@ std::unique_ptr<Session> decode_session(ChunkReader* in, const SnapshotHead& hea
   session->num = SessionNum(in->varint());
   session->id = as_asked.id = in->uuid();
   session->proof = as_asked.proof = in->uuid();
+  session->holder = HolderId(in->varint());
   session->timeout_ms = as_asked.timeout_ms = in->varint();
   session->created = LogTime{static_cast<int64_t>(in->u64())};
   session->last_active = LogTime{static_cast<int64_t>(in->u64())};

@@ -28,6 +28,11 @@ constexpr DurationNs kSoonNs = 100 * kNsPerMs;
 constexpr DurationNs kAsleepMinNs = 50 * kNsPerMs;
 
 DurationNs timeout_ns(const Session& s) { return static_cast<DurationNs>(s.timeout_ms) * kNsPerMs; }
+
+DurationNs interval_of(uint64_t timeout_ms) {
+  auto interval = static_cast<DurationNs>(timeout_ms) * kNsPerMs / kTouchesPerTimeout;
+  return std::clamp(interval, kIntervalMinNs, kIntervalMaxNs);
+}
 }  // namespace
 
 // The driver comes at least once per heartbeat while this node leads. When it did not, the
@@ -48,8 +53,13 @@ void Node::Impl::begin_liveness(Mono now) {
 DurationNs Node::Impl::liveness_interval() const {
   uint64_t shortest_ms = options_.session_timeout_ms_max;
   for (const auto& [num, s] : sessions_) shortest_ms = std::min(shortest_ms, s.timeout_ms);
-  auto interval = static_cast<DurationNs>(shortest_ms) * kNsPerMs / kTouchesPerTimeout;
-  return std::clamp(interval, kIntervalMinNs, kIntervalMaxNs);
+  return interval_of(shortest_ms);
+}
+
+// A session with a shorter timeout than those before wants to be looked at earlier.
+void Node::Impl::watch(const Session& s, Mono now) {
+  touch_at_ = std::min(touch_at_, now + interval_of(s.timeout_ms));
+  liveness_at_ = std::min(liveness_at_, now + interval_of(s.timeout_ms));
 }
 
 void Node::Impl::liveness_tick(Mono now) {
@@ -76,7 +86,10 @@ void Node::Impl::flush_touches(Mono now) {
     touch.sessions.push_back(s->num);
     return true;
   });
-  if (touch.sessions.empty()) return;
+  // Cluster time is what the log has of it. An idle log would let a leader that falls take the age
+  // of silent sessions with it, so time passes in the log while there are sessions (W-S7).
+  const bool log_is_idle = !sessions_.empty() && now - last_proposed_ >= liveness_interval();
+  if (touch.sessions.empty() && !log_is_idle) return;
   std::sort(touch.sessions.begin(), touch.sessions.end());
   batch_.add(std::move(touch));
 }

@@ -253,6 +253,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
     if (proposals_committed_ > 0) --proposals_committed_;
   }
   for (const auto& started : done.output.sessions_started) session_started(started, now);
+  for (const auto& taken : done.output.takeovers) session_taken(taken, now);
   answer_replies(done.output.replies);
   for (auto& push : done.output.pushes) deliver(push);
   for (auto& fetched : done.pushes_fetched) deliver_fetched(fetched);
@@ -474,6 +475,7 @@ void Node::Impl::flush_batch(Mono now) {
     raft::Refusal refusal = raft_.propose(sealed_.front().payload, now, &index, &term);
     if (refusal == raft::Refusal::not_leader) return drop_batch();
     if (refusal != raft::Refusal::none) return;  // transferring or too much uncommitted: keep
+    last_proposed_ = now;
     proposals_.push_back({index, std::move(sealed_.front().bill)});
     sealed_.pop_front();
   }
@@ -537,6 +539,7 @@ void Node::Impl::lost_leadership(Mono) {
       reject(it->second, create.channel, create.nonce, wire::RejectReason::not_leader,
              "leadership was lost");
   }
+  refuse_takeovers();
   for (const QueryItem& item : std::exchange(reads_, {}))
     fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
   refuse_continues(std::exchange(continues_, {}));

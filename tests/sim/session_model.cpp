@@ -22,7 +22,8 @@ uint64_t add(uint64_t h, const rsm::SessionInfo& s) {
   h = fnv(fnv(fnv(h, s.num.value), s.id), s.proof);
   h = fnv(fnv(h, s.timeout_ms), static_cast<uint64_t>(s.created.ns));
   h = fnv(fnv(h, static_cast<uint64_t>(s.last_active.ns)), s.highest_request.value);
-  return fnv(fnv(fnv(h, s.last_push.value), s.acked_push.value), s.replies_cached);
+  h = fnv(fnv(h, s.last_push.value), s.acked_push.value);
+  return fnv(fnv(h, s.replies_cached), s.holder.value);
 }
 
 }  // namespace
@@ -124,6 +125,19 @@ void SessionModel::end(uint64_t num, int32_t reason) {
   expected_.back().ended.push_back({SessionNum(num), reason});
 }
 
+void SessionModel::on(const rsm::TakeOver& op) {
+  Session* s = find(op.session);
+  if (s == nullptr) return;
+  if (generation_of(op.holder) > generation_of(s->info.holder)) {
+    s->info.holder = op.holder;
+    s->info.last_active = now_;
+    ++kinds_["a new holder took a session"];
+  } else {
+    ++kinds_["a holder came too late"];
+  }
+  expected_.back().takeovers.push_back({op.session, s->info.holder});
+}
+
 void SessionModel::on(const rsm::CreateService& op) { services_.insert(op.name); }
 
 void SessionModel::on(const rsm::Command& op) {
@@ -201,7 +215,7 @@ rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
 
 std::string SessionModel::compare(const rsm::ApplyOutput& output, Index from, Index to) const {
   if (to > applied()) return "a node applied index " + to_string(to) + ", which nobody committed";
-  size_t reply = 0, ended = 0, started = 0, push = 0;
+  size_t reply = 0, ended = 0, started = 0, push = 0, taken = 0;
   for (uint64_t i = from.value + 1; i <= to.value; ++i) {
     const Expected& e = expected_[i];
     const std::string where = " at index " + std::to_string(i);
@@ -224,6 +238,12 @@ std::string SessionModel::compare(const rsm::ApplyOutput& output, Index from, In
       if (o.num != r.num || o.id != r.id || o.existed != r.existed)
         return "another session began" + where;
     }
+    for (const rsm::TakenOver& r : e.takeovers) {
+      if (taken == output.takeovers.size()) return "a session was not taken over" + where;
+      const rsm::TakenOver& o = output.takeovers[taken++];
+      if (o.session != r.session || o.holder != r.holder)
+        return "another holder has a session" + where;
+    }
     for (const rsm::Push& r : e.pushes) {
       if (push == output.pushes.size()) return "a push is missing" + where;
       const rsm::Push& o = output.pushes[push++];
@@ -232,7 +252,7 @@ std::string SessionModel::compare(const rsm::ApplyOutput& output, Index from, In
     }
   }
   if (reply != output.replies.size() || ended != output.sessions_ended.size() ||
-      started != output.sessions_started.size() || push != output.pushes.size())
+      started != output.sessions_started.size() || taken != output.takeovers.size() || push != output.pushes.size())
     return "more came of the entries up to index " + to_string(to) + " than they say";
   return {};
 }

@@ -27,6 +27,7 @@ struct Expected {  // of one entry
   std::vector<rsm::SessionEnded> ended;
   std::vector<Started> started;
   std::vector<rsm::Push> pushes;
+  std::vector<rsm::TakenOver> takeovers;
 };
 
 class SessionModel {
@@ -69,6 +70,7 @@ class SessionModel {
   void on(const rsm::Expire& op);
   void on(const rsm::CreateService& op);
   void on(const rsm::RaiseVersion&) {}
+  void on(const rsm::TakeOver& op);
   rsm::Reply decide(Session& s, const rsm::Command& op);
   void end(uint64_t num, int32_t reason);
   Session* find(SessionNum num);

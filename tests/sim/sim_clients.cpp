@@ -142,7 +142,6 @@ void Cluster::client_taken_over(uint32_t c) {
   SimClient fresh;
   fresh.clock = clients_[c].clock;
   fresh.frail = clients_[c].frail;
-  fresh.contested = true;
   fresh.sessions = clients_[c].sessions;
   fresh.engine = std::make_unique<client::Engine>(
       std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
@@ -150,9 +149,6 @@ void Cluster::client_taken_over(uint32_t c) {
   for (WorkSession& s : clients_[c].sessions) s.last = s.next;
   clients_.push_back(std::move(fresh));
   resume_all(static_cast<uint32_t>(clients_.size() - 1), *clients_[c].engine);
-  // It keeps the sessions and drops the work: were it to win them back, both would do it.
-  for (const WorkSession& s : clients_[c].sessions)
-    for (const auto& [op, record] : s.open) clients_[c].engine->cancel(s.handle, op, time_of(c));
 }
 
 void Cluster::client_mute(uint32_t c) {
@@ -294,11 +290,6 @@ void Cluster::session_lost(uint32_t c, WorkSession& s, const client::Event& e) {
   if (client.mute) return;
   s.id = Uuid();
   s.pushes = s.last_push_position = 0;
-  if (client.contested && e.status == RAFTCS_ERR_SESSION_TAKEN) {
-    hit("the older holder took a session back");
-    client.engine->open(s.handle, time_of(c));
-    return;
-  }
   if (!client.frail || e.status != RAFTCS_ERR_SESSION_EXPIRED)
     return fail(who + " was lost: " + e.text);
   hit("a session expired and was renewed");

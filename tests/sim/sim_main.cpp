@@ -36,6 +36,7 @@ constexpr const char* kSometimes[] = {
     "a duplicate got its reply",
     "a held frame was released",
     "a leader's view was checked",
+    "a new holder took a session",
     "a log was truncated",
     "a session expired",
     "a session expired and was renewed",

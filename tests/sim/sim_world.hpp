@@ -53,7 +53,6 @@ struct SimClient {
   uint64_t life = 0;    // fences what was meant for an earlier process
   bool mute = false;    // dies without a word, and its sessions must expire
   bool zombie = false;  // lives on after another process has resumed its sessions
-  bool contested = false;  // a zombie had its sessions, and may take them back
   bool frail = false;   // has a short session timeout, and may lose its session and renew it
   int64_t second = 0;   // of virtual time, and the connections opened in it
   uint64_t opened = 0;

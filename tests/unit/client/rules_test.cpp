@@ -1,6 +1,7 @@
 // rules_test.cpp: the engine's own rules: pacing, windows, deadlines, tokens, admin calls,
 // many sessions on one link.
 #include <chrono>
+#include <set>
 
 #include "client/random.hpp"
 #include "client/token.hpp"
@@ -144,7 +145,7 @@ TEST(ClientRules, BusyHalvesWhatIsInFlightAndAnswersGiveItBack) {
   while (w.get<wire::Request>(w.link)) {
   }
   w.run(100 * kMs);
-  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "one BUSY and the refusals beside it count once";
+  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "the refusals of one burst count once";
   uint64_t answered = 0, sent = 0;
   while (answered < 1'900) {
     auto request = w.get<wire::Request>(w.link);
@@ -222,6 +223,40 @@ TEST(ClientRules, QueryIsRetriedUntilItsDeadline) {
   ASSERT_TRUE(e);
   EXPECT_EQ(e->status, RAFTCS_ERR_TIMED_OUT);
   EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+}
+
+TEST(ClientRules, ALostQueryIsSentAgainThoughTheLinkLives) {
+  Bound w;
+  w.query(w.s, 1);
+  auto q = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(q);
+  for (int i = 0; i < 400 && w.engine.info(w.s).reconnects == 0; ++i) {
+    w.run(100 * kMs);
+    w.answer_probes(w.link);
+    if (auto c = w.get<wire::ContinueSession>(w.link))
+      w.give(w.link, wire::SessionContinued{c->channel, c->nonce, 9'000, {}});
+  }
+  auto again = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->correlation, q->correlation);
+}
+
+TEST(ClientRules, AServerThatDoesNotLeadIsLeftThoughItNeverSaidGoodbye) {
+  Bound w(options_for({kA, kB}));
+  const std::string other = w.endpoint_of[w.link] == kA ? kB : kA;
+  w.query(w.s, 1);
+  auto q = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(q);
+  wire::QueryResponse r;
+  r.channel = w.ch;
+  r.correlation = q->correlation;
+  r.status = RAFTCS_ERR_NOT_LEADER;
+  w.give(w.link, r);
+  w.run(200 * kMs);
+  const LinkId next = w.link_to(other);
+  ASSERT_NE(next, 0u);
+  w.serve_again(next);
+  EXPECT_EQ(w.get<wire::Query>(next)->correlation, q->correlation);
 }
 
 TEST(ClientRules, QRY09_StaleQueriesNeedNoSession) {
@@ -396,6 +431,33 @@ TEST(ClientToken, NothingUnansweredIsLeftOut) {
   ASSERT_TRUE(r);
   x.give(link, wire::Response{r->channel, RequestId(1), 0, {}, Index(1)});
   EXPECT_TRUE(x.engine.export_session(s).is_ok()) << "it was answered";
+}
+
+// Requests on their way to a channel that is not bound are each answered by session_closed. A
+// session that had the channel of another by then would take these for its own (simulator seed 142).
+TEST(ClientLinks, AChannelRestsBeforeAnotherSessionHasIt) {
+  World w;
+  std::vector<SessionHandle> sessions;
+  for (int i = 0; i < 2; ++i) {
+    sessions.push_back(w.engine.add(options_for({kA})));
+    w.engine.open(sessions.back(), w.now);
+  }
+  const LinkId link = w.last_link();
+  for (uint8_t id = 1; id <= 2; ++id) w.serve(link, id);
+  for (wire::Channel ch : {1, 2})
+    w.give(link, wire::SessionClosed{ch, wire::CloseReason::not_leader, {}});
+  std::set<wire::Channel> asked;
+  for (int i = 0; i < 2; ++i) {
+    w.run(50 * kMs);
+    while (auto m = w.get<wire::ContinueSession>(link)) {
+      asked.insert(m->channel);
+      w.give(link, wire::SessionClosed{1, wire::CloseReason::session_error, {}});  // late
+      w.give(link, wire::SessionContinued{m->channel, m->nonce, 9'000, RequestId(0)});
+    }
+  }
+  EXPECT_EQ(asked, (std::set<wire::Channel>{3, 4}));
+  for (SessionHandle s : sessions)
+    EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
 }
 
 // --- the generator ------------------------------------------------------------------------

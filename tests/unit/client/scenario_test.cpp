@@ -281,21 +281,6 @@ TEST(ClientScenario, KAL05_ASilentLinkIsProbedBesideTraffic) {
   EXPECT_EQ(w.count<wire::KeepAlive>(w.link), 1u);
 }
 
-TEST(ClientScenario, KAL06_TheEchoOfAnyOwedKeepAliveCounts) {
-  Bound w(options_for({kA}), 600);
-  w.run(200 * kMs);
-  auto first = w.get<wire::KeepAlive>(w.link);
-  w.run(200 * kMs);
-  auto second = w.get<wire::KeepAlive>(w.link);
-  ASSERT_TRUE(first && second);
-  w.give(w.link, wire::KeepAliveReply{w.ch, first->timestamp});
-  EXPECT_EQ(w.engine.info(w.s).rtt_us, 200'000);
-  w.give(w.link, wire::KeepAliveReply{w.ch, second->timestamp});
-  EXPECT_EQ(w.engine.info(w.s).rtt_us, 200'000) << "nothing was owed any more";
-  w.run(150 * kMs);
-  EXPECT_EQ(w.engine.info(w.s).state, SessionState::connected);
-}
-
 // No room at the session for another reply: no end of the command, it goes again.
 TEST(ClientScenario, AFullSessionIsWaitedFor) {
   Bound w;

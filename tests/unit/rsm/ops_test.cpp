@@ -16,7 +16,8 @@ std::vector<Op> all_kinds() {
           Touch{{SessionNum(1), SessionNum(200)}},
           Expire{{SessionNum(3)}},
           CreateService{"notes", "org.test.scribe", 2},
-          RaiseVersion{ServiceNum(1), 3}};
+          RaiseVersion{ServiceNum(1), 3},
+          TakeOver{SessionNum(7), HolderId(uint64_t{3} << 32 | 9)}};
 }
 
 Bytes encode_all(const std::vector<Op>& ops) {

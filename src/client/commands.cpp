@@ -21,7 +21,8 @@ int32_t outcome_of(const Command& c) { return c.unsettled == 0 ? kNotApplied : k
 bool is_retriable(raftcs_status_t status) {
   return status == RAFTCS_ERR_BUSY || status == RAFTCS_ERR_NO_LEADER ||
          status == RAFTCS_ERR_NOT_LEADER || status == RAFTCS_ERR_NO_SPACE ||
-         status == RAFTCS_ERR_DROPPED;
+         status == RAFTCS_ERR_DROPPED ||
+         status == RAFTCS_ERR_RESOURCE_LIMIT;  // once older replies are collected there is room
 }
 
 }  // namespace

@@ -143,9 +143,9 @@ Link* Core::acquire(const std::string& endpoint, const Session& s, Mono now) {
   return link;
 }
 
-void Core::attach(Session& s, Link* link) {
+void Core::attach(Session& s, Link* link, Mono now) {
   s.link = link;
-  s.channel = link->allocate(s.handle);
+  s.channel = link->allocate(s.handle, now);
 }
 
 void Core::unuse(Link& link, Mono now) {
@@ -165,7 +165,7 @@ void Core::detach(Session& s, Fate fate, Mono now) {
   requeue_queries(s);
   // Nothing was said on the channel before the welcome.
   if (fate == Fate::released || s.phase == Phase::linking) {
-    link.release(s.channel);
+    link.release(s.channel, s.phase == Phase::linking ? Mono() : now);
   } else {
     link.abandon(s.channel);
   }
@@ -189,7 +189,7 @@ void Core::begin_attempt(Session& s, Mono now) {
   } else if (told) {
     tell_state(s);
   }
-  attach(s, acquire(endpoint, s, now));
+  attach(s, acquire(endpoint, s, now), now);
   s.phase = Phase::linking;
   s.attempt_until = now + s.attempt_ns();
   if (s.link->ready) ask(s, now);

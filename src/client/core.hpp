@@ -109,7 +109,7 @@ class Core {
   void begin_attempt(Session& s, Mono now);
   std::string choose_endpoint(Session& s);
   Link* acquire(const std::string& endpoint, const Session& s, Mono now);
-  void attach(Session& s, Link* link);
+  void attach(Session& s, Link* link, Mono now);
   void detach(Session& s, Fate fate, Mono now);
   void unuse(Link& link, Mono now);
   void ask(Session& s, Mono now);

@@ -5,10 +5,10 @@
 
 namespace raftcs::client {
 
-wire::Channel Link::allocate(SessionHandle session) {
-  if (!free_channels.empty()) {
-    const wire::Channel channel = free_channels.back();
-    free_channels.pop_back();
+wire::Channel Link::allocate(SessionHandle session, Mono now) {
+  if (!free_channels.empty() && free_channels.front().since + kChannelRestNs <= now) {
+    const wire::Channel channel = free_channels.front().channel;
+    free_channels.pop_front();
     channels[channel - 1] = session;
     return channel;
   }
@@ -16,10 +16,13 @@ wire::Channel Link::allocate(SessionHandle session) {
   return static_cast<wire::Channel>(channels.size());
 }
 
-void Link::release(wire::Channel channel) {
+void Link::release(wire::Channel channel, Mono since) {
   if (channels[channel - 1] == kFree) return;
   channels[channel - 1] = kFree;
-  free_channels.push_back(channel);
+  if (since == Mono())
+    free_channels.push_front({channel, since});
+  else
+    free_channels.push_back({channel, since});
 }
 
 Mono Link::due() const {

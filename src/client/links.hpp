@@ -5,7 +5,9 @@
 // cluster: sessions of several may share the link, and each compares the welcome itself.
 //
 // Channels. A channel belongs to one session until the server has said that it is free
-// (session_rejected, session_closed). When an answer is no longer awaited the channel is
+// (session_rejected, session_closed). Then it rests: each request that is still on its way to a
+// channel that is not bound is answered by one more session_closed, and a session that had the
+// channel by then would take it for its own. When an answer is no longer awaited the channel is
 // abandoned rather than reused, because the server may yet bind it and push on it.
 //
 // Liveness (KAL-05, W-C5). `expected` counts answers due. While some are, silence_ns without
@@ -13,6 +15,7 @@
 // server is alive at all, so a slow command does not look like a dead server (CMD-21).
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +28,7 @@
 namespace raftcs::client {
 
 constexpr DurationNs kLinkGraceNs = 5 * kNsPerSecond;    // how long an unused link is kept
+constexpr DurationNs kChannelRestNs = 10 * kNsPerSecond;  // before another session may have it
 constexpr DurationNs kLinkSilenceNs = 2 * kNsPerSecond;  // least silence that means "down"
 
 struct Link {
@@ -40,7 +44,11 @@ struct Link {
   wire::FrameBuilder frames;
   bool dirty = false;                   // frames to take
   std::vector<SessionHandle> channels;  // [channel - 1]
-  std::vector<wire::Channel> free_channels;
+  struct Free {
+    wire::Channel channel;
+    Mono since;
+  };
+  std::deque<Free> free_channels;       // oldest first
   std::vector<uint64_t> admins;  // correlations of admin calls that use it; may be stale
   uint32_t users = 0;
   uint32_t expected = 0;
@@ -53,9 +61,9 @@ struct Link {
   SessionHandle session_of(wire::Channel channel) const {
     return channel == 0 || channel > channels.size() ? kFree : channels[channel - 1];
   }
-  wire::Channel allocate(SessionHandle session);
-  // The server has let go of it.
-  void release(wire::Channel channel);
+  wire::Channel allocate(SessionHandle session, Mono now);
+  // The server has let go of it. `since` zero: it was never told of it, and it need not rest.
+  void release(wire::Channel channel, Mono since);
   void abandon(wire::Channel channel) { channels[channel - 1] = kAbandoned; }
   Mono due() const;
 };

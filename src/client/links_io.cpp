@@ -58,13 +58,13 @@ void Core::dispatch(Link& link, wire::ServerMessage& message, Mono now) {
     if (Session* s = session_on(link, r->channel)) {
       on_rejected(*s, *r, now);
     } else if (link.session_of(r->channel) == Link::kAbandoned) {
-      link.release(r->channel);
+      link.release(r->channel, now);
     }
   } else if (auto* x = std::get_if<wire::SessionClosed>(&message)) {
     if (Session* s = session_on(link, x->channel)) {
       on_closed(*s, *x, now);
     } else if (link.session_of(x->channel) == Link::kAbandoned) {
-      link.release(x->channel);
+      link.release(x->channel, now);
     }
   } else if (auto* t = std::get_if<wire::Topology>(&message)) {
     if (link.cluster->learn(t->leader, t->members)) topology_dirty_ = true;

@@ -241,6 +241,7 @@ struct Node::Impl {
   void confirm_reads(Leader& lead);
   void release_early_reads(Leader& lead);
   void note_contact(Leader& lead, Progress& peer);
+  void note_own_contact(Leader& lead);
   Mono quorum_contact(const Leader& lead, Mono now) const;
   bool has_quorum_contact(Mono now) const;
   LogTime cluster_time(Mono now) const;

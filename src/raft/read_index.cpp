@@ -8,7 +8,8 @@
 // be behind, so early reads wait for that (RD-01). Every accepted read ends once (RD-04).
 //
 // Cluster time (D5) goes on from the last entry's time by this leader's elapsed time, but
-// never further than one election timeout past the last contact with a quorum.
+// never further than one election timeout past the last contact with a quorum. A sole voter
+// is its own quorum at each heartbeat, so that an hour asleep counts as little for it.
 #include <algorithm>
 #include <utility>
 
@@ -88,12 +89,15 @@ bool Node::Impl::has_quorum_contact(Mono now) const {
   return now - quorum_contact(*lead, now) < options_.election_timeout_ns;
 }
 
+void Node::Impl::note_own_contact(Leader& lead) {
+  lead.clock = cluster_time(now_);
+  lead.clock_at = lead.quorum_contact = now_;
+}
+
 LogTime Node::Impl::cluster_time(Mono now) const {
   const Leader* lead = leading();
   if (!lead) return log_.last_time();
-  Mono end = now;
-  if (!voters_.is_sole(options_.id))
-    end = std::min(end, lead->quorum_contact + options_.election_timeout_ns);
+  const Mono end = std::min(now, lead->quorum_contact + options_.election_timeout_ns);
   const LogTime time = end > lead->clock_at ? lead->clock + (end - lead->clock_at) : lead->clock;
   return std::max(time, log_.last_time());
 }

@@ -208,6 +208,7 @@ void Node::Impl::leader_tick(Leader& lead) {
   lead.heartbeat_at = now_ + options_.heartbeat_ns;
   // Check-quorum (thesis 6.2): who reaches no quorum serves nobody.
   if (!has_quorum_contact(now_)) return become_follower(hard_.term, NodeId());
+  if (voters_.is_sole(options_.id)) note_own_contact(lead);
   for (Progress& peer : lead.peers) {
     peer.poke = true;
     retry_snapshot(peer);

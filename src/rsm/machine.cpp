@@ -139,12 +139,12 @@ std::vector<Push> Machine::pushes_after(SessionNum num, PushId after, size_t cou
   return found;
 }
 
-std::vector<SessionNum> Machine::silent_sessions(LogTime now, size_t count_max) const {
-  std::vector<SessionNum> silent;
+std::vector<SilentSession> Machine::silent_sessions(LogTime now, size_t count_max) const {
+  std::vector<SilentSession> silent;
   impl_->state.sessions.for_each([&](const Session& s) {
-    if (s.silent_at(now)) silent.push_back(s.num);
+    if (s.silent_at(now)) silent.push_back({s.num, now - s.last_active});
   });
-  std::sort(silent.begin(), silent.end());
+  std::sort(silent.begin(), silent.end(), [](auto& a, auto& b) { return a.num < b.num; });
   if (silent.size() > count_max) silent.resize(count_max);
   return silent;
 }

@@ -124,6 +124,11 @@ struct SessionInfo {
   uint64_t replies_cached = 0;
   Capabilities capabilities;
 };
+struct SilentSession {
+  SessionNum num;
+  DurationNs silent_ns = 0;  // cluster time since its last activity in the log
+  bool operator==(const SilentSession&) const = default;
+};
 struct ServiceInfo {
   ServiceNum num;
   std::string name;
@@ -185,7 +190,7 @@ class Machine {
                                  size_t bytes_max) const;
   // Sessions silent in the log for their timeout at `now`: what a leader may propose to expire.
   // Ordered by number.
-  std::vector<SessionNum> silent_sessions(LogTime now, size_t count_max) const;
+  std::vector<SilentSession> silent_sessions(LogTime now, size_t count_max) const;
 
   // BAD_STATE while halted in the middle of an entry. The snapshot may outlive the machine.
   Result<std::unique_ptr<Snapshot>> begin_snapshot();

@@ -11,6 +11,7 @@
 namespace raftcs::server {
 namespace {
 
+constexpr DurationNs kTouchSoonNs = 50 * kNsPerMs;  // who was found by a new leader
 constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is under way
 constexpr size_t kAdminCallsPerTurn = 64;
 constexpr uint64_t kPushWindow = 1024;  // delivered and not acknowledged, per session
@@ -122,6 +123,7 @@ void Node::Impl::unbind(Session& s) {
 
 void Node::Impl::heard_of(Session& s, Mono now) {
   s.last_heard = now;
+  if (s.last_logged < serving_since_) touch_at_ = std::min(touch_at_, now + kTouchSoonNs);
   if (s.heard) return;
   s.heard = true;
   heard_.push_back(&s);

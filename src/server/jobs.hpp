@@ -95,7 +95,7 @@ struct ApplyDone {
   std::vector<QueryDone> queries;
   std::vector<PushesFetched> pushes_fetched;
   std::optional<Restored> restored;
-  std::vector<SessionNum> silent;
+  std::vector<rsm::SilentSession> silent;
   bool silent_found = false;  // an ApplyFindSilent was done; its outcome is in `silent`
   std::vector<Listed> listed;
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...

@@ -99,7 +99,8 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
     out_.apply.push_back(ApplyRestore{*image.snapshot});
   }
   log_bytes_at_snapshot_ = 0;
-  snapshot_retry_at_ = liveness_at_ = idle_sweep_at_ = last_touch_ = serving_since_ = now;
+  snapshot_retry_at_ = touch_at_ = liveness_at_ = idle_sweep_at_ = serving_since_ = now;
+  attentive_since_ = last_turn_ = now;
   term_ = raft_.term();
   checks_failed_ = check_failures();
   membership_changed(now);
@@ -118,6 +119,7 @@ bool Node::Impl::serving() const {
 
 void Node::Impl::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
   if (finished_) return;
+  notice_turn(now);
   now_ = now;
   if (connections_.size() >= kConnectionsMax && !connections_.contains(conn)) {
     ++counters_.connections_refused;
@@ -160,6 +162,7 @@ void Node::Impl::client_gone(net::ConnId conn) {
 
 void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
   if (!can_take_part()) return;
+  notice_turn(now);
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
@@ -227,6 +230,7 @@ void Node::Impl::release_held() {
 
 void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   if (finished_) return;
+  notice_turn(now);
   now_ = now;
   if (done.restored) restore_mirror(*done.restored);
   if (done.silent_found) finding_silent_ = false;
@@ -251,6 +255,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
   if (!done.silent.empty()) expire_silent(done.silent, now);
+  decide_continues(now);
   if (!done.snapshot_failed.is_ok()) {
     SnapshotWritten none;
     none.status = done.snapshot_failed;
@@ -306,8 +311,9 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
 
 void Node::Impl::tick(Mono now) {
   if (finished_) return;
+  notice_turn(now);
   if (can_take_part() && now >= raft_.next_deadline()) raft_.tick(now);
-  if (serving() && now >= liveness_at_) liveness_tick(now);
+  if (serving()) liveness_tick(now);
   if (now >= bind_incarnations_at_) bind_incarnations(now);
   if (now >= prefer_leader_at_) prefer_leader(now);
   if (now >= hand_over_at_) keep_handing_over(now);
@@ -325,7 +331,7 @@ Mono Node::Impl::next_deadline() const {
   if (finished_) return Mono::never();
   Mono at = idle_sweep_at_;
   if (can_take_part()) at = std::min(at, raft_.next_deadline());
-  if (serving()) at = std::min(at, liveness_at_);
+  if (serving()) at = std::min({at, liveness_at_, touch_at_});
   if (stopping_) at = std::min(at, stop_deadline_);
   return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, ops_at_});
 }
@@ -333,6 +339,7 @@ Mono Node::Impl::next_deadline() const {
 // --- effects ------------------------------------------------------------------------------
 
 NodeEffects Node::Impl::take_effects(Mono now) {
+  notice_turn(now);
   now_ = now;
   admin_calls_ = 0;
   if (!finished_) serve_bulk(now);
@@ -349,6 +356,7 @@ NodeEffects Node::Impl::take_effects(Mono now) {
     drive_member_op(now);
     drive_transfer_op(now);
     run_raft(now);
+    decide_continues(now);
     ops_at_ = member_op_deadline(now);
     if (ops_at_ != Mono::never()) roles_changed(now);
   }
@@ -418,12 +426,20 @@ void Node::Impl::carry_out(raft::Effects&& e) {
     out_.apply.push_back(ApplyEntries{std::move(e.apply)});
   }
   for (const raft::ReadReady& ready : e.reads_ready) {
+    if (auto found = continues_waiting_.find(ready.token); found != continues_waiting_.end()) {
+      continues_ready_.emplace_back(ready.index, std::move(found->second));
+      continues_waiting_.erase(found);
+    }
     auto it = reads_waiting_.find(ready.token);
     if (it == reads_waiting_.end()) continue;
     out_.apply.push_back(ApplyQueries{std::move(it->second)});
     reads_waiting_.erase(it);
   }
   for (uint64_t token : e.reads_failed) {
+    if (auto found = continues_waiting_.find(token); found != continues_waiting_.end()) {
+      refuse_continues(std::move(found->second));
+      continues_waiting_.erase(found);
+    }
     auto it = reads_waiting_.find(token);
     if (it == reads_waiting_.end()) continue;
     for (const QueryItem& item : it->second) fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
@@ -476,9 +492,10 @@ void Node::Impl::drop_batch() {
 }
 
 void Node::Impl::flush_reads(Mono now) {
-  if (reads_.empty()) return;
+  if (reads_.empty() && continues_.empty()) return;
   uint64_t token = ++read_token_;
-  reads_waiting_[token] = std::exchange(reads_, {});
+  if (!reads_.empty()) reads_waiting_[token] = std::exchange(reads_, {});
+  if (!continues_.empty()) continues_waiting_[token] = std::exchange(continues_, {});
   raft_.read_index(token, now);
 }
 
@@ -527,6 +544,9 @@ void Node::Impl::lost_leadership(Mono) {
   refuse_takeovers();
   for (const QueryItem& item : std::exchange(reads_, {}))
     fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
+  refuse_continues(std::exchange(continues_, {}));
+  for (auto& [index, continues] : std::exchange(continues_ready_, {}))
+    refuse_continues(std::move(continues));
   fail_admin_waiters(
       {RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
   heard_.clear();
@@ -537,10 +557,8 @@ void Node::Impl::lost_leadership(Mono) {
 
 void Node::Impl::began_serving(Mono now) {
   served_ = true;
-  serving_since_ = now;
+  begin_liveness(now);
   if (draining_) hand_over_at_ = now;
-  liveness_at_ = now + liveness_interval();
-  last_touch_ = now;
   bind_incarnations_at_ = now + kBindIncarnationsNs;
   prefer_leader_at_ = now + kPreferLeaderNs;
   publish_state();

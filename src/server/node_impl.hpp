@@ -48,7 +48,7 @@ struct Session {
   bool behind = false;    // there are pushes beyond sent_push that wait for room
   bool closing = false;   // its end was proposed on this binding
 
-  Mono last_heard;     // by this leader
+  Mono last_heard;     // by this leader, in this leadership
   Mono last_logged;    // when this leader last proposed anything for it
   bool heard = false;  // since the last touch
 };
@@ -98,6 +98,11 @@ struct Proposal {  // an entry of ours that has not been applied yet
 struct SealedBatch {  // complete, not accepted by consensus yet
   Bytes payload;
   Admission::Bill bill;
+};
+
+struct PendingContinue {  // of a session that this node does not know, yet
+  net::ConnId conn = 0;
+  wire::ContinueSession message;
 };
 
 struct Counters {
@@ -196,6 +201,7 @@ struct Node::Impl {
   // opening.cpp
   void on_message(Connection& c, wire::CreateSession&& m, Mono now);
   void on_message(Connection& c, wire::ContinueSession&& m, Mono now);
+  void continue_session(Connection& c, const wire::ContinueSession& m, bool sure, Mono now);
   void create_known(Connection& c, const wire::CreateSession& m, Session& s, Mono now);
   void take_over(Connection& c, const wire::ContinueSession& m, Session& s);
   void session_started(const rsm::SessionStarted& started, Mono now);
@@ -219,11 +225,19 @@ struct Node::Impl {
   void update_standing();
   bool refusal_is_over() const;
 
+  // continues.cpp
+  void ask_first(Connection& c, const wire::ContinueSession& m);
+  void decide_continues(Mono now);
+  void refuse_continues(std::vector<PendingContinue>&& continues);
+
   // liveness.cpp
+  void notice_turn(Mono now);
+  void begin_liveness(Mono now);
   void liveness_tick(Mono now);
   void watch(const Session& s, Mono now);
   void flush_touches(Mono now);
-  void expire_silent(const std::vector<SessionNum>& silent, Mono now);
+  void expire_silent(const std::vector<rsm::SilentSession>& silent, Mono now);
+  bool may_expire(const Session& s, DurationNs silent_ns, Mono now) const;
   DurationNs liveness_interval() const;
 
   // admin.cpp
@@ -307,6 +321,8 @@ struct Node::Impl {
   Index serve_after_;    // serve once applied up to here
   bool served_ = false;  // began_serving was done for this leadership
   Mono serving_since_;
+  Mono attentive_since_;  // serving, and never asleep, since then
+  Mono last_turn_;        // when the driver came last
   Mono bind_incarnations_at_ = Mono::never();
 
   // stopping
@@ -332,6 +348,9 @@ struct Node::Impl {
   std::deque<SealedBatch> sealed_;  // proposed before batch_; more than one when a turn was rich
   std::deque<Proposal> proposals_;
   size_t proposals_committed_ = 0;  // prefix of proposals_ that is committed
+  std::vector<PendingContinue> continues_;  // to be decided after a read, for the next round
+  std::map<uint64_t, std::vector<PendingContinue>> continues_waiting_;  // by token
+  std::vector<std::pair<Index, std::vector<PendingContinue>>> continues_ready_;  // once applied
   std::vector<QueryItem> reads_;    // linearizable, for the next round
   std::map<uint64_t, std::vector<QueryItem>> reads_waiting_;  // by token
   uint64_t read_token_ = 0;
@@ -343,8 +362,8 @@ struct Node::Impl {
   Mono now_;                // of the last input
   std::vector<Session*> heard_;  // since the last touch
   bool finding_silent_ = false;  // the apply lane was asked
-  Mono liveness_at_;
-  Mono last_touch_;
+  Mono touch_at_;     // the next touch
+  Mono liveness_at_;  // the next look for silent sessions
   Mono last_proposed_;  // operations went into the log
   Mono idle_sweep_at_;
 

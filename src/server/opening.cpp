@@ -131,7 +131,7 @@ void Node::Impl::session_started(const rsm::SessionStarted& started, Mono now) {
     return;
   }
   Session& s = mirror(started.num, started.id, started.proof, started.timeout_ms);
-  s.last_heard = now;
+  s.last_heard = s.last_logged = now;  // its entry is as young as that
   watch(s, now);
   if (conn == connections_.end()) return;
   s.nonce = waiting->nonce;
@@ -153,7 +153,15 @@ void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) 
   // A leader that was cut off or asleep may not know what others have done since.
   if (!raft_.has_quorum_contact(now))
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "leadership is in doubt");
+  continue_session(c, m, false, now);
+}
+
+// sure: everything committed when the question came has been applied here.
+void Node::Impl::continue_session(Connection& c, const wire::ContinueSession& m, bool sure,
+                                  Mono now) {
+  using wire::RejectReason;
   auto it = by_id_.find(m.session);
+  if (it == by_id_.end() && !sure) return ask_first(c, m);
   if (it == by_id_.end())
     return reject(c, m.channel, m.nonce, RejectReason::session_expired,
                   "the cluster has no such session");

@@ -91,6 +91,8 @@ void Node::Impl::check_stopping(Mono now) {
 void Node::Impl::fail_everything(const Status& status, Mono now) {
   answer_drains(status);
   lost_leadership(now);
+  for (auto& [token, continues] : std::exchange(continues_waiting_, {}))
+    refuse_continues(std::move(continues));
   for (auto& [token, items] : std::exchange(reads_waiting_, {}))
     for (const QueryItem& item : items) fail_accepted(item, RAFTCS_ERR_NO_LEADER);
   for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))

@@ -1,4 +1,4 @@
-// oracles.cpp: what must hold, while it runs and at the end.
+// oracles.cpp: what must hold while it runs. docs/testing.md has the table of all oracles.
 #include <algorithm>
 #include <cstring>
 
@@ -30,7 +30,10 @@ void Cluster::check_node(SimNode& n) {
     check_commit(n, s);
   }
   n.seen_commit = s.commit;
-  if (s.role != raft::Role::leader) return;
+  if (s.role != raft::Role::leader) {
+    n.led_term = Term();
+    return;
+  }
   if (n.wiped) return fail("a wiped node leads");
   n.seen_term = s.term;
   auto [it, fresh] = leader_of_term_.emplace(s.term.value, n.id.value);
@@ -39,8 +42,47 @@ void Cluster::check_node(SimNode& n) {
     note("node " + to_string(n.id) + " leads term " + to_string(s.term));
     trace(0x1e, s.term.value);
     release_held();
+    check_first_of_term(n);
   } else if (it->second != n.id.value) {
     fail("two leaders in term " + to_string(s.term));
+  }
+  if (n.led_term == s.term && s.last < n.led_last)
+    fail("leader " + to_string(n.id) + " cut its own log");  // S4
+  n.led_term = s.term;
+  n.led_last = s.last;
+  if (net_.chance(0.02)) check_leader(n, s);
+}
+
+// S6: a new leader has every entry that was committed before its term. (Its votes may have been
+// long on the way: what later terms have committed meanwhile it need not have.)
+void Cluster::check_first_of_term(SimNode& n) {
+  const raft::Node& raft = n.node->raft();
+  Index first = n.node->raft_status().first;
+  for (const auto& [index, term] : committed_) {
+    if (Index(index) < first || committed_in_[index] >= n.seen_term) continue;
+    const raft::Entry* e = raft.entry(Index(index));
+    if (e == nullptr || e->term.value != term)
+      return fail("leader " + to_string(n.id) + " lacks the committed entry " +
+                  std::to_string(index));
+  }
+}
+
+// S12: what a leader believes of a peer's log is there, and its own is behind no answer.
+void Cluster::check_leader(SimNode& n, const raft::NodeStatus& s) {
+  hit("a leader's view was checked");
+  for (const raft::PeerProgress& p : s.peers) {
+    if (p.next <= p.match) fail("next is not above match");
+    SimNode& peer = node(p.id);
+    if (!peer.up || peer.wiped || peer.broken) continue;
+    raft::NodeStatus theirs = peer.node->raft_status();
+    if (theirs.term != s.term) continue;
+    if (theirs.durable < p.match)
+      fail("leader " + to_string(n.id) + " counts more than node " + to_string(p.id) + " stores");
+    const raft::Entry* e = peer.node->raft().entry(p.match);
+    const raft::Entry* own = n.node->raft().entry(p.match);
+    if (e != nullptr && own != nullptr && e->term != own->term)
+      fail("leader " + to_string(n.id) + " counts an entry that node " + to_string(p.id) +
+           " has not");
   }
 }
 
@@ -59,8 +101,9 @@ void Cluster::check_log(SimNode& n, const raft::NodeStatus& s) {
     if (seen.value != 0) hit("an entry was replaced");
     seen = e->term;
     uint64_t hash = crc32c(static_cast<uint32_t>(e->time.ns), e->payload.data(), e->payload.size());
-    auto [it, fresh] = entries_.emplace(std::pair(i.value, e->term.value), hash);
-    if (!fresh && it->second != hash)
+    auto [it, fresh] =
+        entries_.emplace(std::pair(i.value, e->term.value), Seen{hash, e->time, now_});
+    if (!fresh && it->second.hash != hash)
       fail("two entries of index " + to_string(i) + " and term " + to_string(e->term));
   }
 }
@@ -72,10 +115,48 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     const raft::Entry* e = n.node->raft().entry(i);
     if (e == nullptr) continue;
     auto [it, fresh] = committed_.emplace(i.value, e->term.value);
+    if (fresh) committed_in_[i.value] = s.term;
     if (!fresh && it->second != e->term.value)
       fail("index " + to_string(i) + " was committed in two terms");
+    if (i != model_.applied().next()) continue;
+    if (std::string broken = model_.apply(*e); !broken.empty()) fail(broken);
+    log_.push_back(*e);
+    check_pace(i, e->term);
   }
+  if (s.commit > model_.applied())
+    fail("node " + to_string(n.id) + " committed what nobody has seen");
+  if (s.first > s.snapshot.next()) fail("node " + to_string(n.id) + " has a gap in its log");  // S14
   if (s.role == raft::Role::leader && net_.chance(0.01)) check_durable(s.commit);
+}
+
+// D5: within a term cluster time goes on no faster than the leader's clock.
+void Cluster::check_pace(Index index, Term term) {
+  auto before = entries_.find({index.value - 1, term.value});
+  auto it = entries_.find({index.value, term.value});
+  if (before == entries_.end() || it == entries_.end()) return;
+  double rate = node(NodeId(leader_of_term_[term.value])).clock.rate;
+  double most = static_cast<double>(it->second.born - before->second.born) * rate;
+  if (!jumps_ && static_cast<double>(it->second.time - before->second.time) > most + 1e6)
+    fail("cluster time ran ahead of the leader's clock at index " + to_string(index));
+}
+
+// What a node's apply lane made of committed entries is what they say (S10, S13, S20, S23; X1-X7,
+// X9, X10, X12), also after a restore.
+void Cluster::check_applied(SimNode& n, const server::ApplyDone& done) {
+  const std::string who = " (node " + to_string(n.id) + ")";
+  if (done.restored) n.seen_applied = done.restored->meta.index;
+  if (done.applied < n.seen_applied) fail("applied fell" + who);
+  if (!n.wiped && done.applied > n.node->raft_status().commit)
+    fail("more was applied than is committed" + who);
+  std::string broken = model_.compare(done.output, n.seen_applied, done.applied);
+  if (!broken.empty()) return fail(broken + who);
+  n.seen_applied = done.applied;
+  auto [it, fresh] = hash_at_.emplace(done.applied.value, done.state_hash);
+  if (!fresh && it->second != done.state_hash)
+    fail("replicas differ at index " + to_string(done.applied) + who);
+  if (SessionModel::digest_of(n.apply_lane->machine().sessions()) !=
+      model_.digest_at(done.applied))
+    fail("sessions differ from what the log says at index " + to_string(done.applied) + who);
 }
 
 // What every disk would give back if the power went now and nothing unsynced survived.
@@ -124,6 +205,7 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
   for (const raft::Message& m : messages) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
+    if (const auto* ack = std::get_if<raft::AppendResponse>(&m.body)) check_ack(n, m.term, *ack);
     if ((asked != nullptr && asked->pre_vote) || (voted != nullptr && voted->pre_vote)) continue;
     n.seen_term = std::max(n.seen_term, m.term);
     if (voted == nullptr || !voted->granted || n.wiped) continue;
@@ -133,80 +215,21 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
   }
 }
 
-bool Cluster::clients_done() const {
-  for (const SimClient& c : clients_)
-    for (const WorkSession& s : c.sessions)
-      if (c.mute)
-        continue;
-      else if (s.closing || s.next < s.last || !s.open.empty())
-        return false;
-  return true;
-}
-
-bool Cluster::replicas_equal() {
-  Index index;
-  if (p_.churn && leading_node() == nullptr) return false;
-  for (auto& n : nodes_) {
-    if (!counts(*n)) continue;
-    if (!n->up) return false;
-    server::Info info = n->node->info();
-    if (!index) index = info.applied;
-    if (info.applied != index || info.commit != index) return false;
-    if (n->types->ledger() == nullptr) return false;
-    // Sessions of clients that died silently must expire within the bound.
-    for (const rsm::SessionInfo& s : n->apply_lane->machine().sessions())
-      if (s.timeout_ms == kMuteTimeoutMs) return false;
-  }
-  return true;
-}
-
-void Cluster::final_checks() {
-  const Ledger* ledger = nullptr;
-  for (auto& n : nodes_)
-    if (counts(*n)) ledger = n->types->ledger();
-  if (ledger == nullptr) return fail("nobody has the ledger at the end");
-  for (auto& n : nodes_) {
-    if (!counts(*n)) continue;
-    const Ledger* other = n->types->ledger();
-    if (other->doubled != 0) fail("node " + to_string(n->id) + " applied a command twice");
-    if (other->ops != ledger->ops) fail("ledgers differ on node " + to_string(n->id));
-  }
-  for (const OpRecord& r : records_) {
-    if (r.is_query) continue;
-    bool there = ledger->seen.contains({r.op.who, r.op.what});
-    if (r.outcome == RAFTCS_OUTCOME_NOT_APPLIED && there)
-      fail("a command reported as not applied was applied");
-    if (r.outcome != RAFTCS_OUTCOME_APPLIED) continue;
-    if (!there) fail("an acknowledged command is missing");
-    if (r.position == 0 || r.position > ledger->ops.size() || ledger->ops[r.position - 1] != r.op)
-      fail("an acknowledged command is not where its reply said");
-  }
-  for (const SimClient& c : clients_)
-    for (const WorkSession& s : c.sessions)
-      if (c.engine != nullptr && c.engine->info(s.handle).outstanding != 0)
-        fail("a client still waits for something");
-  check_order(*ledger);
-}
-
-// Real time: what ended before something began comes before it (commands by position, queries
-// by the count they saw).
-void Cluster::check_order(const Ledger&) {
-  std::vector<const OpRecord*> done;
-  for (const OpRecord& r : records_)
-    if (r.outcome == RAFTCS_OUTCOME_APPLIED || (r.is_query && r.position > 0)) done.push_back(&r);
-  std::vector<const OpRecord*> by_end = done;
-  std::sort(by_end.begin(), by_end.end(), [](auto* a, auto* b) { return a->ended < b->ended; });
-  std::sort(done.begin(), done.end(), [](auto* a, auto* b) { return a->begun < b->begun; });
-  uint64_t highest = 0;
-  size_t at_end = 0;
-  for (const OpRecord* r : done) {
-    while (at_end < by_end.size() && by_end[at_end]->ended < r->begun)
-      highest = std::max(highest, by_end[at_end++]->position);
-    bool good = r->is_query ? r->position >= highest : r->position > highest;
-    if (!good)
-      fail(std::string(r->is_query ? "a query" : "a command") +
-           " did not see what had ended before it began");
-  }
+// S11: what a node says it has it has, durably, and it is the leader's.
+void Cluster::check_ack(SimNode& n, Term term, const raft::AppendResponse& ack) {
+  if (!ack.success || n.wiped || !n.up) return;
+  raft::NodeStatus own = n.node->raft_status();
+  if (own.term != term) return;  // it waited for its write, and something overtook it
+  if (ack.match > own.durable)
+    fail("node " + to_string(n.id) + " acknowledges what it has not stored");
+  auto leader = leader_of_term_.find(term.value);
+  if (leader == leader_of_term_.end()) return;
+  SimNode& from = node(NodeId(leader->second));
+  if (!from.up || from.node->raft_status().term != term) return;
+  const raft::Entry* theirs = from.node->raft().entry(ack.match);
+  const raft::Entry* mine = n.node->raft().entry(ack.match);
+  if (theirs != nullptr && mine != nullptr && theirs->term != mine->term)
+    fail("node " + to_string(n.id) + " acknowledges an entry that is not the leader's");
 }
 
 }  // namespace raftcs::sim

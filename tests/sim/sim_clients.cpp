@@ -10,11 +10,15 @@ namespace raftcs::sim {
 std::string address_of(uint64_t id) { return "tcp://10.0.0." + std::to_string(id) + ":7001"; }
 
 void Cluster::make_clients() {
-  clients_.resize(p_.clients + (p_.silent_deaths ? 1 : 0));
+  clients_.resize(p_.clients + (p_.silent_deaths ? 1 : 0) + (p_.frail ? 1 : 0));
   uint32_t who = 0;
   for (uint32_t c = 0; c < clients_.size(); ++c) {
     SimClient& client = clients_[c];
-    client.mute = c >= p_.clients;
+    client.mute = p_.silent_deaths && c == p_.clients;
+    client.frail = p_.frail && c + 1 == clients_.size();
+    client.clock.offset_ns = static_cast<int64_t>(rng_.below(1'000'000'000));
+    if (p_.client_skew)
+      client.clock.rate = 0.7 + 0.6 * static_cast<double>(rng_.below(1000)) / 1000.0;
     client.engine = std::make_unique<client::Engine>(
         std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
     for (uint32_t i = 0; i < p_.sessions; ++i) {
@@ -32,45 +36,57 @@ void Cluster::make_clients() {
   }
 }
 
-void Cluster::open_session(uint32_t c, WorkSession& s) {
+client::SessionOptions Cluster::options_of(const SimClient& client) const {
   client::SessionOptions o;
   for (uint64_t n = 1; n <= p_.nodes; ++n) o.endpoints.push_back(address_of(n));
+  o.capabilities = {{"sim", "1"}};
+  o.session_timeout_ms = client.mute    ? kMuteTimeoutMs
+                         : client.frail ? p_.frail_timeout_ms
+                                        : 30'000;
+  o.renew_on_expiry = client.frail;
+  return o;
+}
+
+void Cluster::open_session(uint32_t c, WorkSession& s) {
+  client::SessionOptions o = options_of(clients_[c]);
   std::rotate(o.endpoints.begin(),
               o.endpoints.begin() + static_cast<ptrdiff_t>(rng_.below(p_.nodes)),
               o.endpoints.end());
-  o.capabilities = {{"sim", "1"}};
-  o.session_timeout_ms = clients_[c].mute ? kMuteTimeoutMs : 30'000;
   s.handle = clients_[c].engine->add(o);
-  clients_[c].engine->open(s.handle, now_);
+  clients_[c].engine->open(s.handle, time_of(c));
 }
 
-// A process ends and comes back with its tokens: it submits again what had no answer.
-void Cluster::client_dies(uint32_t c) {
+void Cluster::with_client(uint32_t c, uint64_t life, std::function<void()> what) {
   SimClient& client = clients_[c];
-  if (client.engine == nullptr || client.mute) return;
-  for (const WorkSession& s : client.sessions)
-    if (s.closing) return;
-  hit("a client process died and resumed");
-  auto next = std::make_unique<client::Engine>(
-      std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
-  for (auto& [key, link] : links_)
-    if (link.client == c && link.alive) kill_link(key, -1);
-  std::swap(client.engine, next);  // `next` is the process that died
-  ++client.life;
-  client.timer_at = Mono::never();
+  if (client.engine == nullptr || client.life != life || !report_.ok) return;
+  if (client.paused_until > now_) {
+    at(client.paused_until,
+       [this, c, life, what = std::move(what)] { with_client(c, life, what); });
+    return;
+  }
+  what();
+  drive_client(c);
+}
+
+void Cluster::client_pauses(uint32_t c, DurationNs pause) {
+  if (clients_[c].engine == nullptr || clients_[c].paused_until > now_) return;
+  clients_[c].paused_until = now_ + pause;
+  hit("a client paused");
+  note("client " + std::to_string(c) + " pauses");
+}
+
+// The tokens of the engine before are resumed; what had no answer is submitted again.
+void Cluster::resume_all(uint32_t c, const client::Engine& before) {
+  SimClient& client = clients_[c];
   for (WorkSession& s : client.sessions) {
-    report_.resent += next->info(s.handle).resent;
-    auto token = next->export_session(s.handle);
-    client::SessionOptions o;
-    for (uint64_t n = 1; n <= p_.nodes; ++n) o.endpoints.push_back(address_of(n));
-    o.capabilities = {{"sim", "1"}};
-    o.session_timeout_ms = 30'000;
-    s.handle = client.engine->add(o);
+    report_.resent += before.info(s.handle).resent;
+    auto token = before.export_session(s.handle);
+    s.handle = client.engine->add(options_of(client));
     if (token) {
-      Status status = client.engine->resume(s.handle, *token, now_);
+      Status status = client.engine->resume(s.handle, *token, time_of(c));
       if (!status.is_ok()) return fail("a token is refused: " + status.text());
     } else {
-      client.engine->open(s.handle, now_);
+      client.engine->open(s.handle, time_of(c));
     }
     for (auto& [op, record] : std::exchange(s.open, {})) {
       client::Engine::Call call;
@@ -81,12 +97,58 @@ void Cluster::client_dies(uint32_t c) {
       const OpRecord& r = records_[record];
       if (!r.is_query) call.payload = Bytes::copy(&r.op, sizeof r.op);
       if (r.is_query)
-        client.engine->query(std::move(call), now_);
+        client.engine->query(std::move(call), time_of(c));
       else
-        client.engine->submit(std::move(call), now_);
+        client.engine->submit(std::move(call), time_of(c));
     }
   }
   drive_client(c);
+}
+
+// A token that cannot tell all is refused, and nobody should die then.
+bool Cluster::exportable(uint32_t c, const WorkSession& s) {
+  auto token = clients_[c].engine->export_session(s.handle);
+  if (token || token.status().code() != RAFTCS_ERR_RESOURCE_LIMIT) return true;
+  hit("a token could not tell all");
+  return false;
+}
+
+// A process ends and comes back with its tokens.
+void Cluster::client_dies(uint32_t c) {
+  SimClient& client = clients_[c];
+  if (client.engine == nullptr || client.mute || client.zombie) return;
+  for (const WorkSession& s : client.sessions)
+    if (s.closing || !exportable(c, s)) return;
+  hit("a client process died and resumed");
+  auto before = std::make_unique<client::Engine>(
+      std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
+  for (auto& [key, link] : links_)
+    if (link.client == c && link.alive) kill_link(key, -1);
+  std::swap(client.engine, before);  // `before` is the process that died
+  ++client.life;
+  client.timer_at = Mono::never();
+  client.paused_until = Mono();
+  resume_all(c, *before);
+}
+
+// Another process resumes the tokens while the one that wrote them lives on as a zombie: the
+// older holder must be told once, stop, and not come back.
+void Cluster::client_taken_over(uint32_t c) {
+  if (clients_.size() > p_.clients + 4) return;
+  if (clients_[c].engine == nullptr || clients_[c].mute || clients_[c].zombie) return;
+  for (const WorkSession& s : clients_[c].sessions)
+    if (s.closing || s.lost || !exportable(c, s)) return;
+  hit("a session was resumed twice");
+  SimClient fresh;
+  fresh.clock = clients_[c].clock;
+  fresh.frail = clients_[c].frail;
+  fresh.sessions = clients_[c].sessions;
+  fresh.engine = std::make_unique<client::Engine>(
+      std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
+  clients_[c].zombie = true;
+  for (WorkSession& s : clients_[c].sessions) s.last = s.next;
+  clients_.push_back(std::move(fresh));
+  resume_all(static_cast<uint32_t>(clients_.size() - 1), *clients_[c].engine);
 }
 
 void Cluster::client_mute(uint32_t c) {
@@ -100,10 +162,12 @@ void Cluster::client_mute(uint32_t c) {
 }
 
 void Cluster::close_session(uint32_t c, WorkSession& s) {
-  if (clients_[c].engine == nullptr || s.closing || clients_[c].mute) return;
+  const SimClient& client = clients_[c];
+  if (client.engine == nullptr || s.closing || client.mute || client.zombie) return;
+  if (client.paused_until > now_) return;
   hit("a session was closed");
   s.closing = true;
-  clients_[c].engine->close(s.handle, false, now_);
+  client.engine->close(s.handle, false, time_of(c));
   drive_client(c);
 }
 
@@ -119,7 +183,7 @@ void Cluster::submit_more(uint32_t c, WorkSession& s) {
     r.begun = now_;
     r.op = {rng_.chance(0.2) ? 2u : 1u, s.who, s.next};
     if (rng_.chance(0.05))
-      call.deadline = now_ + static_cast<DurationNs>(rng_.between(5, 2000)) * kNsPerMs;
+      call.deadline = time_of(c) + static_cast<DurationNs>(rng_.between(5, 2000)) * kNsPerMs;
     if (!r.is_query) call.payload = Bytes::copy(&r.op, sizeof r.op);
     s.open[call.op_id] = records_.size();
     ++s.next;
@@ -128,16 +192,16 @@ void Cluster::submit_more(uint32_t c, WorkSession& s) {
       uint64_t op = call.op_id, life = clients_[c].life;
       client::SessionHandle handle = s.handle;
       after(delay(p_.delay_mean_ns * 6), [this, c, op, life, handle] {
-        if (clients_[c].engine == nullptr || clients_[c].life != life) return;
-        if (clients_[c].engine->cancel(handle, op, now_)) hit("an operation was cancelled");
-        drive_client(c);
+        with_client(c, life, [this, c, op, handle] {
+          if (clients_[c].engine->cancel(handle, op, time_of(c))) hit("an operation was cancelled");
+        });
       });
     }
     records_.push_back(r);
     if (is_query)
-      clients_[c].engine->query(std::move(call), now_);
+      clients_[c].engine->query(std::move(call), time_of(c));
     else
-      clients_[c].engine->submit(std::move(call), now_);
+      clients_[c].engine->submit(std::move(call), time_of(c));
   }
 }
 
@@ -146,12 +210,16 @@ void Cluster::end_op(uint32_t c, WorkSession& s, const client::Event& e) {
   if (it == s.open.end()) return fail("operation " + std::to_string(e.op_id) + " ended twice");
   OpRecord& r = records_[it->second];
   s.open.erase(it);
+  if (clients_[c].zombie) return;  // its successor's word counts
   r.ended = now_;
   r.outcome = e.outcome;
   if (e.status == RAFTCS_OK) {
     if (e.data.size() != 8 || e.app_code != 0) return fail("a reply that the ledger did not give");
     std::memcpy(&r.position, e.data.data(), 8);
   }
+  if (e.status != RAFTCS_OK)
+    note("client " + std::to_string(c) + " session " + std::to_string(s.who) + " operation " +
+         std::to_string(r.op.what) + ": outcome " + std::to_string(e.outcome) + ", " + e.text);
   if (r.is_query && e.status == RAFTCS_OK) ++report_.queries;
   if (!r.is_query && e.outcome == RAFTCS_OUTCOME_APPLIED) ++report_.ops_applied;
   if (!r.is_query && e.outcome == RAFTCS_OUTCOME_UNKNOWN) ++report_.ops_unknown;
@@ -191,36 +259,63 @@ void Cluster::on_event(uint32_t c, const client::Event& e) {
       submit_more(c, *s);
       break;
     case client::EventKind::session_lost:
-      if (s->closing) break;
-      s->lost = true;
-      if (clients_[c].mute) break;  // its timeout is short, and the faults are long
-      fail("session " + std::to_string(s->who) + " was lost: " + e.text);
+      if (!s->closing) session_lost(c, *s, e);
+      break;
+    case client::EventKind::state:
+      if (e.app_code == static_cast<int32_t>(client::SessionState::connected))
+        s->id = clients_[c].engine->info(s->handle).session_id;
       break;
     default:
       break;
   }
 }
 
+// Who may be told that a session is gone, and when: expired only after the log said so, taken
+// over only if somebody did, and a live client with a long timeout never (X8).
+void Cluster::session_lost(uint32_t c, WorkSession& s, const client::Event& e) {
+  const SimClient& client = clients_[c];
+  const std::string who = "session " + std::to_string(s.who);
+  if (s.lost) return fail(who + " was lost twice");
+  for (const auto& [op, record] : s.open)  // what was begun on hearing of these ends is refused next
+    if (records_[record].begun < now_ && !client.frail)
+      return fail(who + " was lost with work outstanding");
+  if (client.zombie) {
+    s.lost = true;
+    if (e.status == RAFTCS_ERR_SESSION_TAKEN) hit("a session was taken over");
+    return;
+  }
+  if (e.status == RAFTCS_ERR_SESSION_EXPIRED && !s.id.is_zero() && !model_.has_ended(s.id))
+    return fail(who + " was reported as expired and had not ended");
+  s.lost = client.mute;
+  if (client.mute) return;
+  s.id = Uuid();
+  s.pushes = s.last_push_position = 0;
+  if (!client.frail || e.status != RAFTCS_ERR_SESSION_EXPIRED)
+    return fail(who + " was lost: " + e.text);
+  hit("a session expired and was renewed");
+}
+
 void Cluster::drive_client(uint32_t c) {
-  SimClient& client = clients_[c];
-  if (client.engine == nullptr) return;
-  client::Effects e = client.engine->take_effects(now_);
+  if (clients_[c].engine == nullptr || clients_[c].paused_until > now_) return;
+  client::Effects e = clients_[c].engine->take_effects(time_of(c));
   while (!e.empty()) {
     for (const auto& open : e.open) open_link(c, open.link, open.endpoint);
     for (const auto& send : e.send) send_server(send.link, c, send.frame);
     for (client::LinkId link : e.close) kill_link(key_of(c, link), -1);
     for (const auto& event : e.events) on_event(c, event);
-    e = client.engine->take_effects(now_);
+    e = clients_[c].engine->take_effects(time_of(c));
   }
-  Mono deadline = client.engine->next_deadline();
+  SimClient& client = clients_[c];
+  Mono deadline = client.clock.global(client.engine->next_deadline());
   if (deadline >= client.timer_at && client.timer_at > now_) return;
   client.timer_at = deadline;
   if (deadline == Mono::never()) return;
-  at(deadline, [this, c, deadline] {
-    if (clients_[c].engine == nullptr) return;
-    if (clients_[c].timer_at == deadline) clients_[c].timer_at = Mono::never();
-    clients_[c].engine->tick(now_);
-    drive_client(c);
+  uint64_t life = client.life;
+  at(deadline, [this, c, deadline, life] {
+    with_client(c, life, [this, c, deadline] {
+      if (clients_[c].timer_at <= std::max(deadline, now_)) clients_[c].timer_at = Mono::never();
+      clients_[c].engine->tick(time_of(c));
+    });
   });
 }
 

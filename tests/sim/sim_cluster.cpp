@@ -1,11 +1,6 @@
 // sim_cluster.cpp: processes, lanes and the event loop.
 //
-// Oracles, checked while it runs: at most one leader per term; terms and commits of a process
-// never fall; replicas agree on the state hash at every index; every operation ends exactly
-// once; a query sees every command that ended before it began; pushes come 1, 2, 3. At the end,
-// after healing: all clients finish within a bound, all replicas reach the same state, applied
-// commands are in the ledger exactly once at the position they were told, refused ones never,
-// and the order of the ledger is an order that the clients could have seen.
+// What must hold is in oracles.cpp (while it runs) and oracles_end.cpp.
 #include "sim/sim_cluster.hpp"
 
 #include <algorithm>
@@ -77,7 +72,8 @@ void Cluster::start(SimNode& n) {
   ++n.life;
   n.log_busy = n.apply_busy = n.snapshot_busy = n.halting_disk = false;
   n.timer_at = Mono::never();
-  n.seen_commit = Index();
+  n.seen_commit = n.seen_applied = Index();
+  n.led_term = Term();
   n.log_terms.clear();
   n.broken = false;
   note("node " + to_string(n.id) + " started");
@@ -219,10 +215,7 @@ void Cluster::run_apply_lane(SimNode& n) {
     n.apply_lane->run(&n.apply_jobs, done.get());
     if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
-    auto [it, fresh] = hash_at_.emplace(done->applied.value, done->state_hash);
-    if (!fresh && it->second != done->state_hash)
-      fail("replicas differ at index " + to_string(done->applied) + " (node " + to_string(n.id) +
-           ")");
+    check_applied(n, *done);
     if (done->restored) ++report_.snapshots_installed;
     with_node(n, life, [this, &n, done] {
       n.apply_busy = false;
@@ -252,50 +245,66 @@ void Cluster::run_snapshot_lane(SimNode& n) {
   });
 }
 
-Report Cluster::run() {
-  CheckHandler before = set_check_handler(remember_check);
+void Cluster::begin() {
   g_check = nullptr;
   make_nodes();
   if (report_.ok) make_clients();
-  schedule_faults();
-  Mono heal_at = now_ + p_.fault_phase_ns;
-  Mono give_up = heal_at + kHealBoundNs;
-  bool healed = false;
-  bool done = false;
-  while (report_.ok && !queue_.empty()) {
-    Item item = queue_.top();
-    queue_.pop();
-    now_ = item.at;
-    ++report_.events;
-    if (!healed && (now_ >= heal_at || clients_done())) {
-      healed = true;
-      give_up = now_ + kHealBoundNs;
-      heal();
+}
+
+bool Cluster::step() {
+  if (!report_.ok || queue_.empty()) return false;
+  Item item = queue_.top();
+  queue_.pop();
+  now_ = item.at;
+  ++report_.events;
+  item.what();
+  return true;
+}
+
+// Called from time to time after healing; `done`: clients and replicas.
+void Cluster::told_too_late(bool done) {
+  if (!done && now_ > heal_at_ + kLeaderBoundNs && now_ < heal_at_ + kLeaderBoundNs + kNsPerSecond &&
+      !leader_known())
+    fail("no leader that all know of 20 s after healing");  // L1
+  if (now_ <= give_up_) return;
+  std::ostringstream why;  // L2, L3
+  why << "no end " << kHealBoundNs / kNsPerSecond << " s after healing: clients "
+      << (clients_done() ? "done" : "not done") << ";";
+  for (auto& n : nodes_)
+    if (n->up) {
+      server::Info i = n->node->info();
+      why << " node " << n->id.value << " term " << i.term.value << " commit " << i.commit.value
+          << " applied " << i.applied.value << (i.leads ? " leads" : "") << ";";
     }
-    item.what();
-    if (healed && (report_.events & 63) == 0 && clients_done() && replicas_equal()) {
-      done = true;
-      break;
-    }
-    if (now_ > give_up) {
-      std::ostringstream why;
-      why << "no end " << kHealBoundNs / kNsPerSecond << " s after healing: clients "
-          << (clients_done() ? "done" : "not done") << ";";
-      for (auto& n : nodes_)
-        if (n->up) {
-          server::Info i = n->node->info();
-          why << " node " << n->id.value << " term " << i.term.value << " commit " << i.commit.value
-              << " applied " << i.applied.value << (i.leads ? " leads" : "") << ";";
-        }
-      fail(why.str());
-    }
-  }
-  if (report_.ok && !done) fail("the simulation ran dry");
+  fail(why.str());
+}
+
+void Cluster::finish() {
   if (report_.ok) final_checks();
   for (const SimClient& c : clients_)
     for (const WorkSession& s : c.sessions)
-      if (c.engine) report_.resent += c.engine->info(s.handle).resent;
+      if (c.engine && !c.zombie) report_.resent += c.engine->info(s.handle).resent;
+  for (const auto& [kind, times] : model_.kinds()) report_.hits[kind] += times;
+  if (model_.expired() > 0) report_.hits["a session expired"] += model_.expired();
   report_.trace_hash = hash_;
+}
+
+Report Cluster::run() {
+  CheckHandler before = set_check_handler(remember_check);
+  begin();
+  if (p_.hostile) make_hostile();
+  schedule_faults();
+  heal_at_ = now_ + p_.fault_phase_ns;
+  bool done = false;
+  while (!done && step()) {
+    if (!healed_ && (now_ >= heal_at_ || clients_done())) heal();
+    if (!healed_ || (report_.events & 63) != 0) continue;
+    done = clients_done() && replicas_equal();
+    told_too_late(done);
+  }
+  if (report_.ok && !done) fail("the simulation ran dry");
+  if (report_.ok && p_.seed % 4 == 1) stay_calm();
+  finish();
   set_check_handler(before);
   return report_;
 }

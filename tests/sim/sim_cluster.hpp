@@ -58,6 +58,12 @@ struct Profile {
   bool client_deaths = false;  // processes that come back with their tokens
   bool silent_deaths = false;  // and such that do not
   bool closes = false;         // of sessions, before their time
+  bool takeovers = false;      // tokens resumed while the process that wrote them lives on
+  bool client_pauses = false;
+  bool client_skew = false;    // clocks of clients run at 0.7 .. 1.3
+  bool frail = false;          // one client has a short session timeout and renews its session
+  bool hostile = false;        // somebody misuses ids, proofs and channels
+  uint64_t frail_timeout_ms = 2000;
   uint64_t batch_bytes = 1 << 20, append_bytes = 1 << 20;
   uint32_t requests_max = 1024;
   uint64_t snapshot_entries = 100'000;
@@ -65,6 +71,10 @@ struct Profile {
   std::string describe() const;
 };
 Profile profile_of(uint64_t seed);
+// Sets one field by its name, as printed by describe_fields(); false: no such field.
+bool set_field(Profile* profile, const std::string& name, const std::string& value);
+// Every field as name=value.
+std::vector<std::pair<std::string, std::string>> fields_of(const Profile& profile);
 
 struct Report {
   bool ok = true;

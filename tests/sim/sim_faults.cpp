@@ -52,7 +52,7 @@ void Cluster::fault() {
 }
 
 void Cluster::more_fault(SimNode& n) {
-  switch (faults_.below(7)) {
+  switch (faults_.below(9)) {
     case 0:
       if (p_.disk_errors && n.up) disk_error(n);
       break;
@@ -77,7 +77,15 @@ void Cluster::more_fault(SimNode& n) {
     case 5:
       if (p_.client_deaths) client_dies(static_cast<uint32_t>(faults_.below(p_.clients)));
       break;
-    case 6: {
+    case 6:
+      if (p_.takeovers) client_taken_over(static_cast<uint32_t>(faults_.below(p_.clients)));
+      break;
+    case 7:
+      if (!p_.client_pauses) break;
+      client_pauses(static_cast<uint32_t>(faults_.below(clients_.size())),
+                    static_cast<DurationNs>(faults_.between(50, 6000)) * kNsPerMs);
+      break;
+    case 8: {
       if (!p_.closes) break;
       auto c = static_cast<uint32_t>(faults_.below(p_.clients));
       close_session(c, clients_[c].sessions[faults_.below(p_.sessions)]);
@@ -149,6 +157,9 @@ void Cluster::partition(SimNode& n) {
 
 void Cluster::heal() {
   faulty_ = false;
+  healed_ = true;
+  heal_at_ = now_;
+  give_up_ = now_ + kHealBoundNs;
   mend();
   release_held();
   note("healed");

@@ -3,6 +3,8 @@
 //   raftcs-sim --seeds N [--from S]     runs seeds S .. S+N-1, every 50th twice
 //   raftcs-sim --list FILE              runs the seeds of a file
 //   raftcs-sim --seed S [--verbose]     replays one
+//   ... --set FIELD=VALUE               with another profile than the seed's
+//   raftcs-sim --seed S --shrink        looks for less that fails with the same sentence
 //
 // Exits 1 on the first failure, with the command that replays it, and also when a campaign
 // exercised too little: a test that cannot fail proves nothing.
@@ -14,6 +16,7 @@
 #include <fstream>
 
 #include "sim/sim_cluster.hpp"
+#include "sim/sim_shrink.hpp"
 
 using namespace raftcs::sim;
 
@@ -21,24 +24,36 @@ namespace {
 
 // What a campaign of 500 seeds or more must have met.
 constexpr const char* kSometimes[] = {
-    "a change of members was done",
+    "a calm was watched",
     "a client died silently",
     "a client process died and resumed",
+    "a client paused",
+    "a command was evicted",
     "a disk was slow",
     "a disk was wiped",
     "a foreign frame came",
     "a frame was corrupted",
+    "a duplicate got its reply",
     "a held frame was released",
-    "a joint configuration was in force",
+    "a leader's view was checked",
+    "a new holder took a session",
     "a log was truncated",
-    "a node that joined led",
+    "a session expired",
+    "a session expired and was renewed",
+    "a session was asked for twice",
     "a session was closed",
+    "a session was resumed twice",
+    "a session was taken over",
     "a stale queue was flushed",
     "a write failed",
+    "a wrong proof was tried",
     "all nodes lost power",
     "an entry was replaced",
+    "an id came with another payload",
     "an operation was cancelled",
     "durability was checked",
+    "evicted was answered",
+    "misuse was answered",
     "no space for a write",
     "partition: a bridge",
     "partition: a ring",
@@ -110,46 +125,98 @@ std::vector<uint64_t> seeds_of(const char* path) {
   return seeds;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+struct Arguments {
   uint64_t from = 1, count = 1;
   double seconds = 0;
   const char* list = nullptr;
-  bool verbose = false;
+  bool verbose = false, shrink = false, self_test = false;
+  std::vector<std::pair<std::string, std::string>> sets;
+
+  bool read(int argc, char** argv);
+};
+
+bool Arguments::read(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
+    auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
     bool more = i + 1 < argc;
-    if (std::strcmp(argv[i], "--seed") == 0 && more)
+    if (is("--seed") && more)
       from = number(argv[++i]), count = 1;
-    else if (std::strcmp(argv[i], "--from") == 0 && more)
+    else if (is("--from") && more)
       from = number(argv[++i]);
-    else if (std::strcmp(argv[i], "--seeds") == 0 && more)
+    else if (is("--seeds") && more)
       count = number(argv[++i]);
-    else if (std::strcmp(argv[i], "--seconds") == 0 && more)
+    else if (is("--seconds") && more)
       seconds = std::strtod(argv[++i], nullptr);
-    else if (std::strcmp(argv[i], "--list") == 0 && more)
+    else if (is("--list") && more)
       list = argv[++i];
-    else if (std::strcmp(argv[i], "--verbose") == 0)
+    else if (is("--verbose"))
       verbose = true;
-    else {
-      std::fprintf(stderr,
-                   "usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE] [--seconds "
-                   "MAX] [--verbose]\n");
-      return 2;
+    else if (is("--shrink"))
+      shrink = true;
+    else if (is("--shrink-self-test"))
+      self_test = true;
+    else if (is("--set") && more && std::strchr(argv[i + 1], '=') != nullptr) {
+      std::string set = argv[++i];
+      sets.emplace_back(set.substr(0, set.find('=')), set.substr(set.find('=') + 1));
+    } else {
+      return false;
     }
   }
-  Sum sum;
-  auto begin = std::chrono::steady_clock::now();
-  std::vector<uint64_t> seeds = list != nullptr ? seeds_of(list) : std::vector<uint64_t>();
-  if (list != nullptr && seeds.empty()) {
-    std::fprintf(stderr, "no seeds in %s\n", list);
+  Profile any;
+  for (const auto& [name, value] : sets)
+    if (!set_field(&any, name, value)) {
+      std::fprintf(stderr, "no field %s, or not a number: %s; fields:\n", name.c_str(),
+                   value.c_str());
+      for (const auto& [field, v] : fields_of(any)) std::fprintf(stderr, "  %s\n", field.c_str());
+      return false;
+    }
+  return true;
+}
+
+// A run that fails whenever crashes and two nodes are there: all else must go.
+int shrink_self_test() {
+  Profile p = profile_of(7);
+  p.crashes = p.partitions = p.pauses = true;
+  p.nodes = 5;
+  auto run = [](const Profile& q) {
+    Report r;
+    r.ok = !(q.crashes && q.nodes >= 2);
+    if (!r.ok) r.failure = "node " + std::to_string(q.nodes) + " fell";
+    return r;
+  };
+  Shrunk s = shrink(p, run);
+  bool good = s.profile.crashes && !s.profile.partitions && !s.profile.pauses &&
+              s.profile.nodes == 2 && s.profile.ops == 1;
+  std::printf("%s after %" PRIu64 " runs\n  %s\n", good ? "shrunk" : "FAILED", s.runs,
+              command_of(s.profile).c_str());
+  return good ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments a;
+  if (!a.read(argc, argv)) {
+    std::fprintf(stderr,
+                 "usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE] [--seconds "
+                 "MAX] [--set FIELD=VALUE]... [--shrink] [--verbose]\n");
     return 2;
   }
-  for (uint64_t seed = from; list == nullptr && seed < from + count; ++seed) seeds.push_back(seed);
+  if (a.self_test) return shrink_self_test();
+  Sum sum;
+  auto begin = std::chrono::steady_clock::now();
+  std::vector<uint64_t> seeds = a.list != nullptr ? seeds_of(a.list) : std::vector<uint64_t>();
+  if (a.list != nullptr && seeds.empty()) {
+    std::fprintf(stderr, "no seeds in %s\n", a.list);
+    return 2;
+  }
+  for (uint64_t seed = a.from; a.list == nullptr && seed < a.from + a.count; ++seed)
+    seeds.push_back(seed);
   for (uint64_t seed : seeds) {
     Profile profile = profile_of(seed);
-    if (verbose) std::fprintf(stderr, "%s\n", profile.describe().c_str());
-    Report report = run_seed(profile, verbose);
+    for (const auto& [name, value] : a.sets) set_field(&profile, name, value);
+    if (a.verbose) std::fprintf(stderr, "%s\n", profile.describe().c_str());
+    Report report = run_seed(profile, a.verbose);
     if (report.ok && seed % 50 == 0) {
       Report again = run_seed(profile, false);
       if (again.trace_hash != report.trace_hash) {
@@ -159,12 +226,17 @@ int main(int argc, char** argv) {
     }
     sum.add(report);
     if (!report.ok) {
-      std::printf("FAILED %s\n  %s\n  replay: raftcs-sim --seed %" PRIu64 " --verbose\n",
-                  profile.describe().c_str(), report.failure.c_str(), seed);
+      std::printf("FAILED %s\n  %s\n  replay: %s --verbose\n", profile.describe().c_str(),
+                  report.failure.c_str(), command_of(profile).c_str());
+      if (a.shrink) {
+        Shrunk s = shrink(profile, [](const Profile& p) { return run_seed(p, false); });
+        std::printf("  after %" PRIu64 " runs: %s\n  %s --verbose\n", s.runs, s.failure.c_str(),
+                    command_of(s.profile).c_str());
+      }
       return 1;
     }
     std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-    if (seconds > 0 && spent.count() > seconds) break;
+    if (a.seconds > 0 && spent.count() > a.seconds) break;
   }
   sum.print();
   if (!sum.enough()) {

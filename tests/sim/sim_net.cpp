@@ -9,6 +9,7 @@ namespace raftcs::sim {
 
 void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
   trace(frame.size(), from.id.value << 8 | to.value);
+  ++peer_frames_;
   check_frame(from, frame);
   if (to.value > nodes_.size()) return;  // a connection to an address: words for people only
   if (cut(from.id, to)) {
@@ -91,22 +92,54 @@ void Cluster::mend() {
   }
 }
 
+// What moves sessions, for who replays a seed.
+void Cluster::tell(const std::string& who, const wire::ServerMessage& m) {
+  if (const auto* c = std::get_if<wire::SessionContinued>(&m))
+    note(who + " channel " + std::to_string(c->channel) + " is continued");
+  if (const auto* c = std::get_if<wire::SessionCreated>(&m))
+    note(who + " channel " + std::to_string(c->channel) + " has a new session");
+  if (const auto* c = std::get_if<wire::SessionClosed>(&m))
+    note(who + " channel " + std::to_string(c->channel) + " is closed, reason " +
+         std::to_string(static_cast<int>(c->reason)));
+  if (const auto* c = std::get_if<wire::SessionRejected>(&m))
+    note(who + " channel " + std::to_string(c->channel) + " is rejected: " + c->text);
+}
+
+void Cluster::tell(const std::string& who, const wire::ClientMessage& m) {
+  if (const auto* c = std::get_if<wire::CreateSession>(&m))
+    note(who + " channel " + std::to_string(c->channel) + " asks for a session");
+  if (const auto* c = std::get_if<wire::ContinueSession>(&m))
+    note(who + " channel " + std::to_string(c->channel) + " continues " + c->session.hex());
+}
+
 void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
+  if (conn == hostile_.conn) return hostile_receives(conn, frame);
   auto it = link_of_conn_.find(conn);
   if (it == link_of_conn_.end()) return;
   uint64_t key = it->second;
   Link& link = links_[key];
   trace(frame.size(), 0xc1000 | from.id.value);
+  if (verbose_) {
+    wire::ServerSink messages;
+    wire::DecodeError error;
+    if (wire::decode_server_frame(frame, {}, &messages, &error))
+      for (const auto& m : messages)
+        tell("node " + to_string(from.id) + ": client " + std::to_string(link.client) + " link " +
+                 std::to_string(key & 0xffffffff),
+             m);
+  }
   if (!link.alive) {
     from.node->client_gone(conn);
     return;
   }
   link.last_to_client = std::max(link.last_to_client, now_ + delay(p_.delay_mean_ns));
   at(link.last_to_client, [this, key, frame] {
-    Link& l = links_[key];
-    if (!l.alive || !lives(key)) return;
-    clients_[l.client].engine->receive(static_cast<client::LinkId>(key), frame, now_);
-    drive_client(l.client);
+    if (!lives(key)) return;
+    uint32_t c = links_[key].client;
+    with_client(c, clients_[c].life, [this, key, c, frame] {
+      if (!links_[key].alive) return;
+      clients_[c].engine->receive(static_cast<client::LinkId>(key), frame, time_of(c));
+    });
   });
 }
 
@@ -135,6 +168,15 @@ void Cluster::send_server(client::LinkId id, uint32_t c, const Bytes& frame) {
   uint64_t key = key_of(c, id);
   Link& link = links_[key];
   if (!link.alive) return;
+  if (verbose_) {
+    wire::ClientSink messages;
+    wire::DecodeError error;
+    if (wire::decode_client_frame(frame, {}, &messages, &error))
+      for (const auto& m : messages)
+        tell("client " + std::to_string(c) + " link " + std::to_string(id) + " to node " +
+                 to_string(link.node),
+             m);
+  }
   link.last_to_server = std::max(link.last_to_server, now_ + delay(p_.delay_mean_ns));
   at(link.last_to_server, [this, key, frame] {
     Link& l = links_[key];
@@ -155,8 +197,9 @@ void Cluster::kill_link(uint64_t key, DurationNs notice_after) {
   uint32_t c = link.client;
   after(notice_after, [this, key, c] {
     if (!lives(key)) return;
-    clients_[c].engine->link_down(static_cast<client::LinkId>(key), now_);
-    drive_client(c);
+    with_client(c, clients_[c].life, [this, key, c] {
+      clients_[c].engine->link_down(static_cast<client::LinkId>(key), time_of(c));
+    });
   });
 }
 

@@ -1,25 +1,106 @@
 // sim_profile.cpp: what a seed runs.
+//
+// All fields of a profile are in one table, so that each can be printed, set from the command
+// line and switched off when a failing seed is made smaller.
+#include <charconv>
 #include <sstream>
+#include <variant>
 
 #include "sim/sim_cluster.hpp"
 
 namespace raftcs::sim {
+namespace {
+
+using Member = std::variant<uint32_t Profile::*, uint64_t Profile::*, int64_t Profile::*,
+                            double Profile::*, bool Profile::*>;
+struct Field {
+  const char* name;
+  Member member;
+};
+
+constexpr Field kFields[] = {
+    {"nodes", &Profile::nodes},
+    {"clients", &Profile::clients},
+    {"sessions", &Profile::sessions},
+    {"ops", &Profile::ops},
+    {"window", &Profile::window},
+    {"fault_phase_ns", &Profile::fault_phase_ns},
+    {"delay_mean_ns", &Profile::delay_mean_ns},
+    {"disk_mean_ns", &Profile::disk_mean_ns},
+    {"loss", &Profile::loss},
+    {"duplicate", &Profile::duplicate},
+    {"reorder", &Profile::reorder},
+    {"crashes", &Profile::crashes},
+    {"torn_writes", &Profile::torn_writes},
+    {"partitions", &Profile::partitions},
+    {"pauses", &Profile::pauses},
+    {"skewed_clocks", &Profile::skewed_clocks},
+    {"client_cuts", &Profile::client_cuts},
+    {"transfers", &Profile::transfers},
+    {"disk_errors", &Profile::disk_errors},
+    {"disk_full", &Profile::disk_full},
+    {"slow_disks", &Profile::slow_disks},
+    {"corruption", &Profile::corruption},
+    {"foreigners", &Profile::foreigners},
+    {"holds", &Profile::holds},
+    {"stale_queues", &Profile::stale_queues},
+    {"power_cuts", &Profile::power_cuts},
+    {"wipes", &Profile::wipes},
+    {"client_deaths", &Profile::client_deaths},
+    {"silent_deaths", &Profile::silent_deaths},
+    {"closes", &Profile::closes},
+    {"takeovers", &Profile::takeovers},
+    {"client_pauses", &Profile::client_pauses},
+    {"client_skew", &Profile::client_skew},
+    {"frail", &Profile::frail},
+    {"hostile", &Profile::hostile},
+    {"frail_timeout_ms", &Profile::frail_timeout_ms},
+    {"churn", &Profile::churn},
+    {"spares", &Profile::spares},
+    {"batch_bytes", &Profile::batch_bytes},
+    {"append_bytes", &Profile::append_bytes},
+    {"requests_max", &Profile::requests_max},
+    {"snapshot_entries", &Profile::snapshot_entries},
+    {"segment_bytes", &Profile::segment_bytes},
+};
+
+}  // namespace
+
+bool set_field(Profile* profile, const std::string& name, const std::string& value) {
+  for (const Field& field : kFields) {
+    if (name != field.name) continue;
+    double number = 0;
+    auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size() || number < 0) return false;
+    std::visit(
+        [&](auto member) {
+          using T = std::remove_reference_t<decltype(profile->*member)>;
+          profile->*member = static_cast<T>(number);
+        },
+        field.member);
+    return true;
+  }
+  return false;
+}
+
+std::vector<std::pair<std::string, std::string>> fields_of(const Profile& profile) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const Field& field : kFields) {
+    std::ostringstream s;
+    std::visit([&](auto member) { s << profile.*member; }, field.member);
+    fields.emplace_back(field.name, s.str());
+  }
+  return fields;
+}
 
 std::string Profile::describe() const {
   std::ostringstream s;
-  s << "seed " << seed << ": " << nodes << " nodes, " << clients << "x" << sessions
-    << " sessions, window " << window << ", ops " << ops << (crashes ? ", crashes" : "")
-    << (torn_writes ? ", torn writes" : "") << (partitions ? ", partitions" : "")
-    << (pauses ? ", pauses" : "") << (skewed_clocks ? ", skewed clocks" : "")
-    << (client_cuts ? ", client cuts" : "") << (transfers ? ", transfers" : "")
-    << (loss > 0 ? ", loss" : "") << (duplicate > 0 ? ", duplicates" : "")
-    << (reorder ? ", reorder" : "") << (disk_errors ? ", disk errors" : "")
-    << (disk_full ? ", full disks" : "") << (slow_disks ? ", slow disks" : "")
-    << (corruption ? ", corruption" : "") << (foreigners ? ", foreigners" : "")
-    << (holds ? ", holds" : "") << (stale_queues ? ", stale queues" : "")
-    << (power_cuts ? ", power cuts" : "") << (wipes ? ", wipes" : "") << (churn ? ", churn" : "")
-    << (client_deaths ? ", client deaths" : "") << (silent_deaths ? ", silent deaths" : "")
-    << (closes ? ", closes" : "") << ", snapshot every " << snapshot_entries;
+  s << "seed " << seed << ":";
+  for (const auto& [name, value] : fields_of(*this)) {
+    if (value == "0") continue;
+    s << " " << name;
+    if (value != "1") s << "=" << value;
+  }
   return s.str();
 }
 
@@ -63,12 +144,15 @@ Profile profile_of(uint64_t seed) {
   p.client_deaths = on(0.3);
   p.silent_deaths = on(0.3);
   p.closes = on(0.3);
-  p.churn = on(0.3);
-  if (p.churn) p.spares = static_cast<uint32_t>(r.between(1, 3));
-  if (p.churn) p.wipes = false;  // a member without its disk would have to be admitted again
   if (r.chance(0.3)) p.batch_bytes = r.between(64, 1024);
   if (r.chance(0.3)) p.append_bytes = r.between(64, 1024);
   if (r.chance(0.3)) p.requests_max = static_cast<uint32_t>(r.between(1, 4));
+  p.takeovers = on(0.3);
+  p.client_pauses = on(0.3);
+  p.client_skew = on(0.3);
+  p.frail = on(0.4);
+  p.frail_timeout_ms = r.between(1, 8) * 500;
+  p.hostile = on(0.4);
   return p;
 }
 

@@ -1,20 +1,26 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_faults.cpp, oracles.cpp. Only for these.
+// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles.cpp, oracles_end.cpp. Only for these,
+// and for scenarios that script the world themselves (scenario.hpp).
 #pragma once
 
 #include <cstdio>
 
 #include "base/crc32c.hpp"
 #include "raftcs.h"
+#include "sim/session_model.hpp"
 #include "sim/sim_node.hpp"
+#include "wire/client_messages.hpp"
 
 namespace raftcs::sim {
 
 constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
+constexpr DurationNs kLeaderBoundNs = 20 * kNsPerSecond;  // L1: ten election timeouts, doubled
+constexpr DurationNs kCalmNs = 5 * kNsPerSecond;          // of L7 and L9, at the end of some seeds
+constexpr uint32_t kHostileWho = 900'000;
 constexpr uint64_t kForeignTerm = 1'000'000;
-constexpr uint64_t kMuteTimeoutMs = 2'000;
+constexpr uint64_t kMuteTimeoutMs = 2'001;
 constexpr uint64_t kConnectionsPerSecond = 100;
 constexpr uint32_t kOpsAfterHealing = 40;
 constexpr uint64_t kChangeToken = 77;  // admin calls that change members
@@ -38,6 +44,7 @@ struct WorkSession {
   std::map<uint64_t, size_t> open;  // op id -> record
   uint64_t pushes = 0;
   uint64_t last_push_position = 0;
+  Uuid id;  // of the cluster's session it has, or had last
   bool lost = false;
   bool closing = false;
 };
@@ -45,11 +52,27 @@ struct WorkSession {
 struct SimClient {
   std::unique_ptr<client::Engine> engine;
   std::vector<WorkSession> sessions;
-  uint64_t life = 0;   // fences what was meant for an earlier process
-  bool mute = false;   // dies without a word, and its sessions must expire
-  int64_t second = 0;  // of virtual time, and the connections opened in it
+  uint64_t life = 0;    // fences what was meant for an earlier process
+  bool mute = false;    // dies without a word, and its sessions must expire
+  bool zombie = false;  // lives on after another process has resumed its sessions
+  bool frail = false;   // has a short session timeout, and may lose its session and renew it
+  int64_t second = 0;   // of virtual time, and the connections opened in it
   uint64_t opened = 0;
+  SimClock clock;
+  Mono paused_until;  // global; handles nothing before
   Mono timer_at = Mono::never();
+};
+
+// A program without an engine that says what no client should (sim_hostile.cpp).
+struct Hostile {
+  net::ConnId conn = 0;  // 0: none
+  NodeId node;
+  uint64_t life = 0;  // of the node
+  Uuid proof, id;
+  wire::Channel channel = 0;
+  uint64_t nonce = 0, era = 0, sent = 0;
+  bool bound = false;
+  std::map<uint64_t, std::string> replies;  // of this session, by request id
 };
 
 struct Link {  // a client connection
@@ -67,6 +90,7 @@ void remember_check(const char* expression, const char* file, int line);
 
 class Cluster {
  public:
+  virtual ~Cluster() = default;
   Cluster(const Profile& profile, bool verbose)
       : p_(profile),
         verbose_(verbose),
@@ -75,7 +99,7 @@ class Cluster {
         net_(profile.seed ^ 0x4e7u) {}
   Report run();
 
- private:
+ protected:
   struct Item {
     Mono at;
     uint64_t seq;
@@ -106,6 +130,12 @@ class Cluster {
     note("FAILED: " + why);
   }
 
+  // the loop
+  void begin();
+  bool step();  // one thing that happens; false: there is nothing left
+  void finish();
+  void told_too_late(bool done);
+
   // nodes
   void make_nodes();
   void start(SimNode& n);
@@ -123,7 +153,12 @@ class Cluster {
   void check_log(SimNode& n, const raft::NodeStatus& s);
   void check_commit(SimNode& n, const raft::NodeStatus& s);
   void check_durable(Index index);
+  void check_leader(SimNode& n, const raft::NodeStatus& s);
+  void check_first_of_term(SimNode& n);
+  void check_pace(Index index, Term term);
+  void check_applied(SimNode& n, const server::ApplyDone& done);
   void check_frame(SimNode& n, const Bytes& frame);
+  void check_ack(SimNode& n, Term term, const raft::AppendResponse& ack);
   Bytes corrupt(const Bytes& frame);
   Bytes foreign(const Bytes& frame);
   bool held_back(NodeId from, NodeId to, const Bytes& frame);
@@ -137,7 +172,15 @@ class Cluster {
 
   // clients
   void make_clients();
+  Mono time_of(uint32_t c) const { return clients_[c].clock.local(now_); }
+  void with_client(uint32_t c, uint64_t life, std::function<void()> what);
   void drive_client(uint32_t c);
+  virtual client::SessionOptions options_of(const SimClient& client) const;
+  void client_pauses(uint32_t c, DurationNs pause);
+  void client_taken_over(uint32_t c);
+  bool exportable(uint32_t c, const WorkSession& s);
+  void resume_all(uint32_t c, const client::Engine& before);
+  virtual void session_lost(uint32_t c, WorkSession& s, const client::Event& e);
   void open_session(uint32_t c, WorkSession& s);
   void client_dies(uint32_t c);
   void client_mute(uint32_t c);
@@ -155,6 +198,17 @@ class Cluster {
   void open_link(uint32_t c, client::LinkId link, const std::string& endpoint);
   void send_server(client::LinkId link, uint32_t c, const Bytes& frame);
   void kill_link(uint64_t key, DurationNs notice_after);
+  void tell(const std::string& who, const wire::ServerMessage& m);
+  void tell(const std::string& who, const wire::ClientMessage& m);
+
+  // hostile
+  void make_hostile();
+  void hostile_turn();
+  void hostile_goes(NodeId to);
+  void hostile_says(const std::vector<wire::ClientMessage>& messages);
+  void hostile_receives(net::ConnId conn, const Bytes& frame);
+  void hostile_hears(const wire::ServerMessage& message);
+  wire::ClientMessage hostile_request();
 
   // members
   void make_spares();
@@ -178,6 +232,12 @@ class Cluster {
   void heal();
   bool clients_done() const;
   bool replicas_equal();
+  SimNode* serving_leader();
+  bool leader_known();
+  void stay_calm();
+  void check_bounds();
+  void check_replay();
+  void check_program_order();
   void final_checks();
   void check_order(const Ledger& ledger);
 
@@ -189,6 +249,9 @@ class Cluster {
   std::priority_queue<Item> queue_;
   Report report_;
   bool faulty_ = true;
+  bool jumps_ = false;  // clocks have jumped: their rate says nothing
+  bool healed_ = false;
+  Mono heal_at_, give_up_;
 
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::pair<uint64_t, uint64_t>> cuts_;
@@ -200,15 +263,25 @@ class Cluster {
   std::vector<Late> held_, stale_;
   size_t held_kind_ = 2;
   std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;    // (voter, term) -> for whom
-  std::map<std::pair<uint64_t, uint64_t>, uint64_t> entries_;  // (index, term) -> hash
+  struct Seen {
+    uint64_t hash = 0;
+    LogTime time;
+    Mono born;  // when its leader appended it
+  };
+  std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;      // (index, term)
   std::map<uint64_t, uint64_t> committed_;                     // index -> term
+  std::map<uint64_t, Term> committed_in_;  // index -> term of who saw that first
   std::map<uint64_t, uint64_t> leader_of_term_;
   std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
+  SessionModel model_;                    // of what is committed
+  std::vector<raft::Entry> log_;          // the same entries, for a replay at the end
+  uint64_t peer_frames_ = 0;              // sent
 
   std::vector<SimClient> clients_;
   std::map<uint64_t, Link> links_;  // client << 32 | link
   std::map<net::ConnId, uint64_t> link_of_conn_;
   net::ConnId next_conn_ = 0;
+  Hostile hostile_;
   std::vector<OpRecord> records_;
   uint64_t next_op_ = 0;
 };

@@ -1,6 +1,7 @@
 // rules_test.cpp: the engine's own rules: pacing, windows, deadlines, tokens, admin calls,
 // many sessions on one link.
 #include <chrono>
+#include <set>
 
 #include "client/random.hpp"
 #include "client/token.hpp"
@@ -408,6 +409,55 @@ TEST(ClientToken, UnclaimedIdsAreGivenUpAfterATimeout) {
   auto r = x.get<wire::Request>(link);
   ASSERT_TRUE(r);
   EXPECT_GT(r->lowest_pending, RequestId(1));
+}
+
+// Each resumed process begins behind a gap. When what is unanswered is further apart than a
+// token can tell, none is given: an id left out would be run a second time.
+TEST(ClientToken, NothingUnansweredIsLeftOut) {
+  Token token;
+  token.session = uuid_of(7);
+  token.proof = uuid_of(8);
+  token.next_id = 60'000;
+  token.unanswered = {{1, command_digest("kv", Bytes::copy("p1"))}};
+  World x(2);
+  const SessionHandle s = x.engine.add(options_for({kA}));
+  ASSERT_TRUE(x.engine.resume(s, encode_token(token), x.now).is_ok());
+  ASSERT_TRUE(x.engine.export_session(s).is_ok()) << "still within a token";
+  const LinkId link = x.last_link();
+  x.serve_again(link, 59'000);
+  EXPECT_EQ(x.engine.export_session(s).status().code(), RAFTCS_ERR_RESOURCE_LIMIT);
+  x.submit(s, 1, "p1");
+  auto r = x.get<wire::Request>(link);
+  ASSERT_TRUE(r);
+  x.give(link, wire::Response{r->channel, RequestId(1), 0, {}, Index(1)});
+  EXPECT_TRUE(x.engine.export_session(s).is_ok()) << "it was answered";
+}
+
+// Requests on their way to a channel that is not bound are each answered by session_closed. A
+// session that had the channel of another by then would take these for its own (simulator seed 142).
+TEST(ClientLinks, AChannelRestsBeforeAnotherSessionHasIt) {
+  World w;
+  std::vector<SessionHandle> sessions;
+  for (int i = 0; i < 2; ++i) {
+    sessions.push_back(w.engine.add(options_for({kA})));
+    w.engine.open(sessions.back(), w.now);
+  }
+  const LinkId link = w.last_link();
+  for (uint8_t id = 1; id <= 2; ++id) w.serve(link, id);
+  for (wire::Channel ch : {1, 2})
+    w.give(link, wire::SessionClosed{ch, wire::CloseReason::not_leader, {}});
+  std::set<wire::Channel> asked;
+  for (int i = 0; i < 2; ++i) {
+    w.run(50 * kMs);
+    while (auto m = w.get<wire::ContinueSession>(link)) {
+      asked.insert(m->channel);
+      w.give(link, wire::SessionClosed{1, wire::CloseReason::session_error, {}});  // late
+      w.give(link, wire::SessionContinued{m->channel, m->nonce, 9'000, RequestId(0)});
+    }
+  }
+  EXPECT_EQ(asked, (std::set<wire::Channel>{3, 4}));
+  for (SessionHandle s : sessions)
+    EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
 }
 
 // --- the generator ------------------------------------------------------------------------

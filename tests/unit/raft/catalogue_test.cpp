@@ -657,6 +657,35 @@ TEST_F(Catalogue, D5_ClusterTimeGoesOnWithElapsedTimeAndFreezesWithoutAQuorum) {
   EXPECT_EQ(node_->role(), Role::follower);
 }
 
+// A server alone that was asleep for an hour: its time goes on by one election timeout.
+TEST_F(Catalogue, D5_ClusterTimeOfASoleVoterIsBoundedToo) {
+  boot({1});
+  BootImage image;
+  image.hard_state.term = Term(1);
+  image.entries = {entry(1, 1)};
+  Membership one = three();
+  one.members.resize(1);
+  image.entries[0].type = EntryType::config;
+  image.entries[0].payload = encode_membership(one);
+  node_.emplace(options_, std::move(image), now_);
+  tick_election();
+  persist();
+  ASSERT_EQ(node_->role(), Role::leader);
+  const LogTime t0 = node_->cluster_time(now_);
+  for (int i = 0; i < 100; ++i) {
+    now_ = now_ + options_.heartbeat_ns;
+    node_->tick(now_);
+  }
+  EXPECT_EQ(node_->cluster_time(now_) - t0, 100 * options_.heartbeat_ns) << "awake it goes on";
+  EXPECT_TRUE(node_->has_quorum_contact(now_ + 3600 * kSecond));
+  now_ = now_ + 3600 * kSecond;
+  const DurationNs awake = 100 * options_.heartbeat_ns;
+  EXPECT_EQ(node_->cluster_time(now_) - t0, awake + options_.election_timeout_ns);
+  node_->tick(now_);
+  EXPECT_EQ(node_->role(), Role::leader);
+  EXPECT_EQ(node_->cluster_time(now_) - t0, awake + options_.election_timeout_ns);
+}
+
 TEST_F(Catalogue, S25_AClonedNodeDoesTheSame) {
   lead();
   Node copy = node_->clone();

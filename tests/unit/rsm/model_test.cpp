@@ -1,6 +1,7 @@
-// T-M25: random operations against a model that is as simple as the rules (maps, no ring, no
-// batches), with snapshot and restore at random points. The model knows X1, X2, X4..X7,
-// X9, X10, X12; entries group operations at random, the model sees one at a time.
+// T-M25: random operations of every kind against a model that is as simple as the rules (maps,
+// no ring, no batches), with snapshot and restore at random points. The model knows X1, X2,
+// X4..X7, X9, X10, X12; entries group operations at random, the model sees one at a time. What
+// happened is counted, and a campaign in which something never happened fails.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -19,6 +20,12 @@ struct Random {
   std::mt19937_64 bits;
 };
 
+// What the runs of one property met, over all its seeds.
+struct Tally {
+  std::map<ReplyKind, uint64_t> replies;
+  std::map<std::string, uint64_t> met;
+};
+
 struct ModelReply {
   ReplyKind kind;
   int32_t app_code = 0;
@@ -29,7 +36,8 @@ struct ModelReply {
 struct Model {
   struct Session {
     uint64_t floor = 1;
-    int64_t last_active = 0;
+    uint64_t highest = 0;
+    int64_t created = 0, last_active = 0;
     std::map<uint64_t, std::pair<std::string, ModelReply>> replies;  // id -> payload, reply
     std::map<uint64_t, std::pair<uint64_t, std::string>> pushes;     // id -> service, payload
     uint64_t last_push = 0, acked = 0, holder = 0;
@@ -38,6 +46,9 @@ struct Model {
   std::map<uint64_t, Session> sessions;
   std::map<uint64_t, uint64_t> proofs;                 // of live sessions
   std::map<uint64_t, std::vector<std::string>> lines;  // of each service
+  std::map<std::string, std::string> types;            // of services by name
+  std::map<uint64_t, uint32_t> versions;               // of services
+  Tally* tally = nullptr;
   uint64_t next_session = 1;
   std::set<std::pair<uint64_t, uint64_t>> ran;  // X1
 
@@ -68,6 +79,9 @@ struct Model {
     const uint64_t lowest = std::min(c.lowest_pending.value, c.id.value);
     s.floor = std::max(s.floor, lowest);
     s.replies.erase(s.replies.begin(), s.replies.lower_bound(s.floor));
+    if (c.lowest_pending > c.id) ++tally->met["lowest_pending above the id"];
+    if (lowest < s.floor) ++tally->met["lowest_pending below the floor"];
+    if (c.id.value < s.highest) ++tally->met["an id below the highest"];
     if (c.id.value < s.floor) return {ReplyKind::evicted, 0, {}};
     const std::string key = std::to_string(c.service.value) + "/" + c.payload.str();
     if (const auto cached = s.replies.find(c.id.value); cached != s.replies.end()) {
@@ -80,7 +94,9 @@ struct Model {
     ModelReply r{ReplyKind::unknown_service, 0, {}};
     if (lines.count(c.service.value) != 0) {
       RC_ASSERT(ran.insert({c.session.value, c.id.value}).second);
+      s.highest = std::max(s.highest, c.id.value);
       r = run(c.service.value, c.payload.str());
+      if (r.data == "busy") ++tally->met["a session full of pushes"];
     }
     // The application may have pushed to this very session: look it up again.
     sessions[c.session.value].replies[c.id.value] = {key, r};
@@ -105,27 +121,33 @@ struct Model {
 constexpr uint64_t kTimeoutMs = 50;
 
 Op random_op(Random* r, uint64_t sessions) {
-  const uint64_t session = r->between(0, sessions + 1);
-  switch (r->below(13)) {
-    case 0:
-      return new_session(r->between(1, 6), kTimeoutMs);
-    case 1:
-      return CloseSession{SessionNum(session)};
-    case 2:
-      return Acknowledge{SessionNum(session), PushId(r->below(12))};
-    case 3:
-      return Touch{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
-    case 4:
-      return Expire{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
-    case 5:
-      return TakeOver{SessionNum(session), HolderId(r->below(4) << 32 | r->below(3))};
-    default:
-      break;
+  // Mostly those that may live, which are among the latest.
+  const auto some = [&] {
+    if (r->below(4) == 0) return r->between(0, sessions + 1);
+    return r->between(sessions > 7 ? sessions - 7 : 1, sessions);
+  };
+  const uint64_t session = some();
+  switch (r->below(15)) {
+    case 0: return new_session(r->between(1, 7), kTimeoutMs);
+    case 12: {
+      const char* names[] = {"one", "two", "three", "bad name"};
+      return CreateService{names[r->below(4)],
+                           r->below(4) == 0 ? "org.test.serial" : "org.test.scribe"};
+    }
+    case 13:  // the first is a scribe, which knows versions up to 3
+      return RaiseVersion{ServiceNum(r->below(4) == 0 ? 9 : 1),
+                          static_cast<uint32_t>(r->between(1, 3))};
+    case 1: return CloseSession{SessionNum(session)};
+    case 2: return Acknowledge{SessionNum(session), PushId(r->below(r->below(4) == 0 ? 12 : 2))};
+    case 3: return Touch{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
+    case 4: return Expire{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
+    case 14: return TakeOver{SessionNum(session), HolderId(r->below(4) << 32 | r->below(3))};
+    default: break;
   }
   const uint64_t id = r->between(1, 14);
-  const uint64_t to = r->between(1, sessions + 1);
-  const char* verbs[] = {"line a", "line b", "no thanks", "push "};
-  std::string payload = verbs[r->below(4)];
+  const uint64_t to = std::max<uint64_t>(some(), 1);
+  const char* verbs[] = {"line a", "line b", "no thanks", "push ", "push "};
+  std::string payload = verbs[r->below(5)];
   if (payload == "push ") payload += std::to_string(to) + " p" + std::to_string(id);
   return cmd(std::max<uint64_t>(session, 1), id, payload, r->below(5) == 0 ? r->below(14) : 1,
              r->below(10) == 0 ? 9 : 1 + r->below(2));
@@ -140,11 +162,16 @@ void check_op(Model* m, const Op& op, int64_t now, std::vector<ModelReply>* expe
     std::memcpy(&proof, s->proof.bytes.data(), sizeof proof);
     if (m->proofs.count(proof) != 0) {
       m->sessions[m->proofs[proof]].last_active = now;
+      ++m->tally->met["a session asked for again"];
+      return;
+    }
+    if (m->sessions.size() >= m->limits.sessions_max) {
+      ++m->tally->met["no room for a session"];
       return;
     }
     const uint64_t num = m->next_session++;
     m->proofs[proof] = num;
-    m->sessions[num].last_active = now;
+    m->sessions[num].last_active = m->sessions[num].created = now;
     for (auto& [service, written] : m->lines) written.push_back("started " + std::to_string(num));
   } else if (const auto* close = std::get_if<CloseSession>(&op)) {
     if (live(close->session)) m->end(close->session.value, RAFTCS_SESSION_END_CLOSED);
@@ -166,7 +193,21 @@ void check_op(Model* m, const Op& op, int64_t now, std::vector<ModelReply>* expe
   } else if (const auto* expire = std::get_if<Expire>(&op)) {
     for (SessionNum n : expire->sessions)
       if (live(n) && now - m->sessions[n.value].last_active >= static_cast<int64_t>(kTimeoutMs))
-        m->end(n.value, RAFTCS_SESSION_END_EXPIRED);
+        ++m->tally->met["expired"], m->end(n.value, RAFTCS_SESSION_END_EXPIRED);
+  } else if (const auto* service = std::get_if<CreateService>(&op)) {
+    if (service->name == "bad name" || m->types.count(service->name) != 0) return;
+    m->types[service->name] = service->type;
+    const uint64_t num = m->types.size();
+    m->versions[num] = 1;
+    m->lines[num];
+    for (const auto& [session, state] : m->sessions)
+      m->lines[num].push_back("started " + std::to_string(session));
+    if (num > 2) ++m->tally->met["a service created among sessions"];
+  } else if (const auto* raise = std::get_if<RaiseVersion>(&op)) {
+    const auto it = m->versions.find(raise->service.value);
+    if (it == m->versions.end() || raise->apply_version <= it->second) return;
+    it->second = raise->apply_version;
+    ++m->tally->met["a version raised"];
   }
 }
 
@@ -176,6 +217,9 @@ void compare(Rig* rig, const Model& m) {
   for (const SessionInfo& info : infos) {
     const Model::Session& s = m.sessions.at(info.num.value);
     RC_ASSERT(info.last_active.ns == s.last_active * kNsPerMs);
+    RC_ASSERT(info.created.ns == s.created * kNsPerMs);
+    RC_ASSERT(info.highest_request.value == s.highest);
+    RC_ASSERT(info.timeout_ms == kTimeoutMs);
     RC_ASSERT(info.replies_cached == s.replies.size());
     RC_ASSERT(info.last_push.value == s.last_push);
     RC_ASSERT(info.acked_push.value == s.acked);
@@ -187,7 +231,7 @@ void compare(Rig* rig, const Model& m) {
     RC_ASSERT(pushes == expected);  // X10: an ack leaves nothing at or below it
   }
   for (const auto& [service, written] : m.lines) {
-    std::string all = "v1";
+    std::string all = "v" + std::to_string(m.versions.at(service));
     for (const auto& line : written) all += "|" + line;
     RC_ASSERT(rig->lines(service) == all);
   }
@@ -196,22 +240,24 @@ void compare(Rig* rig, const Model& m) {
 Limits small_limits() {
   Limits limits;
   limits.replies_max = 6;
-  limits.pushes_max = 4;
+  limits.pushes_max = 2;
+  limits.sessions_max = 5;
   return limits;
 }
 
-void run_model(uint64_t seed, unsigned entries) {
+void run_model(uint64_t seed, unsigned entries, Tally* tally) {
   Random random(seed);
   auto rig = std::make_unique<Rig>(small_limits());
   Rig twin(small_limits());  // sees the same log and is never restored
   Model model;
   model.limits = small_limits();
+  model.tally = tally;
   const std::vector<Op> begin = {CreateService{"one", "org.test.scribe"},
                                  CreateService{"two", "org.test.serial"}};
   rig->apply(begin);
   twin.apply(begin);
-  model.lines[1];
-  model.lines[2];
+  std::vector<ModelReply> none;
+  for (const Op& op : begin) check_op(&model, op, 0, &none);
   for (unsigned e = 0; e < entries; ++e) {
     rig->now_ms += static_cast<int64_t>(random.below(20));
     twin.now_ms = rig->now_ms;
@@ -222,7 +268,10 @@ void run_model(uint64_t seed, unsigned entries) {
     for (const Op& op : ops) check_op(&model, op, rig->now_ms, &expected);
     rig->apply(ops);
     twin.apply(ops);
-    for (const Reply& r : rig->out.replies) replies.push_back({r.kind, r.app_code, r.data.str()});
+    for (const Reply& r : rig->out.replies) {
+      replies.push_back({r.kind, r.app_code, r.data.str()});
+      ++tally->replies[r.kind];
+    }
     RC_ASSERT(replies == expected);
     compare(rig.get(), model);
     if (random.below(8) == 0) {  // another machine goes on from a snapshot
@@ -232,6 +281,7 @@ void run_model(uint64_t seed, unsigned entries) {
       RC_ASSERT(bytes_of(next->machine) == bytes);
       next->now_ms = rig->now_ms;
       rig = std::move(next);
+      ++tally->met["restored"];
     }
   }
   RC_ASSERT(rig->machine.state_hash() == twin.machine.state_hash());
@@ -240,7 +290,50 @@ void run_model(uint64_t seed, unsigned entries) {
 
 }  // namespace
 
-RC_GTEST_PROP(Model, T_M25_RandomLogsAgree, (uint64_t seed)) { run_model(seed, 60); }
+TEST(Model, T_M25_RandomLogsAgree) {
+  Tally tally;
+  ASSERT_TRUE(rc::check([&](uint64_t seed) { run_model(seed, 120, &tally); }));
+  for (int kind = 1; kind <= 7; ++kind)
+    EXPECT_GT(tally.replies[static_cast<ReplyKind>(kind)], 20u) << "replies of kind " << kind;
+  for (const char* event :
+       {"lowest_pending above the id", "lowest_pending below the floor", "an id below the highest",
+        "a session full of pushes", "a session asked for again", "no room for a session", "expired",
+        "a service created among sessions", "a version raised", "restored"})
+    EXPECT_GT(tally.met[event], 5u) << event;
+}
+
+// Every command that is still cached gives the same reply again, byte for byte, also from a
+// machine that was restored, and changes nothing but the last activity.
+RC_GTEST_PROP(Model, ADuplicateHasTheSameReply, (uint64_t seed)) {
+  Random random(seed);
+  auto rig = std::make_unique<Rig>();
+  rig->begin(3);
+  std::map<std::pair<uint64_t, uint64_t>, Command> sent;
+  std::map<std::pair<uint64_t, uint64_t>, std::string> said;
+  std::map<uint64_t, uint64_t> next;
+  for (int i = 0; i < 60; ++i) {
+    const uint64_t session = random.between(1, 3);
+    const uint64_t id = ++next[session];
+    const char* texts[] = {"line", "no thanks", "push 1 x"};
+    const Command c = cmd(session, id, texts[random.below(3)], 1);
+    const Reply first = rig->one(c);
+    sent.emplace(std::pair(session, id), c);
+    said[{session, id}] = std::to_string(first.app_code) + first.data.str();
+    if (random.below(10) == 0) {
+      const std::string bytes = bytes_of(rig->machine);
+      auto restored = std::make_unique<Rig>();
+      RC_ASSERT(restored->machine.restore(reader_of(bytes)).is_ok());
+      rig = std::move(restored);
+    }
+  }
+  const std::string before = rig->lines();
+  for (const auto& [key, c] : sent) {
+    const Reply again = rig->one(c);
+    RC_ASSERT(again.kind == ReplyKind::duplicate);
+    RC_ASSERT(std::to_string(again.app_code) + again.data.str() == said[key]);
+  }
+  RC_ASSERT(rig->lines() == before);
+}
 
 // X6 and D10: however an entry is cut into entries, sessions and replies come out the same.
 RC_GTEST_PROP(Model, SplittingEntriesChangesNoReply, (uint64_t seed)) {

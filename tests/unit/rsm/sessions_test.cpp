@@ -49,7 +49,7 @@ TEST(Sessions, SE03_ExpiryIsDecidedByLogTime) {
   rig.apply({Touch{{SessionNum(1), SessionNum(77)}}});
   rig.now_ms = 1000;
   EXPECT_EQ(rig.machine.silent_sessions(LogTime{1000 * kNsPerMs}, 9),
-            std::vector<SessionNum>{SessionNum(2)});
+            (std::vector<SilentSession>{{SessionNum(2), 1000 * kNsPerMs}}));
   rig.apply({Expire{{SessionNum(1), SessionNum(2), SessionNum(2), SessionNum(9)}}});
   ASSERT_EQ(rig.out.sessions_ended.size(), 1u);
   EXPECT_EQ(rig.out.sessions_ended[0].num, SessionNum(2));

@@ -1,0 +1,176 @@
+// oracles_end.cpp: what must hold after healing: that it ends (L1..L9), and what has become of it.
+#include <algorithm>
+#include <cstring>
+
+#include "raftcs.h"
+#include "sim/sim_world.hpp"
+
+namespace raftcs::sim {
+
+bool Cluster::clients_done() const {
+  for (const SimClient& c : clients_)
+    for (const WorkSession& s : c.sessions)
+      if (c.mute || c.zombie)
+        continue;
+      else if (s.closing || s.next < s.last || !s.open.empty())
+        return false;
+  return true;
+}
+
+bool Cluster::replicas_equal() {
+  Index index;
+  if (p_.churn && leading_node() == nullptr) return false;
+  for (auto& n : nodes_) {
+    if (!counts(*n)) continue;
+    if (!n->up) return false;
+    server::Info info = n->node->info();
+    if (!index) index = info.applied;
+    if (info.applied != index || info.commit != index) return false;
+    if (n->types->ledger() == nullptr) return false;
+    // Sessions of clients that died silently must expire within the bound.
+    for (const rsm::SessionInfo& s : n->apply_lane->machine().sessions())
+      if (s.timeout_ms == kMuteTimeoutMs) return false;
+  }
+  return true;
+}
+
+void Cluster::final_checks() {
+  const Ledger* ledger = nullptr;
+  for (auto& n : nodes_)
+    if (counts(*n)) ledger = n->types->ledger();
+  if (ledger == nullptr) return fail("nobody has the ledger at the end");
+  for (auto& n : nodes_) {
+    if (!counts(*n)) continue;
+    const Ledger* other = n->types->ledger();
+    if (other->doubled != 0) fail("node " + to_string(n->id) + " applied a command twice");
+    if (other->ops != ledger->ops) fail("ledgers differ on node " + to_string(n->id));
+  }
+  for (const OpRecord& r : records_) {
+    if (r.is_query) continue;
+    bool there = ledger->seen.contains({r.op.who, r.op.what});
+    if (r.outcome == RAFTCS_OUTCOME_NOT_APPLIED && there)
+      fail("a command reported as not applied was applied");
+    if (r.outcome != RAFTCS_OUTCOME_APPLIED) continue;
+    if (!there) fail("an acknowledged command is missing");
+    if (r.position == 0 || r.position > ledger->ops.size() || ledger->ops[r.position - 1] != r.op)
+      fail("an acknowledged command is not where its reply said");
+  }
+  for (const SimClient& c : clients_)
+    for (const WorkSession& s : c.sessions)
+      if (c.engine != nullptr && !c.zombie && c.engine->info(s.handle).outstanding != 0)
+        fail("a client still waits for something");
+  if (!p_.hostile && model_.kinds().contains("an id came with another payload"))
+    fail("a client used a request id twice");
+  if (p_.requests_max >= 1024 && !p_.takeovers) check_program_order();
+  if (ledger->ops != model_.ledger()) fail("the ledger is not what the log says");
+  check_order(*ledger);
+  check_bounds();
+  check_replay();
+}
+
+// X11: what a session asks for takes effect in the order of asking, over reconnections and
+// resumed tokens. (A session that was told BUSY, or that two processes hold, may differ.)
+void Cluster::check_program_order() {
+  std::map<uint32_t, uint64_t> last;
+  for (const LedgerOp& op : model_.ledger()) {
+    if (op.who >= kHostileWho) continue;
+    auto [it, fresh] = last.emplace(op.who, op.what);
+    if (!fresh && op.what <= it->second)
+      fail("session " + std::to_string(op.who) + " was served out of order");
+    it->second = op.what;
+  }
+}
+
+// X6: everything follows from the log alone: applied to a fresh machine it gives the same state.
+void Cluster::check_replay() {
+  LedgerTypes types;
+  rsm::Machine machine(types, rsm::Limits{});
+  rsm::ApplyOutput output;
+  for (const raft::Entry& e : log_) {
+    Status status = machine.apply(e, &output);
+    if (!status.is_ok()) return fail("the log does not apply again: " + status.text());
+    auto it = hash_at_.find(e.index.value);
+    if (it != hash_at_.end() && it->second != machine.state_hash())
+      return fail("a replay of the log differs at index " + to_string(e.index));
+  }
+}
+
+// L8, S24: when all is quiet, logs have been cut. (A snapshot that failed on the disk is tried
+// again after ten seconds, which may be after the end.)
+void Cluster::check_bounds() {
+  if (p_.disk_full || p_.disk_errors) return;
+  for (auto& n : nodes_) {
+    if (n->wiped || !n->up || p_.snapshot_entries >= 100'000) continue;
+    raft::NodeStatus s = n->node->raft_status();
+    uint64_t held = s.last.value + 1 - s.first.value;
+    if (!n->snapshot_busy && held > 4 * p_.snapshot_entries + 200)
+      fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries");
+  }
+}
+
+SimNode* Cluster::serving_leader() {
+  SimNode* found = nullptr;
+  for (auto& n : nodes_)
+    if (n->up && n->paused_until <= now_ && n->node->serving() &&
+        (found == nullptr || n->node->raft().term() > found->node->raft().term()))
+      found = n.get();
+  return found;
+}
+
+bool Cluster::leader_known() {
+  SimNode* leader = serving_leader();
+  if (leader == nullptr) return false;
+  for (auto& n : nodes_)
+    if (!n->wiped && n->up && n->paused_until <= now_ && n->node->raft().leader() != leader->id)
+      return false;
+  return true;
+}
+
+// L1, L7, L9: with nothing to do the leader stays, terms stand still, and what is said is
+// heartbeats.
+void Cluster::stay_calm() {
+  bool wiped = false;
+  for (auto& n : nodes_) wiped = wiped || n->wiped || n->paused_until > now_;
+  SimNode* leader = serving_leader();
+  if (wiped || leader == nullptr) return;
+  hit("a calm was watched");
+  Term term = leader->node->raft().term();
+  Mono end = now_ + kCalmNs;
+  uint64_t frames = peer_frames_, before = report_.events;
+  while (now_ < end && step()) {
+  }
+  if (!report_.ok) return;
+  double seconds = static_cast<double>(kCalmNs) / 1e9;
+  double beats = seconds * 1e9 / static_cast<double>(leader->options.heartbeat_ns);
+  double most = beats * static_cast<double>(p_.nodes - 1) * 2 * 1.3;
+  double touches = seconds * 20 * 4 * static_cast<double>(p_.nodes);
+  if (static_cast<double>(peer_frames_ - frames) > most + touches + 50)
+    fail("a calm cluster sent " + std::to_string(peer_frames_ - frames) + " frames in " +
+         std::to_string(kCalmNs / kNsPerSecond) + " s");
+  if (leader->node->raft().term() != term || serving_leader() != leader)
+    fail("leadership moved in a calm");
+  trace(0xca, report_.events - before);
+}
+
+// Real time: what ended before something began comes before it (commands by position, queries
+// by the count they saw).
+void Cluster::check_order(const Ledger&) {
+  std::vector<const OpRecord*> done;
+  for (const OpRecord& r : records_)
+    if (r.outcome == RAFTCS_OUTCOME_APPLIED || (r.is_query && r.position > 0)) done.push_back(&r);
+  std::vector<const OpRecord*> by_end = done;
+  std::sort(by_end.begin(), by_end.end(), [](auto* a, auto* b) { return a->ended < b->ended; });
+  std::sort(done.begin(), done.end(), [](auto* a, auto* b) { return a->begun < b->begun; });
+  uint64_t highest = 0;
+  size_t at_end = 0;
+  for (const OpRecord* r : done) {
+    while (at_end < by_end.size() && by_end[at_end]->ended < r->begun)
+      highest = std::max(highest, by_end[at_end++]->position);
+    bool good = r->is_query ? r->position >= highest : r->position > highest;
+    if (!good)
+      fail(std::string(r->is_query ? "a query" : "a command") +
+           " did not see what had ended before it began");
+  }
+}
+
+}  // namespace raftcs::sim

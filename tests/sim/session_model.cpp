@@ -1,0 +1,260 @@
+// session_model.cpp: the rules of sessions, once more and naively.
+#include "sim/session_model.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "rsm/ops.hpp"
+
+namespace raftcs::sim {
+namespace {
+
+uint64_t fnv(uint64_t h, uint64_t v) {
+  for (int i = 0; i < 8; ++i, v >>= 8) h = (h ^ (v & 0xff)) * 0x100000001b3ull;
+  return h;
+}
+uint64_t fnv(uint64_t h, const Uuid& id) {
+  for (uint8_t b : id.bytes) h = (h ^ b) * 0x100000001b3ull;
+  return h;
+}
+
+uint64_t add(uint64_t h, const rsm::SessionInfo& s) {
+  h = fnv(fnv(fnv(h, s.num.value), s.id), s.proof);
+  h = fnv(fnv(h, s.timeout_ms), static_cast<uint64_t>(s.created.ns));
+  h = fnv(fnv(h, static_cast<uint64_t>(s.last_active.ns)), s.highest_request.value);
+  h = fnv(fnv(h, s.last_push.value), s.acked_push.value);
+  return fnv(fnv(h, s.replies_cached), s.holder.value);
+}
+
+}  // namespace
+
+SessionModel::SessionModel() : expected_(1), digests_{digest_of({})} {}
+
+uint64_t SessionModel::digest_of(const std::vector<rsm::SessionInfo>& sessions) {
+  uint64_t h = 0xcbf29ce484222325ull;
+  for (const rsm::SessionInfo& s : sessions) h = add(h, s);
+  return h;
+}
+
+SessionModel::Session* SessionModel::find(SessionNum num) {
+  auto it = sessions_.find(num.value);
+  return it == sessions_.end() ? nullptr : &it->second;
+}
+
+bool SessionModel::is_live(const Uuid& id) const {
+  for (const auto& [num, s] : sessions_)
+    if (s.info.id == id) return true;
+  return false;
+}
+
+std::string SessionModel::apply(const raft::Entry& entry) {
+  index_ = entry.index;
+  if (index_ != applied().next()) return "the model was given index " + to_string(index_);
+  if (entry.time < now_) return "cluster time fell at index " + to_string(index_);
+  // D5: time without a leader does not count. A leader's first entry goes on where its log ended.
+  if (entry.term != term_ && index_.value > 1 && entry.time != now_)
+    return "cluster time went on between two leaders, at index " + to_string(index_);
+  now_ = entry.time;
+  term_ = entry.term;
+  expected_.emplace_back();
+  if (entry.type == raft::EntryType::ops) {
+    rsm::OpsReader reader(entry.payload);
+    rsm::Op op;
+    while (reader.next(&op)) std::visit([this](const auto& o) { on(o); }, op);
+    if (reader.failed()) return "entry " + to_string(index_) + " does not decode";
+  }
+  uint64_t h = 0xcbf29ce484222325ull;
+  for (const auto& [num, s] : sessions_) h = add(h, s.info);
+  digests_.push_back(h);
+  return std::exchange(broken_, {});
+}
+
+void SessionModel::on(const rsm::CreateSession& op) {
+  for (auto& [num, s] : sessions_) {
+    if (s.info.id == op.id && s.info.proof != op.proof) broken_ = "two sessions with one id";
+    if (s.info.proof != op.proof) continue;  // X9
+    s.info.last_active = now_;
+    ++kinds_["a session was asked for twice"];
+    expected_.back().started.push_back({s.info.num, s.info.id, true});
+    return;
+  }
+  if (ended_.contains(op.id)) broken_ = "the id of a session that ended came again";
+  Session s;
+  s.info.num = SessionNum(next_num_++);
+  s.info.id = op.id;
+  s.info.proof = op.proof;
+  s.info.timeout_ms = op.timeout_ms;
+  s.info.created = s.info.last_active = now_;
+  expected_.back().started.push_back({s.info.num, op.id, false});
+  sessions_[s.info.num.value] = std::move(s);
+}
+
+void SessionModel::on(const rsm::CloseSession& op) {
+  if (find(op.session) != nullptr) end(op.session.value, RAFTCS_SESSION_END_CLOSED);
+}
+
+void SessionModel::on(const rsm::Acknowledge& op) {
+  Session* s = find(op.session);
+  if (s == nullptr) return;
+  s->info.last_active = now_;
+  s->info.acked_push = std::max(s->info.acked_push, std::min(op.up_to, s->info.last_push));
+}
+
+void SessionModel::on(const rsm::Touch& op) {
+  for (SessionNum num : op.sessions)
+    if (Session* s = find(num)) s->info.last_active = now_;
+}
+
+// X8: a proposal ends only who was silent in the log for the whole timeout of cluster time.
+void SessionModel::on(const rsm::Expire& op) {
+  for (SessionNum num : op.sessions) {
+    Session* s = find(num);
+    if (s == nullptr) continue;
+    if (now_ - s->info.last_active < static_cast<int64_t>(s->info.timeout_ms) * kNsPerMs) {
+      ++kinds_["a proposed expiry came too late"];
+      continue;
+    }
+    ++expired_;
+    end(num.value, RAFTCS_SESSION_END_EXPIRED);
+  }
+}
+
+void SessionModel::end(uint64_t num, int32_t reason) {
+  ended_.insert(sessions_[num].info.id);
+  sessions_.erase(num);
+  expected_.back().ended.push_back({SessionNum(num), reason});
+}
+
+void SessionModel::on(const rsm::TakeOver& op) {
+  Session* s = find(op.session);
+  if (s == nullptr) return;
+  if (generation_of(op.holder) > generation_of(s->info.holder)) {
+    s->info.holder = op.holder;
+    s->info.last_active = now_;
+    ++kinds_["a new holder took a session"];
+  } else {
+    ++kinds_["a holder came too late"];
+  }
+  expected_.back().takeovers.push_back({op.session, s->info.holder});
+}
+
+void SessionModel::on(const rsm::CreateService& op) { services_.insert(op.name); }
+
+void SessionModel::on(const rsm::Command& op) {
+  rsm::Reply reply;
+  if (Session* s = find(op.session))
+    reply = decide(*s, op);
+  else
+    reply.kind = rsm::ReplyKind::unknown_session;  // X5
+  reply.session = op.session;
+  reply.id = op.id;
+  if (!reply.index) reply.index = index_;
+  constexpr const char* kNames[] = {
+      "",
+      "",
+      "a duplicate got its reply",
+      "a command was evicted",
+      "a command of no session",
+      "an id came with another payload",
+      "a command for no service",
+      "a session held too many replies",
+  };
+  const char* name = kNames[static_cast<size_t>(reply.kind)];
+  if (*name != '\0') ++kinds_[name];
+  expected_.back().replies.push_back(std::move(reply));
+}
+
+rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
+  rsm::Reply reply;
+  s.info.last_active = now_;
+  s.floor = std::max(s.floor, std::min(op.lowest_pending, op.id).value);  // W-M6
+  s.replies.erase(s.replies.begin(), s.replies.lower_bound(s.floor));
+  s.info.replies_cached = s.replies.size();
+  if (op.id.value < s.floor) {  // X4
+    reply.kind = rsm::ReplyKind::evicted;
+    return reply;
+  }
+  std::string payload = to_string(op.service) + "/" + op.payload.str();
+  if (auto it = s.replies.find(op.id.value); it != s.replies.end()) {
+    if (it->second.payload != payload) {  // X12
+      reply.kind = rsm::ReplyKind::misuse;
+      return reply;
+    }
+    reply = it->second.reply;  // X2
+    if (reply.kind == rsm::ReplyKind::applied) reply.kind = rsm::ReplyKind::duplicate;
+    return reply;
+  }
+  if (op.id.value - s.floor >= rsm::Limits{}.replies_max) {
+    reply.kind = rsm::ReplyKind::too_many_replies;
+    return reply;
+  }
+  reply.index = index_;
+  if (op.service.value == 0 || op.service.value > services_.size()) {
+    reply.kind = rsm::ReplyKind::unknown_service;
+  } else {
+    if (!ran_.insert({op.session.value, op.id.value}).second) broken_ = "an id ran twice";  // X1
+    s.info.highest_request = std::max(s.info.highest_request, op.id);
+    LedgerOp line;
+    if (op.payload.size() != sizeof line) {
+      reply.app_code = 1;
+    } else {
+      std::memcpy(&line, op.payload.data(), sizeof line);
+      ledger_.push_back(line);
+      uint64_t position = ledger_.size();
+      reply.data = Bytes::copy(&position, sizeof position);
+      if (line.kind == 2) {  // X10
+        ++s.info.last_push;
+        expected_.back().pushes.push_back({op.session, s.info.last_push, reply.data, now_});
+      }
+    }
+  }
+  s.replies[op.id.value] = {std::move(payload), reply};
+  s.info.replies_cached = s.replies.size();
+  return reply;
+}
+
+std::string SessionModel::compare(const rsm::ApplyOutput& output, Index from, Index to) const {
+  if (to > applied()) return "a node applied index " + to_string(to) + ", which nobody committed";
+  size_t reply = 0, ended = 0, started = 0, push = 0, taken = 0;
+  for (uint64_t i = from.value + 1; i <= to.value; ++i) {
+    const Expected& e = expected_[i];
+    const std::string where = " at index " + std::to_string(i);
+    for (const rsm::Reply& r : e.replies) {
+      if (reply == output.replies.size()) return "a reply is missing" + where;
+      const rsm::Reply& o = output.replies[reply++];
+      if (o.session != r.session || o.id != r.id || o.kind != r.kind || o.index != r.index ||
+          o.app_code != r.app_code || o.data.str() != r.data.str())
+        return "session " + to_string(r.session) + " request " + to_string(r.id) +
+               " has another reply" + where;
+    }
+    for (const rsm::SessionEnded& r : e.ended) {
+      if (ended == output.sessions_ended.size()) return "a session did not end" + where;
+      const rsm::SessionEnded& o = output.sessions_ended[ended++];
+      if (o.num != r.num || o.reason != r.reason) return "another session ended" + where;
+    }
+    for (const Expected::Started& r : e.started) {
+      if (started == output.sessions_started.size()) return "a session did not begin" + where;
+      const rsm::SessionStarted& o = output.sessions_started[started++];
+      if (o.num != r.num || o.id != r.id || o.existed != r.existed)
+        return "another session began" + where;
+    }
+    for (const rsm::TakenOver& r : e.takeovers) {
+      if (taken == output.takeovers.size()) return "a session was not taken over" + where;
+      const rsm::TakenOver& o = output.takeovers[taken++];
+      if (o.session != r.session || o.holder != r.holder)
+        return "another holder has a session" + where;
+    }
+    for (const rsm::Push& r : e.pushes) {
+      if (push == output.pushes.size()) return "a push is missing" + where;
+      const rsm::Push& o = output.pushes[push++];
+      if (o.session != r.session || o.id != r.id || o.payload.str() != r.payload.str())
+        return "another push" + where;
+    }
+  }
+  if (reply != output.replies.size() || ended != output.sessions_ended.size() ||
+      started != output.sessions_started.size() || taken != output.takeovers.size() || push != output.pushes.size())
+    return "more came of the entries up to index " + to_string(to) + " than they say";
+  return {};
+}
+
+}  // namespace raftcs::sim

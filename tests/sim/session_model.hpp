@@ -1,0 +1,94 @@
+// session_model.hpp: what the committed log says, told again as simply as the rules.
+//
+// Fed with each committed entry once, in order; knows maps and nothing of rsm but its codec.
+// For every index it keeps what the entry had to bring about and a digest of the table of
+// sessions, so that each node is compared at whatever index it stands, also after a restore.
+// This is how X1..X7, X9, X10 and X12 of the test plan are checked on every seed: a node that
+// differs from the model in one reply, push, beginning or end fails the run.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "rsm/machine.hpp"
+#include "sim/ledger_machine.hpp"
+
+namespace raftcs::sim {
+
+struct Expected {  // of one entry
+  struct Started {
+    SessionNum num;
+    Uuid id;
+    bool existed = false;
+  };
+  std::vector<rsm::Reply> replies;
+  std::vector<rsm::SessionEnded> ended;
+  std::vector<Started> started;
+  std::vector<rsm::Push> pushes;
+  std::vector<rsm::TakenOver> takeovers;
+};
+
+class SessionModel {
+ public:
+  SessionModel();
+
+  Index applied() const { return Index(expected_.size() - 1); }
+  // Empty, or which rule the entry breaks.
+  std::string apply(const raft::Entry& entry);
+  // Empty, or how the outcome of the entries (from, to] differs from what they say.
+  std::string compare(const rsm::ApplyOutput& output, Index from, Index to) const;
+  // Of the table of sessions after an entry; equal to digest_of of a machine at that index.
+  uint64_t digest_at(Index index) const { return digests_[index.value]; }
+  static uint64_t digest_of(const std::vector<rsm::SessionInfo>& sessions);
+  // Whether a session with this id has begun and ended.
+  bool has_ended(const Uuid& id) const { return ended_.contains(id); }
+  uint64_t expired() const { return expired_; }
+  size_t sessions() const { return sessions_.size(); }
+  bool is_live(const Uuid& id) const;
+  LogTime time() const { return now_; }
+  const std::vector<LedgerOp>& ledger() const { return ledger_; }
+  const std::map<std::string, uint64_t>& kinds() const { return kinds_; }
+
+ private:
+  struct CachedReply {
+    std::string payload;  // service and bytes
+    rsm::Reply reply;
+  };
+  struct Session {
+    rsm::SessionInfo info;
+    uint64_t floor = 1;
+    std::map<uint64_t, CachedReply> replies;
+  };
+
+  void on(const rsm::CreateSession& op);
+  void on(const rsm::CloseSession& op);
+  void on(const rsm::Command& op);
+  void on(const rsm::Acknowledge& op);
+  void on(const rsm::Touch& op);
+  void on(const rsm::Expire& op);
+  void on(const rsm::CreateService& op);
+  void on(const rsm::RaiseVersion&) {}
+  void on(const rsm::TakeOver& op);
+  rsm::Reply decide(Session& s, const rsm::Command& op);
+  void end(uint64_t num, int32_t reason);
+  Session* find(SessionNum num);
+
+  std::map<uint64_t, Session> sessions_;
+  std::set<Uuid> ended_;
+  std::set<std::string> services_;
+  std::set<std::pair<uint64_t, uint64_t>> ran_;
+  std::vector<LedgerOp> ledger_;
+  std::vector<Expected> expected_;  // [index]
+  std::vector<uint64_t> digests_;
+  std::map<std::string, uint64_t> kinds_;  // what happened how often
+  std::string broken_;
+  uint64_t next_num_ = 1;
+  uint64_t expired_ = 0;
+  Index index_;
+  LogTime now_;
+  Term term_;
+};
+
+}  // namespace raftcs::sim

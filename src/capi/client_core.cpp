@@ -22,6 +22,7 @@ int32_t public_kind(client::EventKind kind) {
     case client::EventKind::session_lost: return RAFTCS_EVENT_SESSION_LOST;
     case client::EventKind::topology: return RAFTCS_EVENT_TOPOLOGY;
     case client::EventKind::closed: return RAFTCS_EVENT_CLOSED;
+    case client::EventKind::pushes_gone: return RAFTCS_EVENT_REQUESTS_GONE;
   }
   return 0;
 }

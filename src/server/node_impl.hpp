@@ -2,7 +2,9 @@
 //
 //   node.cpp      inputs, effects of consensus, lanes, roles, stopping
 //   gateway.cpp   what clients send, and what they are answered
+//   pushes.cpp    delivery of server-started requests, acknowledgements
 //   liveness.cpp  touches and expiry of sessions
+//   timers.cpp    timers of state machines, presence of sessions
 //   admin.cpp     administration verbs
 #pragma once
 
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "rsm/ops.hpp"
+#include "rsm/ring.hpp"
 #include "server/node.hpp"
 
 namespace raftcs::server {
@@ -34,12 +37,21 @@ struct Session {
   PushId sent_push;       // delivered to this binding up to here
   PushId push_base;       // what the client had when it bound: the window counts from here
   PushId acked_push;      // acknowledged on this binding
+  rsm::Ring<uint32_t> unacked_sizes;  // of what was delivered to this binding, oldest first
+  uint64_t unacked_bytes = 0;
+  PushId ack_to;          // to be written up to here, if ack_due
+  bool ack_due = false;
   bool fetching = false;  // pushes are being read from the apply lane
   bool behind = false;    // there are pushes beyond sent_push that wait for room
 
   Mono last_heard;     // by this leader
   Mono last_logged;    // when this leader last proposed anything for it
   bool heard = false;  // since the last touch
+
+  bool connected = true;        // as the log says
+  bool here = false;            // as this leader sees it ...
+  Mono here_since;              // ... and since when
+  bool presence_asked = false;  // a proposal is under way
 };
 
 struct Connection {
@@ -50,6 +62,7 @@ struct Connection {
   bool greeted = false;  // said hello: is told of topology changes
   bool foreign = false;  // said hello to another cluster
   Mono last_frame;
+  Mono probed;
 };
 
 struct PendingCreate {
@@ -78,6 +91,7 @@ struct Counters {
   uint64_t requests = 0, queries = 0, replies = 0, pushes = 0;
   uint64_t malformed_client = 0, malformed_peer = 0, foreign_peer = 0;
   uint64_t overloaded = 0, sessions_expired = 0, entries_applied = 0, dropped_frames = 0;
+  uint64_t pushes_dropped = 0, push_resets = 0, ticks = 0;
 };
 
 struct Node::Impl {
@@ -148,10 +162,6 @@ struct Node::Impl {
   void count_op();  // something was added to the batch
   void session_started(const rsm::SessionStarted& started, Mono now);
   void session_ended(const rsm::SessionEnded& ended);
-  void deliver(rsm::Push& push);
-  void deliver_fetched(PushesFetched& fetched);
-  void fetch_pushes(Session& s);
-  bool push_room(const Session& s) const;
   void forget_session(Session& s);
   Session& mirror(SessionNum num, const Uuid& id, const Uuid& proof, uint64_t timeout_ms);
   void restore_mirror(const Restored& restored);
@@ -159,6 +169,24 @@ struct Node::Impl {
   std::vector<wire::MemberInfo> member_infos() const;
   void announce_topology();
   void close_all(wire::CloseReason reason);
+
+  // pushes.cpp
+  void begin_pushes(Session& s, PushId received);
+  void deliver(rsm::Push& push);
+  void deliver_fetched(PushesFetched& fetched);
+  void fetch_pushes(Session& s);
+  bool push_room(const Session& s) const;
+  void skip_acknowledged(Session& s, PushId acked);
+  void flush_acks(Mono now);
+  void drop_acks();
+
+  // timers.cpp
+  void arm_timer(Mono now);
+  void timer_tick(Mono now);
+  void presence_begins(Mono now);
+  void presence_tick(Mono now);
+  void presence_changed(const rsm::PresenceChanged& change);
+  void probe(net::ConnId id, Mono now);
 
   // liveness.cpp
   void liveness_tick(Mono now);
@@ -249,8 +277,16 @@ struct Node::Impl {
   uint64_t epochs_ = 0;
   std::vector<wire::ClientMessage> decoded_;
   std::vector<Session*> heard_;  // since the last touch
+  std::vector<Session*> acks_due_;
+  Mono ack_at_;
   Mono liveness_at_;
   Mono last_touch_;
+  LogTime next_timer_ = LogTime::never();  // of the state machines
+  Mono timer_at_ = Mono::never();          // when to look at it
+  Mono tick_proposed_at_;
+  bool tick_asked_ = false;
+  bool wants_presence_ = false;
+  Mono presence_at_;
   Mono idle_sweep_at_;
 
   // administration

@@ -16,7 +16,9 @@ std::vector<Op> all_kinds() {
           Touch{{SessionNum(1), SessionNum(200)}},
           Expire{{SessionNum(3)}},
           CreateService{"notes", "org.test.scribe", 2},
-          RaiseVersion{ServiceNum(1), 3}};
+          RaiseVersion{ServiceNum(1), 3},
+          Tick{},
+          Presence{{SessionNum(1), SessionNum(300)}, {SessionNum(2)}}};
 }
 
 Bytes encode_all(const std::vector<Op>& ops) {

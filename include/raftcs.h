@@ -181,9 +181,9 @@ enum raftcs_fd_kind {
  * gives NULL. */
 RAFTCS_API raftcs_status_t raftcs_queue_open_fd(raftcs_queue_t *queue, int32_t kind, int *out_fd);
 
-/* Called on a library thread when the queue stops being empty; coalesced. May call only
- * raftcs_queue_interrupt, and must not block. NULL removes it; that does not wait for a call
- * under way. */
+/* Called on a library thread, or on a thread of yours inside a *_wait call, when the queue stops
+ * being empty; coalesced. May call only raftcs_queue_interrupt, and must not block. NULL removes
+ * it; that does not wait for a call under way. */
 typedef void (*raftcs_wakeup_fn)(uint64_t user_data);
 RAFTCS_API raftcs_status_t raftcs_queue_set_wakeup(raftcs_queue_t *queue, raftcs_wakeup_fn wakeup,
                                                    uint64_t user_data);

@@ -14,15 +14,24 @@ constexpr int64_t kTimeoutMsMax = int64_t{1} << 40;
 
 int32_t public_kind(client::EventKind kind) {
   switch (kind) {
-    case client::EventKind::reply: return RAFTCS_EVENT_REPLY;
-    case client::EventKind::query_reply: return RAFTCS_EVENT_QUERY_REPLY;
-    case client::EventKind::admin_reply: return RAFTCS_EVENT_ADMIN_REPLY;
-    case client::EventKind::push: return RAFTCS_EVENT_SERVER_REQUEST;
-    case client::EventKind::state: return RAFTCS_EVENT_CLIENT_STATE;
-    case client::EventKind::session_lost: return RAFTCS_EVENT_SESSION_LOST;
-    case client::EventKind::topology: return RAFTCS_EVENT_TOPOLOGY;
-    case client::EventKind::closed: return RAFTCS_EVENT_CLOSED;
-    case client::EventKind::pushes_gone: return RAFTCS_EVENT_REQUESTS_GONE;
+    case client::EventKind::reply:
+      return RAFTCS_EVENT_REPLY;
+    case client::EventKind::query_reply:
+      return RAFTCS_EVENT_QUERY_REPLY;
+    case client::EventKind::admin_reply:
+      return RAFTCS_EVENT_ADMIN_REPLY;
+    case client::EventKind::push:
+      return RAFTCS_EVENT_SERVER_REQUEST;
+    case client::EventKind::state:
+      return RAFTCS_EVENT_CLIENT_STATE;
+    case client::EventKind::session_lost:
+      return RAFTCS_EVENT_SESSION_LOST;
+    case client::EventKind::topology:
+      return RAFTCS_EVENT_TOPOLOGY;
+    case client::EventKind::closed:
+      return RAFTCS_EVENT_CLOSED;
+    case client::EventKind::pushes_gone:
+      return RAFTCS_EVENT_REQUESTS_GONE;
   }
   return 0;
 }
@@ -98,9 +107,15 @@ raftcs_status_t ClientCore::admit(Operation* op) {
 // Requires: gate_ is held; admitted.
 void ClientCore::post_admitted(client::Runtime& runtime, Operation&& op) {
   switch (op.kind) {
-    case OpKind::submit: runtime.submit(std::move(op.call)); break;
-    case OpKind::query: runtime.query(std::move(op.call)); break;
-    case OpKind::admin: runtime.admin(std::move(op.call), std::move(op.endpoint)); break;
+    case OpKind::submit:
+      runtime.submit(std::move(op.call));
+      break;
+    case OpKind::query:
+      runtime.query(std::move(op.call));
+      break;
+    case OpKind::admin:
+      runtime.admin(std::move(op.call), std::move(op.endpoint));
+      break;
   }
 }
 
@@ -116,6 +131,7 @@ raftcs_status_t ClientCore::post(client::Runtime& runtime, Operation&& op, uint6
 raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& op,
                                           raftcs_event** out_event) {
   Waiter waiter;
+  bool drives;
   {
     std::lock_guard hold(gate_);
     if (raftcs_status_t bad = admit(&op)) return bad;
@@ -123,8 +139,23 @@ raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& 
       std::lock_guard hold_state(lock_);
       waiters_[op.call.op_id] = &waiter;
     }
-    post_admitted(runtime, std::move(op));
+    uint64_t op_id = op.call.op_id;
+    drives = runtime.begin_drive();
+    try {
+      post_admitted(runtime, std::move(op));
+    } catch (...) {  // out of memory: nothing was posted
+      if (drives) runtime.drive_until([] { return true; });
+      std::lock_guard hold_state(lock_);
+      waiters_.erase(op_id);
+      account_->release();
+      throw;
+    }
   }
+  auto ended = [&] {
+    std::lock_guard hold(lock_);
+    return waiter.event != nullptr;
+  };
+  if (drives) runtime.drive_until(ended);
   std::unique_lock hold(lock_);
   waiter.done.wait(hold, [&] { return waiter.event != nullptr; });
   account_->release();
@@ -179,9 +210,7 @@ void ClientCore::keep_until_closed(std::shared_ptr<client::Runtime> runtime) {
   if (!closed_) kept_runtime_ = std::move(runtime);
 }
 
-client::SessionInfo ClientCore::info(client::Runtime& runtime) {
-  return runtime.info(session_);
-}
+client::SessionInfo ClientCore::info(client::Runtime& runtime) { return runtime.info(session_); }
 
 // ---- events --------------------------------------------------------------------------
 

@@ -41,6 +41,10 @@ void read_limits(const config::Config& v, server::Options* o) {
   o->sessions_max = u32(v, "limits.sessions");
   o->requests_per_session_max = u32(v, "limits.requests_per_session");
   o->inflight_bytes_max = u64(v, "limits.inflight_bytes");
+  o->queue_delay_ns = ms(v, "limits.queue_delay_ms");
+  o->commands_per_second_max = u32(v, "limits.commands_per_second");
+  o->queries_per_second_max = u32(v, "limits.queries_per_second");
+  o->sessions_per_second_max = u32(v, "limits.sessions_per_second");
   o->session_timeout_ms_min = u64(v, "session.timeout_min_ms");
   o->session_timeout_ms_max = u64(v, "session.timeout_max_ms");
 }

@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kSpanFactor = 16;  // ids open at once, per window: bounds reply caches (W-M3)
 
+constexpr uint32_t kAllowedMin = 4;    // in flight after any number of BUSY
+
 int32_t outcome_of(const Command& c) { return c.unsettled == 0 ? kNotApplied : kUnknown; }
 
 // Refusals after which the command is sent again.
@@ -111,7 +113,7 @@ void Core::flush_commands(Session& s, Mono now) {
   const uint64_t server_max = s.link->welcome.requests_max;
   uint64_t wide = std::max<uint64_t>(s.options.window_max, 1);
   if (server_max != 0) wide = std::min(wide, server_max);
-  const auto window = static_cast<uint32_t>(wide);
+  const auto window = static_cast<uint32_t>(std::min<uint64_t>(wide, s.allowed));
   if (!send_ring(s, s.pending.old, window, now) || !send_ring(s, s.pending.sent, window, now))
     return;
   CommandRing& queue = s.pending.queue;
@@ -192,6 +194,7 @@ void Core::on_response(Session& s, wire::Response& m, Mono now) {
   s.progressed = true;
   s.answered_at = now;
   s.pause.reset();
+  widen(s);
   --s.counters.outstanding;
   ++s.counters.completed;
   Event& e = emit(s, EventKind::reply);
@@ -220,6 +223,7 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
     --s.inflight;
     answered(*s.link);
     s.cursor = std::min(s.cursor, m.id.value);
+    if (m.status == RAFTCS_ERR_BUSY && s.hold_until == Mono::never()) narrow(s);
     hold(s, &s.hold_until, m.retry_after_ms, now);
     return;
   }
@@ -232,6 +236,21 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
   }
   end_command(s, withdraw(s, ring, m.id.value), m.status, outcome, m.text);
   if (!s.pending.queue.empty() || s.cursor < s.pending.sent.end()) mark(s);
+}
+
+// What is refused costs the cluster almost as much as what is done. So a session that is told
+// BUSY keeps half as much in flight, and more again as answers come (as TCP does, RFC 5681).
+void Core::narrow(Session& s) {
+  s.allowed = std::max(kAllowedMin, std::min(s.allowed, s.inflight + 1) / 2);
+  s.allowed_quickly = s.allowed;
+  s.allowed_answers = 0;
+}
+
+void Core::widen(Session& s) {
+  if (s.allowed >= s.options.window_max) return;
+  if (s.allowed >= s.allowed_quickly && ++s.allowed_answers < s.allowed) return;
+  s.allowed_answers = 0;
+  ++s.allowed;
 }
 
 // Pauses until the server's time or the backoff's, whichever is later.

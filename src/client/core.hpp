@@ -131,6 +131,8 @@ class Core {
   void give_up_reserved(Session& s);
   void on_response(Session& s, wire::Response& m, Mono now);
   void on_request_error(Session& s, const wire::RequestError& m, Mono now);
+  void narrow(Session& s);
+  void widen(Session& s);
   void hold(Session& s, Mono* until, uint64_t retry_after_ms, Mono now);
 
   // --- lookups.cpp

@@ -1,8 +1,15 @@
 // runtime.cpp: the turn of the wheel, and who starts and stops it.
 //
-// Two locks, never held together except engine before inbox: `engine_lock_` guards the engine
-// and the table of receivers, `inbox_lock_` the calls waiting for it and the thread's sleep. The
-// links belong to the thread alone; only wake() is called from elsewhere.
+// Somebody turns the wheel at any time, or nobody: whoever holds `drive_lock_`, to whom the links
+// belong and who delivers. Normally that is the runtime's thread, which lets go of the lock to
+// sleep. A thread that waits for the end of its own operation takes the wheel while the other one
+// sleeps: its request then leaves and its answer arrives without a hand-off to another thread,
+// each of which costs as much as the codec of a hundred requests. When it leaves and nothing else
+// is under way, the runtime's thread takes over only after kStandByNs, for the next call of the
+// same kind is likely to come at once; calls of other threads wake it earlier.
+//
+// Locks, in this order where two are held: drive, engine, inbox. `engine_lock_` guards the engine
+// and the table of receivers, `inbox_lock_` the calls waiting for it and who sleeps where.
 #include "client/runtime.hpp"
 
 #include <pthread.h>
@@ -11,11 +18,14 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 
 #include "net/client_links.hpp"
+#include "net/poller.hpp"
 #include "sys/clock.hpp"
 #include "sys/random.hpp"
 
@@ -23,6 +33,12 @@ namespace raftcs::client {
 namespace {
 
 constexpr uint64_t kFrameBytesMax = uint64_t{1} << 30;  // servers say less in their welcome
+constexpr DurationNs kStandByNs = kNsPerMs;
+
+bool ends_operation(EventKind kind) {
+  return kind == EventKind::reply || kind == EventKind::query_reply ||
+         kind == EventKind::admin_reply;
+}
 
 struct QueuedCall {
   enum class Kind : uint8_t { open, submit, query, admin, ack, close };
@@ -72,6 +88,9 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   void post(QueuedCall&& call) {
     std::lock_guard hold(inbox_lock_);
+    if (call.kind == QueuedCall::Kind::submit || call.kind == QueuedCall::Kind::query ||
+        call.kind == QueuedCall::Kind::admin)
+      ++open_ops_;
     inbox_.push_back(std::move(call));
     wake_locked();
   }
@@ -96,40 +115,116 @@ class Loop : public std::enable_shared_from_this<Loop> {
     return result;
   }
 
+  // The calling thread turns the wheel if nobody does: from begin_drive, over the posting of its
+  // own operation, until `ended`.
+  bool begin_drive() {
+    if (!drive_lock_.try_lock()) return false;
+    std::lock_guard hold(inbox_lock_);
+    if (stopping_) {
+      drive_lock_.unlock();
+      return false;
+    }
+    caller_drives_ = true;
+    began_at_ = sys::mono_now();
+    sleeping_ = false;
+    return true;
+  }
+
+  void drive_until(const std::function<bool()>& ended) {
+    while (true) {
+      spin();
+      if (ended()) break;
+      if (!falling_asleep(&caller_poller_)) continue;
+      caller_poller_.wait(deadline_);
+      std::lock_guard hold(inbox_lock_);
+      sleeping_ = false;
+    }
+    std::lock_guard hold(inbox_lock_);
+    caller_drives_ = false;
+    left_at_ = sys::mono_now();
+    sleeping_ = true;  // the thread does, on its sockets or standing by
+    bool more = open_ops_ > 0 || !inputs_.empty() || !links_->drained() || has_work();
+    bool thread_waits_long = left_at_ - began_at_ > kStandByNs;
+    if (more) left_at_ = Mono{};
+    if (more || !standing_by_ || thread_waits_long) wake_locked();
+    drive_lock_.unlock();
+  }
+
  private:
+  // Requires: inbox_lock_.
   void wake_locked() {
     if (!sleeping_) return;
     sleeping_ = false;
-    links_->wake();
-  }
-
-  void run() {
-    std::vector<net::LinkInput> inputs;
-    std::vector<Delivery> deliveries;
-    while (true) {
-      Mono deadline = turn(inputs, &deliveries);
-      inputs.clear();
-      if (!deliveries.empty()) {
-        deliver_(deliveries);
-        deliveries.clear();  // receivers may end here
-      }
-      bool stop = false;
-      links_->poll(before_sleep(deadline, &stop), &inputs);
-      inputs.insert(inputs.end(), down_.begin(), down_.end());
-      down_.clear();
-      std::lock_guard hold(inbox_lock_);
-      sleeping_ = false;
-      if (stop) return;
+    if (standing_by_ && !caller_drives_) {
+      left_at_ = Mono{};
+      stand_by_.notify_one();
+    } else {
+      links_->wake();
     }
   }
 
-  // Until when to sleep: not at all when something waits already.
-  Mono before_sleep(Mono deadline, bool* stop) {
+  // The runtime's thread.
+  void run() {
+    while (stand_by()) {
+      {
+        std::lock_guard drive(drive_lock_);
+        spin();
+        if (!falling_asleep(&poller_)) continue;
+        sleep_until_ = deadline_;
+      }
+      poller_.wait(sleep_until_);
+    }
+  }
+
+  // Waits while a caller drives or has just left; false at the end.
+  bool stand_by() {
+    std::unique_lock hold(inbox_lock_);
+    standing_by_ = true;
+    while (!stopping_) {
+      Mono now = sys::mono_now();
+      if (caller_drives_) {
+        // A caller that stays for long says when it leaves; the others need not.
+        if (now - began_at_ > 2 * kStandByNs)
+          stand_by_.wait(hold);
+        else
+          stand_by_.wait_for(hold, std::chrono::nanoseconds(kStandByNs));
+        continue;
+      }
+      DurationNs left = left_at_ == Mono{} ? 0 : left_at_ + kStandByNs - now;
+      if (left <= 0) break;
+      stand_by_.wait_for(hold, std::chrono::nanoseconds(left));
+    }
+    standing_by_ = false;
+    left_at_ = Mono{};
+    sleeping_ = false;
+    return !stopping_;
+  }
+
+  // One turn: what came in, what goes out, events. Requires: drive_lock_.
+  void spin() {
+    links_->collect(&inputs_);
+    deadline_ = turn(inputs_, &deliveries_);
+    inputs_.clear();
+    if (!deliveries_.empty()) {
+      deliver_(deliveries_);
+      deliveries_.clear();  // receivers may end here
+    }
+    inputs_.insert(inputs_.end(), down_.begin(), down_.end());
+    down_.clear();
+  }
+
+  // Requires: inbox_lock_.
+  bool has_work() const { return !inbox_.empty() || has_effects_ || stopping_; }
+
+  // False: there is something to do already. Requires: drive_lock_.
+  bool falling_asleep(net::Poller* poller) {
+    if (!links_->drained()) links_->collect(&inputs_);
+    if (!inputs_.empty() || !links_->drained()) return false;
+    links_->watch(poller);
     std::lock_guard hold(inbox_lock_);
-    *stop = stopping_;
-    if (!inbox_.empty() || has_effects_ || stopping_ || !down_.empty()) return Mono{};
+    if (has_work()) return false;
     sleeping_ = true;
-    return deadline;
+    return true;
   }
 
   Mono turn(const std::vector<net::LinkInput>& inputs, std::vector<Delivery>* deliveries) {
@@ -148,6 +243,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
       if (engine_.next_deadline() <= now) engine_.tick(now);
       effects = engine_.take_effects(now);
       for (Event& event : effects.events) {
+        if (ends_operation(event.kind)) --open_ops_;
         auto it = receivers_.find(event.session);
         if (it == receivers_.end()) continue;
         bool last = event.kind == EventKind::closed;
@@ -182,27 +278,50 @@ class Loop : public std::enable_shared_from_this<Loop> {
     }
     for (QueuedCall& c : draining_) {
       switch (c.kind) {
-        case QueuedCall::Kind::open: engine_.open(c.call.session, now); break;
-        case QueuedCall::Kind::submit: engine_.submit(std::move(c.call), now); break;
-        case QueuedCall::Kind::query: engine_.query(std::move(c.call), now); break;
-        case QueuedCall::Kind::admin: engine_.admin(std::move(c.call), c.endpoint, now); break;
-        case QueuedCall::Kind::ack: engine_.ack(c.call.session, c.up_to, now); break;
-        case QueuedCall::Kind::close: engine_.close(c.call.session, c.keep, now); break;
+        case QueuedCall::Kind::open:
+          engine_.open(c.call.session, now);
+          break;
+        case QueuedCall::Kind::submit:
+          engine_.submit(std::move(c.call), now);
+          break;
+        case QueuedCall::Kind::query:
+          engine_.query(std::move(c.call), now);
+          break;
+        case QueuedCall::Kind::admin:
+          engine_.admin(std::move(c.call), c.endpoint, now);
+          break;
+        case QueuedCall::Kind::ack:
+          engine_.ack(c.call.session, c.up_to, now);
+          break;
+        case QueuedCall::Kind::close:
+          engine_.close(c.call.session, c.keep, now);
+          break;
       }
     }
     draining_.clear();
   }
 
-  std::unique_ptr<net::ClientLinks> links_;  // the thread's, except wake()
-  std::vector<net::LinkInput> down_;         // the thread's
+  std::mutex drive_lock_;                    // for these:
+  std::unique_ptr<net::ClientLinks> links_;  // (but wake())
+  std::vector<net::LinkInput> inputs_, down_;
+  std::vector<Delivery> deliveries_;
+  Mono deadline_;
+  net::Poller caller_poller_;
+  net::Poller poller_;  // these two are the thread's
+  Mono sleep_until_;
+  std::atomic<int64_t> open_ops_{0};  // posted and without their event
   std::mutex engine_lock_;
   Engine engine_;
   std::unordered_map<SessionHandle, std::shared_ptr<Receiver>> receivers_;
   std::vector<QueuedCall> draining_;  // capacity kept; with the engine
   std::mutex inbox_lock_;
   std::vector<QueuedCall> inbox_;
-  bool sleeping_ = false;
+  bool sleeping_ = false;  // whoever should hear of a post does
   bool stopping_ = false;
+  bool caller_drives_ = false;
+  bool standing_by_ = false;  // the thread
+  Mono began_at_, left_at_;   // the last caller; zero: no reason to stand by
+  std::condition_variable stand_by_;
   bool has_effects_ = false;  // a call with an answer left work for the thread
   Deliver deliver_;
   std::thread thread_;
@@ -273,6 +392,9 @@ class Holder final : public Runtime {
     c.keep = keep;
     loop_->post(std::move(c));
   }
+
+  bool begin_drive() override { return loop_->begin_drive(); }
+  void drive_until(const std::function<bool()>& ended) override { loop_->drive_until(ended); }
 
   Status resume(SessionHandle session, const Bytes& token) override {
     return loop_->with_engine([&](Engine& e, Mono now) { return e.resume(session, token, now); });

@@ -10,14 +10,15 @@
 // touched there.
 //
 // What must hold
-//  - Events leave the engine on the runtime's thread only, in the engine's order, and are
-//    delivered outside of all locks.
+//  - Events are delivered by one thread at a time, in the engine's order, and outside of the
+//    locks that calls take.
 //  - A sleeping thread is woken once, however many calls arrive meanwhile.
 //
 // Threads: all functions [any]; deliver is called on the runtime's thread (rcs-client, all
-// signals blocked) and must not block.
+// signals blocked) or on a thread that drives, and must not block.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,6 +58,12 @@ class Runtime {
   virtual void admin(Engine::Call call, std::string endpoint) = 0;
   virtual void ack(SessionHandle session, PushId up_to) = 0;
   virtual void close(SessionHandle session, bool keep) = 0;
+
+  // A thread that waits for the end of its own operation turns the wheel itself meanwhile: the
+  // operation is posted between the two, and saves the hand-offs there and back. False: another
+  // thread turns it; post and wait. After true drive_until must follow.
+  virtual bool begin_drive() = 0;
+  virtual void drive_until(const std::function<bool()>& ended) = 0;
 
   // Answered at once.
   virtual Status resume(SessionHandle session, const Bytes& token) = 0;

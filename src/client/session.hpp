@@ -81,9 +81,12 @@ struct Session {
   uint32_t epoch = 0;
   uint64_t cursor = 0;  // every id below is on the wire
   uint32_t inflight = 0;
-  uint32_t reserved = 0;    // ids of a token not claimed yet
-  uint64_t claim_from = 0;  // claims are in order: the next is searched from here
-  bool fresh_gap = false;   // resumed: fresh ids start behind a gap
+  uint32_t allowed = UINT32_MAX;  // in flight: halved by BUSY, grows with answers
+  uint32_t allowed_quickly = 0;   // below, every answer counts; above, a window of them
+  uint32_t allowed_answers = 0;   // counted towards the next one
+  uint32_t reserved = 0;          // ids of a token not claimed yet
+  uint64_t claim_from = 0;        // claims are in order: the next is searched from here
+  bool fresh_gap = false;         // resumed: fresh ids start behind a gap
   bool dirty = false;
 
   // queries and admin calls

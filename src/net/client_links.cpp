@@ -9,7 +9,7 @@
 #include <map>
 
 #include "net/context.hpp"
-#include "sys/clock.hpp"
+#include "net/poller.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -23,7 +23,6 @@ struct Link {
   Socket monitor;
   int fd = -1;
   int monitor_fd = -1;
-  bool dirty = true;  // sent on, or not drained to its end: look before sleeping
   bool dead = false;  // reported down; nothing more comes of it
 };
 
@@ -54,6 +53,7 @@ class ZmqClientLinks final : public ClientLinks {
     link.socket = std::move(socket);
     link.monitor = std::move(monitor);
     links_[id] = std::move(link);
+    drained_ = false;
     return Status::ok();
   }
 
@@ -67,43 +67,36 @@ class ZmqClientLinks final : public ClientLinks {
   bool send(uint32_t id, const Bytes& frame) override {
     auto it = links_.find(id);
     if (it == links_.end() || it->second.dead) return false;
-    it->second.dirty = true;
+    drained_ = false;
     return send_part(it->second.socket.handle(), frame, false) == Sent::ok;
   }
 
-  void poll(Mono deadline, std::vector<LinkInput>* out) override {
-    for (auto& [id, link] : links_)
-      if (link.dirty) drain(id, link, out);
-    if (!out->empty()) {
-      for (auto& [id, link] : links_) link.dirty = true;  // nobody waits for more than a turn
-      return;
-    }
-    poller_.clear();
-    poller_.add(waker_.fd());
+  void collect(std::vector<LinkInput>* out) override {
+    waker_.drain();
+    drained_ = true;
     for (auto& [id, link] : links_) {
-      poller_.add(link.dead ? -1 : link.fd);
-      poller_.add(link.dead ? -1 : link.monitor_fd);
+      if (link.dead) continue;
+      // Frames first: what arrived before the connection went is still good.
+      if (!drain_frames(id, link, out)) drained_ = false;
+      drain_monitor(id, link, out);
     }
-    poller_.wait(deadline);
-    if (poller_.readable(0)) waker_.drain();
-    size_t i = 1;
+  }
+
+  bool drained() const override { return drained_; }
+
+  void watch(Poller* poller) override {
+    poller->clear();
+    poller->add(waker_.fd());
     for (auto& [id, link] : links_) {
-      if (poller_.readable(i) || poller_.readable(i + 1)) drain(id, link, out);
-      i += 2;
+      if (link.dead) continue;
+      poller->add(link.fd);
+      poller->add(link.monitor_fd);
     }
   }
 
   void wake() override { waker_.wake(); }
 
  private:
-  // Frames first: what arrived before the connection went is still good.
-  void drain(uint32_t id, Link& link, std::vector<LinkInput>* out) {
-    link.dirty = false;
-    if (link.dead) return;
-    link.dirty = !drain_frames(id, link, out);
-    drain_monitor(id, link, out);
-  }
-
   // True when the socket gave nothing more.
   bool drain_frames(uint32_t id, Link& link, std::vector<LinkInput>* out) {
     for (size_t n = 0; n < kDrainFramesMax; ++n) {
@@ -132,7 +125,7 @@ class ZmqClientLinks final : public ClientLinks {
   uint64_t frame_bytes_max_;
   Waker waker_;
   std::map<uint32_t, Link> links_;
-  Poller poller_;
+  bool drained_ = true;  // else: sent on, or not drained to the end: look before sleeping
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 // twice. A lost connection is reported as down (socket monitor) and the link is then dead:
 // libzmq's own reconnection is off, because the engine decides where to go next.
 //
-// Threads: one; wake() may be called from any.
+// Threads: one at a time; wake() may be called from any.
 #pragma once
 
 #include <memory>
@@ -20,6 +20,7 @@
 namespace raftcs::net {
 
 class Context;  // one ZeroMQ context of the process (context.hpp)
+class Poller;
 
 struct LinkInput {
   uint32_t link = 0;
@@ -36,9 +37,13 @@ class ClientLinks {
   virtual void close(uint32_t link) = 0;
   // Never blocks. False: the pipe is full or the link is gone; the caller treats the link as down.
   virtual bool send(uint32_t link, const Bytes& frame) = 0;
-  // Appends what has arrived, waiting until `deadline` at most when there is nothing. Returns at
-  // once after wake().
-  virtual void poll(Mono deadline, std::vector<LinkInput>* out) = 0;
+  // Appends what has arrived. Never waits.
+  virtual void collect(std::vector<LinkInput>* out) = 0;
+  // Nothing has arrived or been sent since that collect cannot have seen: one may sleep.
+  virtual bool drained() const = 0;
+  // Sets the descriptors to sleep on; requires drained(). Whoever slept collects again, and may
+  // find that another thread has done so.
+  virtual void watch(Poller* poller) = 0;
   virtual void wake() = 0;
 };
 

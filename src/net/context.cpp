@@ -2,7 +2,6 @@
 #include "net/context.hpp"
 
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -10,8 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <mutex>
-
-#include "sys/clock.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -154,46 +151,11 @@ Status set_common_options(Socket& socket, uint64_t frame_bytes_max, int linger_m
   return socket.set(ZMQ_IPV6, 1);
 }
 
-Waker::Waker() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
-
-Waker::~Waker() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-void Waker::wake() {
-  if (pending_.exchange(true)) return;  // the poller has not drained the last one yet
-  uint64_t one = 1;
-  [[maybe_unused]] ssize_t n = write(fd_, &one, sizeof one);  // fails only when already readable
-}
-
-void Waker::drain() {
-  uint64_t count;
-  [[maybe_unused]] ssize_t n = read(fd_, &count, sizeof count);
-  pending_.store(false);
-}
-
 int Socket::event_fd() const {
   int fd = -1;
   size_t size = sizeof fd;
   if (handle_ == nullptr || zmq_getsockopt(handle_, ZMQ_FD, &fd, &size) != 0) return -1;
   return fd;
 }
-
-void Poller::add(int fd) { items_.push_back({fd, POLLIN, 0}); }
-
-void Poller::wait(Mono deadline) {
-  timespec timeout{};
-  timespec* limit = nullptr;
-  if (deadline != Mono::never()) {
-    int64_t ns = std::max<int64_t>(deadline - sys::mono_now(), 0);
-    timeout.tv_sec = ns / kNsPerSecond;
-    timeout.tv_nsec = ns % kNsPerSecond;
-    limit = &timeout;
-  }
-  if (ppoll(items_.data(), items_.size(), limit, nullptr) < 0)
-    for (pollfd& item : items_) item.revents = POLLIN;  // a signal: look at everything
-}
-
-bool Poller::readable(size_t i) const { return items_[i].revents != 0; }
 
 }  // namespace raftcs::net

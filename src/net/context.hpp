@@ -5,9 +5,6 @@
 // so a payload is never copied for the sake of the transport.
 #pragma once
 
-#include <poll.h>
-
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -72,38 +69,6 @@ Sent send_part(void* socket, const Bytes& data, bool more);
 
 // The options that every socket of raftcs shares: heartbeats, limits, no lingering.
 Status set_common_options(Socket& socket, uint64_t frame_bytes_max, int linger_ms);
-
-// An eventfd that ends a poll from another thread; many wakes before a poll cost one write.
-class Waker {
- public:
-  Waker();
-  ~Waker();
-  bool valid() const { return fd_ >= 0; }
-  int fd() const { return fd_; }
-  void wake();
-  void drain();  // by the poller, before it looks at what it was woken for
-
- private:
-  int fd_;
-  std::atomic<bool> pending_{false};  // written and not drained yet
-};
-
-// Sleeps until a descriptor is readable, `deadline`, or a signal; marks what is readable.
-//
-// Sockets are waited for by their event descriptors and not by zmq_poll, which asks every
-// socket twice per call and each time by system calls. The descriptor is edge-triggered and
-// sending takes its edge away, so two rules hold: a socket is drained until it gives nothing
-// after its descriptor was readable, and once more before sleeping if it was sent on since.
-class Poller {
- public:
-  void clear() { items_.clear(); }
-  void add(int fd);  // in the order that readable() counts
-  void wait(Mono deadline);
-  bool readable(size_t i) const;
-
- private:
-  std::vector<pollfd> items_;
-};
 
 std::string zmq_error_text();  // of the last failed call in this thread
 

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "net/context.hpp"
-#include "sys/clock.hpp"
+#include "net/poller.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -15,7 +15,8 @@ constexpr int kClientLingerMs = 300;  // lets a goodbye leave
 constexpr int kReconnectMs = 20;
 constexpr int kReconnectMaxMs = 200;
 constexpr int kConnectTimeoutMs = 1000;
-constexpr size_t kDrainFramesMax = 4096;  // per socket and poll
+constexpr size_t kDrainFramesMax = 4096;    // per socket and poll
+constexpr size_t kDrainBytesMax = 4 << 20;  // likewise: a turn of the core loop must be short
 constexpr size_t kIdentityBytes = 5;      // what a ROUTER makes: a zero and a 32-bit number
 
 // The sockets are dual-stack, so a bound IPv4 address is told as an IPv4-mapped one, in
@@ -94,7 +95,7 @@ class ZmqServerSockets final : public ServerSockets {
     poller_.add(clients_fd_);
     poller_.add(peers_fd_);
     poller_.wait(deadline);
-    if (poller_.readable(0)) waker_.drain();
+    waker_.drain();
     if (poller_.readable(2)) drain_peers(out);
     if (poller_.readable(1)) drain_clients(out);
   }
@@ -130,7 +131,8 @@ class ZmqServerSockets final : public ServerSockets {
 
   // True when the socket gave nothing more.
   bool drain_socket(void* socket, bool from_peer, std::vector<ServerInput>* out) {
-    for (size_t n = 0; n < kDrainFramesMax; ++n) {
+    size_t bytes = 0;
+    for (size_t n = 0; n < kDrainFramesMax && bytes < kDrainBytesMax; ++n) {
       Bytes identity, frame;
       bool more = false;
       if (receive_part(socket, &identity, &more) != Received::frame) return true;
@@ -147,6 +149,7 @@ class ZmqServerSockets final : public ServerSockets {
       }
       ConnId conn;
       std::memcpy(&conn, identity.data() + 1, sizeof conn);
+      bytes += frame.size();
       out->push_back({from_peer, conn, std::move(frame)});
     }
     return false;

@@ -111,14 +111,15 @@ void Node::Impl::campaign(bool transfer) {
   set_leader(NodeId());
   arm_election();
   // The own vote is a vote: durable before it is counted and before anybody is asked (EL-02).
-  role_ = Candidate{{}, hard_write(), transfer};
+  role_ = Candidate{{}, hard_write().seq, transfer};
   broadcast_vote_request(hard_.term, false, transfer);
 }
 
 void Node::Impl::broadcast_vote_request(Term term, bool pre_vote, bool transfer) {
   const VoteRequest request{pre_vote, transfer, log_.last(), log_.last_term()};
   for (const Member& m : membership().members) {
-    if (voters_.contains(m.id)) send_in_term(m.id, term, request, pre_vote ? 0 : hard_write());
+    if (!voters_.contains(m.id)) continue;
+    send_in_term(m.id, term, request, pre_vote ? Await{} : hard_write());
   }
 }
 

@@ -10,6 +10,11 @@
 // Entries are given to the state machine when they are committed, even if this node's own
 // disk lags behind the quorum (CM-06): what is committed does not depend on this disk.
 // Compaction, however, never passes what is durable here (snapshot.cpp).
+//
+// The hard state may become durable before entries of earlier writes (a full disk). That is as
+// safe as a crash between the two: nobody was promised those entries, and a vote compares with
+// the log in memory, which has at least everything that was acknowledged. No election is sought
+// meanwhile: that asks for a durable log (EL-12).
 #include <algorithm>
 #include <utility>
 
@@ -83,30 +88,33 @@ Mono Node::Impl::next_deadline() const {
 
 // --- messages ------------------------------------------------------------------------
 
-void Node::Impl::send(NodeId to, MessageBody body, uint64_t after_write) {
-  send_in_term(to, hard_.term, std::move(body), after_write);
+void Node::Impl::send(NodeId to, MessageBody body, Await await) {
+  send_in_term(to, hard_.term, std::move(body), await);
 }
 
-void Node::Impl::send_in_term(NodeId to, Term term, MessageBody body, uint64_t after_write) {
+void Node::Impl::send_in_term(NodeId to, Term term, MessageBody body, Await await) {
   if (to == options_.id || !to) return;
-  if (after_write <= persisted_seq_) after_write = 0;
-  out_.messages.push_back({{options_.id, to, term, std::move(body)}, after_write});
+  if (await.seq <= persisted_seq_) await = {};
+  if (await.hard_state_only && await.seq <= hard_persisted_seq_) await = {};
+  out_.messages.push_back(
+      {{options_.id, to, term, std::move(body)}, await.seq, await.hard_state_only});
 }
 
-uint64_t Node::Impl::hard_write() const {
-  if (hard_dirty_) return last_seq_ + 1;
-  return hard_seq_ > persisted_seq_ ? hard_seq_ : 0;
+Await Node::Impl::hard_write() const {
+  if (hard_dirty_) return {last_seq_ + 1, true};
+  if (hard_seq_ <= std::max(persisted_seq_, hard_persisted_seq_)) return {};
+  return {hard_seq_, true};
 }
 
-uint64_t Node::Impl::log_write(Index index) const {
+Await Node::Impl::log_write(Index index) const {
   const bool in_next = reset_log_ || (truncate_ && *truncate_ <= index) ||
                        (first_unwritten_ <= index && first_unwritten_ <= log_.last());
-  if (in_next) return last_seq_ + 1;
-  uint64_t seq = hard_write();
+  if (in_next) return {last_seq_ + 1, false};
+  const Await hard = hard_write();
   for (auto it = writes_.rbegin(); it != writes_.rend(); ++it) {
-    if (it->first <= index) return std::max(seq, it->seq);
+    if (it->first <= index) return {std::max(hard.seq, it->seq), false};
   }
-  return seq;
+  return hard;
 }
 
 void Node::Impl::receive(Message message) {
@@ -288,6 +296,12 @@ void Node::persisted(uint64_t write_seq, Mono now) {
   InvariantGuard guard(*impl_);
   impl_->see(now);
   impl_->persisted(write_seq);
+}
+
+void Node::hard_state_persisted(uint64_t write_seq) {
+  InvariantGuard guard(*impl_);
+  uint64_t& seq = impl_->hard_persisted_seq_;
+  seq = std::max(seq, std::min(write_seq, impl_->last_seq_));
 }
 
 void Node::applied(Index index) {

@@ -12,7 +12,9 @@
 // Durability (D7). Everything to be written is numbered: Effects::write_seq. A message
 // names in `after_write` the write that must be durable before it may be sent; the
 // driver keeps it until then. When a write is durable the driver calls persisted(seq);
-// only then does this node's own vote or own copy count. Writes complete in order.
+// only then does this node's own vote or own copy count. Writes complete in order, but for one
+// case: entries that do not fit on a full disk. The hard state of the writes behind them may
+// be made durable first (hard_state_persisted): a node that cannot store commands still votes.
 //
 // After a storage error the driver stops calling: the node is done until its process
 // restarts and re-reads its disk (PS-02).
@@ -55,6 +57,7 @@ struct BootImage {
 struct Outgoing {
   Message message;
   uint64_t after_write = 0;  // send once this write is durable; 0: at once
+  bool hard_state_only = false;  // of that write and those before, only the hard state matters
 };
 
 struct ReadReady {
@@ -169,6 +172,8 @@ class Node {
 
   // --- completions ------------------------------------------------------------
   void persisted(uint64_t write_seq, Mono now);  // this write and all before it are durable
+  // The newest hard state of these writes is durable; their entries are not.
+  void hard_state_persisted(uint64_t write_seq);
   void applied(Index index);                     // the state machine has applied up to here
   void snapshot_taken(const SnapshotMeta& meta, Mono now);   // published and durable
   void snapshot_chunk_read(NodeId peer, Index index, uint64_t offset, Bytes data, bool last,

@@ -84,6 +84,12 @@ struct PendingWrite {
   Index last;   // its entries up to here are still the log's; lowered by truncation (LR-11)
 };
 
+// What a message waits for: a write, or of it and those before only the hard state.
+struct Await {
+  uint64_t seq = 0;
+  bool hard_state_only = false;
+};
+
 struct ConfigAt {
   Index index;
   Membership membership;
@@ -121,6 +127,7 @@ struct Node::Impl {
   std::optional<SnapshotMeta> reset_log_;
   uint64_t last_seq_ = 0;
   uint64_t persisted_seq_ = 0;
+  uint64_t hard_persisted_seq_ = 0;  // of the hard state alone; may be ahead (full disk)
   std::deque<PendingWrite> writes_;
   Index durable_;             // the log is durable up to here
 
@@ -157,11 +164,11 @@ struct Node::Impl {
   void take_write(Effects* out);
   Mono next_deadline() const;
   NodeStatus status() const;
-  void send(NodeId to, MessageBody body, uint64_t after_write = 0);
-  void send_in_term(NodeId to, Term term, MessageBody body, uint64_t after_write = 0);
+  void send(NodeId to, MessageBody body, Await await = {});
+  void send_in_term(NodeId to, Term term, MessageBody body, Await await = {});
   // The write that makes the hard state, respectively the log up to `index` too, durable.
-  uint64_t hard_write() const;
-  uint64_t log_write(Index index) const;
+  Await hard_write() const;
+  Await log_write(Index index) const;
 
   // --- election.cpp --------------------------------------------------------------------
   void arm_election();

@@ -9,7 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kListsWaitingMax = 256;  // they wait for the apply lane
+constexpr size_t kListsWaitingMax = 256;   // they wait for the apply lane
+constexpr size_t kOthersWaitingMax = 256;  // snapshots, services: each
 
 // dump() that cannot throw: bytes that are no UTF-8 are replaced.
 std::string text_of(const json& j) {
@@ -48,6 +49,22 @@ const char* role_name(raft::Role role) {
       return "leader";
   }
   return "unknown";
+}
+
+// Refusals by class and reason.
+json refusals_json(const Admission& admission, const Counters& counters) {
+  auto of = [](const Admission::Counts& counts) {
+    json j = json::object();
+    for (size_t v = 1; v < kVerdicts; ++v) j[verdict_name(static_cast<Verdict>(v))] = counts[v];
+    return j;
+  };
+  return {{"commands", of(admission.command_counts())},
+          {"queries", of(admission.query_counts())},
+          {"sessions", of(admission.session_counts())},
+          {"sessions_limit", counters.sessions_limit},
+          {"too_large", counters.too_large},
+          {"admin", counters.admin_busy},
+          {"connections", counters.connections_refused}};
 }
 
 bool good_service_name(const std::string& name) {
@@ -106,9 +123,15 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
                  {"note", "nothing was applied since the last snapshot"}};
       return admin_reply(origin, Status::ok(), text_of(reply));
     }
+    if (admin_snapshots_.size() >= kOthersWaitingMax)
+      return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many snapshots are being asked for"}, {});
     admin_snapshots_.push_back(origin);
     snapshot_retry_at_ = now;
     return maybe_snapshot(now);
+  }
+  if (verb == "drain") {
+    auto it = args.find("on");
+    return admin_drain(origin, it == args.end() || !it->is_boolean() || it->get<bool>(), now);
   }
   bool leader_verb = verb == "transfer" || verb == "service_create";
   if (!leader_verb)
@@ -157,6 +180,8 @@ void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::stri
                        {RAFTCS_ERR_NOT_FOUND, "no plugin of the leader offers the type '" + type +
                                                   "'; see: raftcs plugin list"},
                        {});
+  if (admin_services_.size() >= kOthersWaitingMax)
+    return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many services are being created"}, {});
   admin_services_.emplace(name, origin);
   batch_.add(rsm::CreateService{name, type});
 }
@@ -253,6 +278,9 @@ std::string Node::Impl::status_json() const {
          {"client_address", options_.client_advertise},
          {"peer_address", options_.peer_advertise},
          {"serving", serving()},
+         {"quorum", role_ == raft::Role::leader ? raft_.has_quorum_contact(now_)
+                                                : leader_ != NodeId()},
+         {"draining", draining_ || stopping_},
          {"commit", s.commit.value},
          {"applied", applied_.value},
          {"first_index", s.first.value},
@@ -268,6 +296,11 @@ std::string Node::Impl::status_json() const {
          {"connections", connections_.size()},
          {"state_hash", {{"index", applied_.value}, {"hash", hex_digits(state_hash_)}}},
          {"health", health_.is_ok() ? "ok" : health_.text()},
+         {"load",
+          {{"commands_inflight", admission_.commands().used()},
+           {"commands_budget", admission_.commands().budget()},
+           {"queries_inflight", admission_.queries().used()},
+           {"queries_budget", admission_.queries().budget()}}},
          {"counters",
           {{"requests", counters_.requests},
            {"queries", counters_.queries},
@@ -277,7 +310,7 @@ std::string Node::Impl::status_json() const {
            {"push_resets", counters_.push_resets},
            {"ticks", counters_.ticks},
            {"entries_applied", counters_.entries_applied},
-           {"overloaded", counters_.overloaded},
+           {"refused", refusals_json(admission_, counters_)},
            {"sessions_expired", counters_.sessions_expired},
            {"malformed_client_frames", counters_.malformed_client},
            {"malformed_peer_frames", counters_.malformed_peer},

@@ -12,9 +12,8 @@ namespace raftcs::server {
 namespace {
 
 constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is under way
-constexpr uint64_t kRetryOverloadMs = 50;
-constexpr size_t kPendingCreatesMax = 10'000;
-constexpr uint64_t kQueriesOpenMax = 16'384;
+constexpr uint64_t kRetryLimitMs = 1'000;  // sessions must end before there is room
+constexpr size_t kAdminCallsPerTurn = 64;
 constexpr size_t kCapabilityBytesMax = 255;
 constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
 
@@ -30,6 +29,25 @@ bool good_capabilities(const std::vector<std::pair<std::string, std::string>>& c
         return false;
   }
   return true;
+}
+
+const char* busy_text(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::share:
+      return "the cluster is overloaded and the session has its share of it under way";
+    case Verdict::rate:
+      return "the session sends more than limits.commands_per_second";
+    case Verdict::window:
+      return "the session has limits.requests_per_session requests under way";
+    case Verdict::full:
+    case Verdict::accepted:
+      break;
+  }
+  return "the cluster is overloaded: it has as much accepted work as it gets done in time";
+}
+
+Admission::Asker asker_of(const QueryItem& item) {
+  return item.session ? Admission::asker(item.session) : Admission::asker_of_connection(item.conn);
 }
 
 }  // namespace
@@ -54,7 +72,8 @@ void Node::Impl::send(Connection& c, const wire::ServerMessage& message) {
 }
 
 void Node::Impl::reject(Connection& c, wire::Channel channel, uint64_t nonce,
-                        wire::RejectReason reason, const std::string& text) {
+                        wire::RejectReason reason, const std::string& text,
+                        uint64_t retry_after_ms) {
   wire::SessionRejected m;
   m.channel = channel;
   m.nonce = nonce;
@@ -64,7 +83,7 @@ void Node::Impl::reject(Connection& c, wire::Channel channel, uint64_t nonce,
     m.leader = leader_hint();
     if (!m.leader.id) m.retry_after_ms = kRetrySoonMs;
   }
-  if (reason == wire::RejectReason::overloaded) m.retry_after_ms = kRetryOverloadMs;
+  if (retry_after_ms != 0) m.retry_after_ms = retry_after_ms;
   send(c, m);
 }
 
@@ -97,6 +116,7 @@ void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId r
   s.epoch = ++epochs_;
   s.inflight = 0;
   begin_pushes(s, received);
+  s.closing = false;
   c.channels[channel] = &s;
   heard_of(s, now);
   fetch_pushes(s);
@@ -161,8 +181,9 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
                   "this server belongs to cluster " + identity_.cluster.hex());
   if (!serving())
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (stopping_)
-    return reject(c, m.channel, m.nonce, RejectReason::draining, "the server is stopping");
+  if (stopping_ || (draining_ && successor()))
+    return reject(c, m.channel, m.nonce, RejectReason::draining,
+                  "the server hands leadership over; ask again soon", kRetrySoonMs);
   if (m.nonce == 0 || m.proof.is_zero())
     return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce and proof must not be zero");
   if (!good_capabilities(m.capabilities))
@@ -180,12 +201,18 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
     pending->second = {c.id, m.channel, m.nonce};
     return;
   }
-  if (sessions_.size() + creates_.size() >= options_.sessions_max)
+  if (sessions_.size() + creates_.size() >= options_.sessions_max) {
+    ++counters_.sessions_limit;
     return reject(c, m.channel, m.nonce, RejectReason::limit,
-                  "the cluster has as many sessions as limits.sessions allows");
-  if (creates_.size() >= kPendingCreatesMax)
+                  "the cluster has as many sessions as limits.sessions allows", kRetryLimitMs);
+  }
+  const Decision admitted = admission_.session(creates_.size(), now);
+  if (!admitted.accepted())
     return reject(c, m.channel, m.nonce, RejectReason::overloaded,
-                  "too many sessions are being opened");
+                  admitted.verdict == Verdict::rate
+                      ? "more sessions are opened than limits.sessions_per_second"
+                      : "the cluster is overloaded: no new sessions at the moment",
+                  admitted.retry_after_ms);
   rsm::CreateSession op;
   op.id = environment_.random->uuid();
   op.proof = m.proof;
@@ -239,25 +266,21 @@ void Node::Impl::on_message(Connection& c, wire::Request&& m, Mono now) {
   auto refuse = [&](raftcs_status_t status, uint64_t retry_after_ms, const char* text) {
     send(c, wire::RequestError{m.channel, m.id, status, retry_after_ms, text});
   };
-  if (m.payload.size() > options_.payload_bytes_max)
+  if (m.payload.size() > options_.payload_bytes_max) {
+    ++counters_.too_large;
     return refuse(RAFTCS_ERR_TOO_LARGE, 0, "the command is larger than limits.payload_bytes");
+  }
   auto service = services_.find(m.service);
   if (service == services_.end())
     return refuse(RAFTCS_ERR_NOT_FOUND, 0, "no service has this name; see: raftcs service list");
-  bool full = inflight_bytes_ + m.payload.size() > options_.inflight_bytes_max;
-  if (full || s->inflight >= options_.requests_per_session_max) {
-    ++counters_.overloaded;
-    return refuse(RAFTCS_ERR_BUSY, kRetryOverloadMs,
-                  full ? "the cluster has more accepted work than limits.inflight_bytes"
-                       : "the session has limits.requests_per_session requests under way");
-  }
+  const Decision admitted =
+      admission_.command(Admission::asker(s->num), s->inflight, m.payload.size(), now);
+  if (!admitted.accepted())
+    return refuse(RAFTCS_ERR_BUSY, admitted.retry_after_ms, busy_text(admitted.verdict));
   ++s->inflight;
   s->last_logged = now;
-  size_t before = batch_.size();
   batch_.add_command(s->num, m.id, m.lowest_pending, service->second.num, m.payload.data(),
                      m.payload.size());
-  inflight_bytes_ += batch_.size() - before;
-  batch_accepted_ += batch_.size() - before;
   count_op();
 }
 
@@ -284,13 +307,13 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
   auto service = services_.find(m.service);
   if (service == services_.end()) return query_failed(item, RAFTCS_ERR_NOT_FOUND);
   if (!halted_.is_ok()) return query_failed(item, RAFTCS_ERR_PLUGIN_FAILED);
-  if (m.payload.size() > options_.payload_bytes_max)
+  if (m.payload.size() > options_.payload_bytes_max) {
+    ++counters_.too_large;
     return query_failed(item, RAFTCS_ERR_TOO_LARGE);
-  if (queries_open_ >= kQueriesOpenMax ||
-      query_bytes_open_ + m.payload.size() > options_.inflight_bytes_max)
-    return query_failed(item, RAFTCS_ERR_BUSY);
-  ++queries_open_;
-  query_bytes_open_ += m.payload.size();
+  }
+  const Decision admitted = admission_.query(asker_of(item), m.payload.size(), now);
+  if (!admitted.accepted()) return query_failed(item, RAFTCS_ERR_BUSY, admitted.retry_after_ms);
+  item.since = now;
   item.service = service->second.num;
   if (stale)
     out_.apply.push_back(ApplyQueries{{std::move(item)}});
@@ -300,12 +323,17 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
 
 void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono) {
   Session* s = session_of(c, m.channel);
-  if (s == nullptr) return;
+  if (s == nullptr || std::exchange(s->closing, true)) return;
   batch_.add(rsm::CloseSession{s->num});
   count_op();
 }
 
 void Node::Impl::on_message(Connection& c, wire::Admin&& m, Mono now) {
+  if (++admin_calls_ > kAdminCallsPerTurn) {
+    ++counters_.admin_busy;
+    return admin_reply({false, c.id, m.correlation},
+                       {RAFTCS_ERR_BUSY, "too many administration calls at once"}, {});
+  }
   admin({false, c.id, m.correlation}, m.verb, m.args, now);
 }
 
@@ -376,8 +404,7 @@ void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
 }
 
 void Node::Impl::settle(const QueryItem& item) {
-  queries_open_ -= std::min<uint64_t>(queries_open_, 1);
-  query_bytes_open_ -= std::min<uint64_t>(query_bytes_open_, item.payload.size());
+  admission_.answered(asker_of(item), item.payload.size(), item.since, now_);
 }
 
 void Node::Impl::fail_accepted(const QueryItem& item, raftcs_status_t status) {
@@ -385,7 +412,8 @@ void Node::Impl::fail_accepted(const QueryItem& item, raftcs_status_t status) {
   query_failed(item, status);
 }
 
-void Node::Impl::query_failed(const QueryItem& item, raftcs_status_t status) {
+void Node::Impl::query_failed(const QueryItem& item, raftcs_status_t status,
+                              uint64_t retry_after_ms) {
   auto conn = connections_.find(item.conn);
   if (conn == connections_.end()) return;
   wire::QueryResponse m;
@@ -395,7 +423,7 @@ void Node::Impl::query_failed(const QueryItem& item, raftcs_status_t status) {
   if (status == RAFTCS_ERR_NOT_LEADER) m.leader = leader_hint();
   if (status == RAFTCS_ERR_NOT_LEADER && !m.leader.id) m.status = RAFTCS_ERR_NO_LEADER;
   if (m.status == RAFTCS_ERR_NO_LEADER) m.retry_after_ms = kRetrySoonMs;
-  if (m.status == RAFTCS_ERR_BUSY) m.retry_after_ms = kRetryOverloadMs;
+  if (m.status == RAFTCS_ERR_BUSY) m.retry_after_ms = retry_after_ms;
   send(conn->second, m);
 }
 
@@ -455,6 +483,7 @@ void Node::Impl::forget_session(Session& s) {
   unbind(s);
   if (s.heard) std::erase(heard_, &s);
   if (s.ack_due) std::erase(acks_due_, &s);
+  admission_.forget(Admission::asker(s.num));
   by_id_.erase(s.id);
   by_proof_.erase(s.proof);
   sessions_.erase(s.num);
@@ -484,7 +513,7 @@ wire::LeaderHint Node::Impl::leader_hint() const {
   wire::LeaderHint hint;
   if (!leader_ || !failed_.is_ok()) return hint;
   if (leader_ == identity_.node) {
-    if (!serving()) return hint;  // not yet; ask again soon
+    if (!serving() || stopping_) return hint;  // not yet, or not for long; ask again soon
     return {leader_, options_.client_advertise};
   }
   for (const raft::Member& m : membership_.members)

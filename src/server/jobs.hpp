@@ -29,6 +29,7 @@ struct LogJob {
 struct LogDone {
   uint64_t write_seq = 0;  // this and all before are durable
   Status status;           // NO_SPACE: nothing was written, the job is tried again; else: final
+  uint64_t hard_seq = 0;   // with NO_SPACE: yet the hard state of the writes up to here is durable
   uint64_t log_file_bytes = 0;
 };
 
@@ -40,6 +41,7 @@ struct QueryItem {
   ServiceNum service;
   SessionNum session;
   Bytes payload;
+  Mono since;  // accepted
 };
 struct ApplyEntries {
   std::vector<raft::Entry> entries;
@@ -95,6 +97,7 @@ struct ApplyDone {
   std::vector<PushesFetched> pushes_fetched;
   std::optional<Restored> restored;
   std::vector<SessionNum> silent;
+  bool silent_found = false;  // an ApplyFindSilent was done; its outcome is in `silent`
   std::vector<Listed> listed;
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description

@@ -1,6 +1,7 @@
 // lanes.cpp: running jobs against storage and the state machine.
 #include "server/lanes.hpp"
 
+#include <algorithm>
 #include <iterator>
 
 namespace raftcs::server {
@@ -50,6 +51,13 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
     result.write_seq = job.write_seq;
     if (job.write_seq != 0) result.status = dir_.write(job.batch);
     if (result.status.is_ok() && job.compact_to) result.status = dir_.compact(*job.compact_to);
+    if (result.status.code() == RAFTCS_ERR_NO_SPACE) {
+      Status ahead = write_hard_state(jobs, at);
+      if (ahead.is_ok())
+        for (const LogJob& covered : *jobs)
+          result.hard_seq = std::max(result.hard_seq, covered.write_seq);
+      if (!ahead.is_ok() && ahead.code() != RAFTCS_ERR_NO_SPACE) result.status = ahead;
+    }
     result.log_file_bytes = dir_.log_file_bytes();
     bool failed = !result.status.is_ok();
     done.push_back(std::move(result));
@@ -58,6 +66,18 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
   }
   jobs->erase(jobs->begin(), jobs->begin() + static_cast<ptrdiff_t>(at));
   return done;
+}
+
+// Term and vote do not wait behind entries that do not fit: storage keeps room for them. The
+// newest of the jobs' hard states is written alone, and the jobs need not write it again.
+Status LogLane::write_hard_state(std::vector<LogJob>* jobs, size_t from) {
+  storage::WriteBatch only;
+  for (size_t i = from; i < jobs->size(); ++i)
+    if ((*jobs)[i].batch.hard_state) only.hard_state = (*jobs)[i].batch.hard_state;
+  if (!only.hard_state) return Status::ok();
+  RCS_TRY(dir_.write(only));
+  for (size_t i = from; i < jobs->size(); ++i) (*jobs)[i].batch.hard_state.reset();
+  return Status::ok();
 }
 
 // A snapshot replaces the entries before it, also one that cannot be applied here (RC-05).
@@ -109,6 +129,7 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
                                                          kPushFetchCountMax, kPushFetchBytesMax)});
   } else if (auto* silent = std::get_if<ApplyFindSilent>(&job)) {
     out->silent = machine_.silent_sessions(silent->now, kSilentMax);
+    out->silent_found = true;
   } else if (auto* list = std::get_if<ApplyList>(&job)) {
     Listed listed;
     listed.token = list->token;

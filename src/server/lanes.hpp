@@ -21,6 +21,7 @@ class LogLane {
   std::vector<LogDone> run(std::vector<LogJob>* jobs);
 
  private:
+  Status write_hard_state(std::vector<LogJob>* jobs, size_t from);
   storage::DataDir& dir_;
 };
 

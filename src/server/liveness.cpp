@@ -27,11 +27,12 @@ DurationNs Node::Impl::liveness_interval() const {
 void Node::Impl::liveness_tick(Mono now) {
   liveness_at_ = now + liveness_interval();
   flush_touches(now);
-  if (raft_.has_quorum_contact(now) && !sessions_.empty())
+  if (raft_.has_quorum_contact(now) && !sessions_.empty() && !std::exchange(finding_silent_, true))
     out_.apply.push_back(ApplyFindSilent{raft_.cluster_time(now)});
 }
 
 void Node::Impl::flush_touches(Mono now) {
+  if (!sealed_.empty()) return;  // consensus takes nothing at the moment: one touch later will do
   rsm::Touch touch;
   for (Session* s : heard_) {
     s->heard = false;

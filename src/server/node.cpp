@@ -17,7 +17,6 @@ constexpr size_t kPipelinedBatches = 2;
 constexpr uint64_t kPeerFrameBytes = 1 << 20;     // a frame is ended when it has reached this
 constexpr uint64_t kTermMax = uint64_t{1} << 62;  // no real term gets there; a forged one might
 constexpr size_t kConnectionsMax = 50'000;
-constexpr DurationNs kHaltedHandOverNs = 5 * kNsPerSecond;
 constexpr DurationNs kCommitNoticeDelayNs = 3 * kNsPerMs;
 constexpr DurationNs kSnapshotRetryNs = 10 * kNsPerSecond;
 constexpr DurationNs kBindIncarnationsNs = 200 * kNsPerMs;
@@ -32,6 +31,27 @@ uint64_t size_of(const raft::Message& message) {
     for (const raft::Entry& e : append->entries) bytes += kFieldsBytes + e.payload.size();
   if (auto* chunk = std::get_if<raft::SnapshotChunk>(&message.body)) bytes += chunk->data.size();
   return bytes;
+}
+
+Admission::Limits admission_limits(const Options& o) {
+  Admission::Limits a;
+  a.inflight_bytes_max = o.inflight_bytes_max;
+  a.requests_per_session_max = o.requests_per_session_max;
+  a.delay_target = o.queue_delay_ns;
+  a.commands_per_second = o.commands_per_second_max;
+  a.queries_per_second = o.queries_per_second_max;
+  a.sessions_per_second = o.sessions_per_second_max;
+  return a;
+}
+
+// These cost next to nothing and keep sessions alive and operators informed: they are served
+// before whatever else came in the same turn.
+bool is_urgent(const Bytes& frame) {
+  using enum wire::MessageType;
+  const uint32_t type = wire::peek_client_type(frame);
+  for (wire::MessageType urgent : {hello, keep_alive, admin, topology_request})
+    if (type == static_cast<uint32_t>(urgent)) return true;
+  return false;
 }
 
 raft::Options raft_options(const Options& o, const storage::Identity& identity) {
@@ -57,7 +77,9 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
     : options_(options),
       identity_(identity),
       environment_(environment),
-      raft_(raft_options(options, identity), image, now) {
+      raft_(raft_options(options, identity), image, now),
+      admission_(admission_limits(options)),
+      now_(now) {
   wire_limits_.frame_bytes_max = options.frame_bytes_max;
   wire_limits_.payload_bytes_max =
       std::max<uint64_t>(options.payload_bytes_max, wire_limits_.payload_bytes_max);
@@ -87,10 +109,23 @@ bool Node::Impl::serving() const {
 
 void Node::Impl::client_frame(net::ConnId conn, const Bytes& frame, Mono now) {
   if (finished_) return;
+  now_ = now;
   if (connections_.size() >= kConnectionsMax && !connections_.contains(conn)) {
-    ++counters_.overloaded;
+    ++counters_.connections_refused;
     return;
   }
+  if (is_urgent(frame)) return serve_frame(conn, frame, now);
+  connection(conn).last_frame = now;
+  bulk_.emplace_back(conn, frame);
+}
+
+// Requests, queries, sessions that come and go: in their order, after what is urgent.
+void Node::Impl::serve_bulk(Mono now) {
+  for (const auto& [conn, frame] : std::exchange(bulk_, {}))
+    if (connections_.contains(conn)) serve_frame(conn, frame, now);
+}
+
+void Node::Impl::serve_frame(net::ConnId conn, const Bytes& frame, Mono now) {
   Connection& c = connection(conn);
   c.last_frame = now;
   decoded_.clear();
@@ -160,6 +195,9 @@ void Node::Impl::log_done(const LogDone& done, Mono now) {
     no_space_ = done.status;
     update_health();
     raft_.step_down(now);
+    hard_durable_seq_ = std::max(hard_durable_seq_, done.hard_seq);
+    raft_.hard_state_persisted(hard_durable_seq_);
+    release_held();  // votes go on
     return;
   }
   if (!done.status.is_ok()) return fail(done.status, now);
@@ -171,17 +209,34 @@ void Node::Impl::log_done(const LogDone& done, Mono now) {
   if (done.write_seq == 0) return;
   durable_seq_ = std::max(durable_seq_, done.write_seq);
   raft_.persisted(done.write_seq, now);
-  while (!held_.empty() && held_.front().after_write <= durable_seq_) {
-    raft::Message& m = held_.front().message;
-    NodeId to = m.to;
-    peer_out_[to].push_back(std::move(m));
+  release_held();
+}
+
+bool Node::Impl::is_durable(const raft::Outgoing& o) const {
+  if (o.after_write <= durable_seq_) return true;
+  return o.hard_state_only && o.after_write <= hard_durable_seq_;
+}
+
+void Node::Impl::release_held() {
+  std::deque<raft::Outgoing> still;
+  while (!held_.empty() && (held_.front().after_write <= durable_seq_ || !no_space_.is_ok())) {
+    raft::Outgoing& o = held_.front();
+    if (is_durable(o)) {
+      NodeId to = o.message.to;
+      peer_out_[to].push_back(std::move(o.message));
+    } else {
+      still.push_back(std::move(o));
+    }
     held_.pop_front();
   }
+  if (!still.empty()) held_ = std::move(still);  // then all of it was looked at
 }
 
 void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   if (finished_) return;
+  now_ = now;
   if (done.restored) restore_mirror(*done.restored);
+  if (done.silent_found) finding_silent_ = false;
   if (done.applied > applied_) {
     counters_.entries_applied += done.applied - applied_;
     applied_ = done.applied;
@@ -189,7 +244,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   }
   state_hash_ = done.state_hash;
   while (!proposals_.empty() && proposals_.front().index <= applied_) {
-    inflight_bytes_ -= std::min(inflight_bytes_, proposals_.front().accepted);
+    admission_.applied(proposals_.front().bill, now);
     proposals_.pop_front();
     if (proposals_committed_ > 0) --proposals_committed_;
   }
@@ -215,7 +270,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
     log_line(halted_.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_ERROR,
              halted_.is_ok() ? "applying again" : "applying stands still: " + halted_.text());
     update_health();
-    halted_hand_over_at_ = now;
+    hand_over_at_ = now;
   }
   if (done.output.ticks > 0) tick_asked_ = false;
   next_timer_ = done.next_timer;
@@ -269,10 +324,7 @@ void Node::Impl::tick(Mono now) {
   if (now >= timer_at_) timer_tick(now);
   if (serving() && wants_presence_ && now >= presence_at_) presence_tick(now);
   if (now >= bind_incarnations_at_) bind_incarnations(now);
-  if (now >= halted_hand_over_at_) {  // somebody who can apply should lead (D10)
-    halted_hand_over_at_ = halted_.is_ok() ? Mono::never() : now + kHaltedHandOverNs;
-    if (!halted_.is_ok()) hand_over(now);
-  }
+  if (now >= hand_over_at_) keep_handing_over(now);
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     std::erase_if(connections_, [&](auto& item) {
@@ -290,12 +342,15 @@ Mono Node::Impl::next_deadline() const {
   if (serving() && wants_presence_) at = std::min(at, presence_at_);
   if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
-  return std::min({at, bind_incarnations_at_, halted_hand_over_at_});
+  return std::min({at, bind_incarnations_at_, hand_over_at_});
 }
 
 // --- effects ------------------------------------------------------------------------------
 
 NodeEffects Node::Impl::take_effects(Mono now) {
+  now_ = now;
+  admin_calls_ = 0;
+  if (!finished_) serve_bulk(now);
   if (can_take_part() && check_failures() != checks_failed_)
     fail({RAFTCS_ERR_INTERNAL,
           std::string("a check of raftcs itself failed: ") + first_check_failure()},
@@ -389,7 +444,7 @@ void Node::Impl::carry_out(raft::Effects&& e) {
 }
 
 void Node::Impl::emit_message(raft::Outgoing&& outgoing) {
-  if (outgoing.after_write > durable_seq_) {
+  if (!is_durable(outgoing)) {
     held_.push_back(std::move(outgoing));
     return;
   }
@@ -399,7 +454,7 @@ void Node::Impl::emit_message(raft::Outgoing&& outgoing) {
 
 void Node::Impl::seal_batch() {
   size_t size = batch_.size();
-  sealed_.push_back({batch_.take(), std::exchange(batch_accepted_, 0)});
+  sealed_.push_back({batch_.take(), admission_.take_bill()});
   batch_ = rsm::OpsWriter(std::min<size_t>(size * 2 + 256, options_.batch_bytes_max + 4096));
   batch_commands_ = 0;
 }
@@ -415,7 +470,7 @@ void Node::Impl::flush_batch(Mono now) {
     raft::Refusal refusal = raft_.propose(sealed_.front().payload, now, &index, &term);
     if (refusal == raft::Refusal::not_leader) return drop_batch();
     if (refusal != raft::Refusal::none) return;  // transferring or too much uncommitted: keep
-    proposals_.push_back({index, sealed_.front().accepted});
+    proposals_.push_back({index, std::move(sealed_.front().bill)});
     sealed_.pop_front();
   }
 }
@@ -426,7 +481,7 @@ void Node::Impl::drop_batch() {
   sealed_.clear();
   batch_ = rsm::OpsWriter();
   batch_commands_ = 0;
-  batch_accepted_ = 0;
+  admission_.lost();
 }
 
 void Node::Impl::flush_reads(Mono now) {
@@ -470,7 +525,6 @@ void Node::Impl::lost_leadership(Mono) {
   drop_batch();
   proposals_.clear();
   proposals_committed_ = 0;
-  inflight_bytes_ = 0;
   close_all(wire::CloseReason::not_leader);
   for (const auto& [proof, create] : std::exchange(creates_, {})) {
     auto it = connections_.find(create.conn);
@@ -488,11 +542,13 @@ void Node::Impl::lost_leadership(Mono) {
   heard_.clear();
   for (auto& [num, s] : sessions_) s.heard = false;
   bind_incarnations_at_ = Mono::never();
+  answer_drains(Status::ok());
 }
 
 void Node::Impl::began_serving(Mono now) {
   served_ = true;
   serving_since_ = now;
+  if (draining_) hand_over_at_ = now;
   liveness_at_ = now + liveness_interval();
   last_touch_ = now;
   bind_incarnations_at_ = now + kBindIncarnationsNs;
@@ -558,63 +614,7 @@ void Node::Impl::maybe_snapshot(Mono now) {
   out_.apply.push_back(ApplyBeginSnapshot{applied_membership_});
 }
 
-// --- stopping and failing -------------------------------------------------------------------
-
-void Node::Impl::begin_stop(Mono now) {
-  if (stopping_) return;
-  stopping_ = true;
-  stop_deadline_ = now + 2 * options_.election_timeout_ns;
-  handing_over_ = hand_over(now);
-}
-
-// To the voter whose log is longest; false when there is nobody or nothing to hand over.
-bool Node::Impl::hand_over(Mono now) {
-  if (!can_take_part() || role_ != raft::Role::leader) return false;
-  NodeId best;
-  Index best_match;
-  for (const raft::PeerProgress& p : raft_.status().peers) {
-    const raft::Member* m = raft::find_member(membership_, p.id);
-    if (m == nullptr || m->role != raft::MemberRole::voter || !p.recently_active) continue;
-    if (!best || p.match > best_match) {
-      best = p.id;
-      best_match = p.match;
-    }
-  }
-  return best && raft_.transfer_leadership(best, now) == raft::Refusal::none;
-}
-
-// Done when leadership has been handed over, or when there is nobody to take it in time.
-void Node::Impl::check_stopping(Mono now) {
-  bool leads = can_take_part() && raft_.role() == raft::Role::leader;
-  if (leads && handing_over_ && now < stop_deadline_) return;
-  close_all(wire::CloseReason::shutdown);
-  fail_everything({RAFTCS_ERR_CLOSED, "the server is stopping"}, now);
-  finished_ = true;
-  out_.stopped = true;
-}
-
-// Every accepted request, creation, query and admin call that still waits gets its end.
-void Node::Impl::fail_everything(const Status& status, Mono now) {
-  lost_leadership(now);
-  for (auto& [token, items] : std::exchange(reads_waiting_, {}))
-    for (const QueryItem& item : items) fail_accepted(item, RAFTCS_ERR_NO_LEADER);
-  for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
-    admin_reply(origin, status, {});
-  for (const auto& [token, origin] : std::exchange(admin_lists_, {}))
-    admin_reply(origin, status, {});
-}
-
-void Node::Impl::fail(const Status& status, Mono now) {
-  failed_ = status;
-  log_line(RAFTCS_LOG_ERROR, "this node takes no part until it is restarted: " + status.text());
-  held_.clear();
-  peer_out_.clear();
-  leader_ready_ = false;
-  fail_everything(status, now);
-  update_health();
-  role_ = raft::Role::follower;
-  leader_ = NodeId();
-}
+// --- what others see -------------------------------------------------------------------------
 
 // The worst of what is the case: a failed disk, a halted lane, a full disk.
 void Node::Impl::update_health() {

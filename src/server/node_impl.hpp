@@ -3,6 +3,7 @@
 //   node.cpp      inputs, effects of consensus, lanes, roles, stopping
 //   gateway.cpp   what clients send, and what they are answered
 //   pushes.cpp    delivery of server-started requests, acknowledgements
+//   stopping.cpp  handing leadership over, draining, stopping, failing
 //   liveness.cpp  touches and expiry of sessions
 //   timers.cpp    timers of state machines, presence of sessions
 //   admin.cpp     administration verbs
@@ -17,6 +18,7 @@
 
 #include "rsm/ops.hpp"
 #include "rsm/ring.hpp"
+#include "server/admission.hpp"
 #include "server/node.hpp"
 
 namespace raftcs::server {
@@ -43,6 +45,7 @@ struct Session {
   bool ack_due = false;
   bool fetching = false;  // pushes are being read from the apply lane
   bool behind = false;    // there are pushes beyond sent_push that wait for room
+  bool closing = false;   // its end was proposed on this binding
 
   Mono last_heard;     // by this leader
   Mono last_logged;    // when this leader last proposed anything for it
@@ -80,17 +83,18 @@ struct AdminOrigin {
 
 struct Proposal {  // an entry of ours that has not been applied yet
   Index index;
-  uint64_t accepted = 0;  // bytes of the requests in it, as admission counted them
+  Admission::Bill bill;  // of the requests in it
 };
 struct SealedBatch {  // complete, not accepted by consensus yet
   Bytes payload;
-  uint64_t accepted = 0;
+  Admission::Bill bill;
 };
 
 struct Counters {
   uint64_t requests = 0, queries = 0, replies = 0, pushes = 0;
   uint64_t malformed_client = 0, malformed_peer = 0, foreign_peer = 0;
-  uint64_t overloaded = 0, sessions_expired = 0, entries_applied = 0, dropped_frames = 0;
+  uint64_t too_large = 0, sessions_limit = 0, admin_busy = 0, connections_refused = 0;
+  uint64_t sessions_expired = 0, entries_applied = 0, dropped_frames = 0;
   uint64_t pushes_dropped = 0, push_resets = 0, ticks = 0;
 };
 
@@ -112,6 +116,8 @@ struct Node::Impl {
   void run_raft(Mono now);
   void carry_out(raft::Effects&& effects);
   void emit_message(raft::Outgoing&& outgoing);
+  bool is_durable(const raft::Outgoing& outgoing) const;
+  void release_held();
   void seal_batch();
   void flush_batch(Mono now);
   void flush_reads(Mono now);
@@ -123,15 +129,23 @@ struct Node::Impl {
   void bind_incarnations(Mono now);
   void maybe_snapshot(Mono now);
   void gather_peer_frames();
-  void check_stopping(Mono now);
-  void fail(const Status& status, Mono now);
-  void fail_everything(const Status& status, Mono now);
+  void serve_bulk(Mono now);
+  void serve_frame(net::ConnId conn, const Bytes& frame, Mono now);
   void update_health();
-  bool hand_over(Mono now);
   void publish_state();
   void log_line(int level, std::string text);
   bool can_take_part() const { return failed_.is_ok() && !finished_; }
   bool serving() const;
+
+  // stopping.cpp
+  void check_stopping(Mono now);
+  void fail(const Status& status, Mono now);
+  void fail_everything(const Status& status, Mono now);
+  NodeId successor() const;
+  bool hand_over(Mono now);
+  void keep_handing_over(Mono now);
+  void admin_drain(const AdminOrigin& origin, bool on, Mono now);
+  void answer_drains(const Status& status);
 
   // gateway.cpp
   void on_message(Connection& c, wire::Hello&& m, Mono now);
@@ -148,7 +162,7 @@ struct Node::Impl {
   void send(Connection& c, const wire::ServerMessage& message);
   void mark_dirty(Connection& c);
   void reject(Connection& c, wire::Channel channel, uint64_t nonce, wire::RejectReason reason,
-              const std::string& text);
+              const std::string& text, uint64_t retry_after_ms = 0);
   // The session bound to the channel; none: the client is told why and null comes back.
   Session* session_of(Connection& c, wire::Channel channel);
   void bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now);
@@ -156,7 +170,7 @@ struct Node::Impl {
   void heard_of(Session& s, Mono now);
   void answer_replies(std::vector<rsm::Reply>& replies);
   void answer_queries(std::vector<QueryDone>& queries);
-  void query_failed(const QueryItem& item, raftcs_status_t status);
+  void query_failed(const QueryItem& item, raftcs_status_t status, uint64_t retry_after_ms = 0);
   void settle(const QueryItem& item);
   void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before
   void count_op();  // something was added to the batch
@@ -218,6 +232,7 @@ struct Node::Impl {
 
   // consensus and lanes
   uint64_t durable_seq_ = 0;
+  uint64_t hard_durable_seq_ = 0;  // of the hard state alone: ahead while the disk is full
   std::deque<raft::Outgoing> held_;  // messages that wait for a write
   std::map<NodeId, std::vector<raft::Message>> peer_out_;
   std::map<NodeId, std::string> peer_addresses_;
@@ -234,7 +249,7 @@ struct Node::Impl {
   Status health_;    // what info() and status say
   Status halted_;    // the apply lane stands
   Status no_space_;  // the log lane waits for disk space
-  Mono halted_hand_over_at_ = Mono::never();
+  Mono hand_over_at_ = Mono::never();  // leads and should not: halted, or draining
   unsigned long checks_failed_ = 0;  // of the process when this node began
 
   // role
@@ -249,6 +264,9 @@ struct Node::Impl {
   Mono bind_incarnations_at_ = Mono::never();
 
   // stopping
+  bool draining_ = false;
+  std::vector<AdminOrigin> drains_;  // answered when somebody else leads
+  Mono drains_until_ = Mono::never();
   bool stopping_ = false;
   bool finished_ = false;
   bool handing_over_ = false;
@@ -264,21 +282,22 @@ struct Node::Impl {
   std::map<std::string, rsm::ServiceInfo, std::less<>> services_;
   rsm::OpsWriter batch_;
   uint64_t batch_commands_ = 0;
-  uint64_t batch_accepted_ = 0;
   std::deque<SealedBatch> sealed_;  // proposed before batch_; more than one when a turn was rich
   std::deque<Proposal> proposals_;
   size_t proposals_committed_ = 0;  // prefix of proposals_ that is committed
-  uint64_t inflight_bytes_ = 0;     // of accepted requests not applied yet
   std::vector<QueryItem> reads_;    // linearizable, for the next round
   std::map<uint64_t, std::vector<QueryItem>> reads_waiting_;  // by token
   uint64_t read_token_ = 0;
-  uint64_t queries_open_ = 0;  // accepted and not answered
-  uint64_t query_bytes_open_ = 0;
+  Admission admission_;
   uint64_t epochs_ = 0;
+  std::vector<std::pair<net::ConnId, Bytes>> bulk_;  // frames of this turn that can wait
   std::vector<wire::ClientMessage> decoded_;
+  size_t admin_calls_ = 0;  // in this turn
+  Mono now_;                // of the last input
   std::vector<Session*> heard_;  // since the last touch
   std::vector<Session*> acks_due_;
   Mono ack_at_;
+  bool finding_silent_ = false;  // the apply lane was asked
   Mono liveness_at_;
   Mono last_touch_;
   LogTime next_timer_ = LogTime::never();  // of the state machines

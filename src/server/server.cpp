@@ -212,12 +212,13 @@ void RealServer::start_lanes() {
     if (final) jobs->clear();  // nothing more reaches the disk (PS-02)
     post([&](Outbox& o) { std::move(done.begin(), done.end(), std::back_inserter(o.log)); });
   };
-  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, run_log,
+  // With the disk full a vote behind the refused entries does not wait for the next try.
+  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, true, run_log,
                                                  [this] { return dir_->prepare_ahead(); });
   apply_worker_ = std::make_unique<Worker<ApplyJob>>(
-      "rcs-apply", kRetryMs, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
+      "rcs-apply", kRetryMs, false, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
   snapshot_worker_ = std::make_unique<Worker<SnapshotJob>>(
-      "rcs-snap", kRetryMs, [this](std::vector<SnapshotJob>* jobs) {
+      "rcs-snap", kRetryMs, false, [this](std::vector<SnapshotJob>* jobs) {
         for (SnapshotJob& job : *jobs) {
           SnapshotDone done = snapshot_lane_->run(job, [this] { return cancel_snapshots_.load(); });
           post([&](Outbox& o) { o.snapshot.push_back(std::move(done)); });
@@ -276,12 +277,13 @@ void RealServer::take_outbox(Mono now) {
   if (box.stop) node_->begin_stop(now);
 }
 
-// The disk first, it takes longest; then peers, who have disks too.
+// Peers first: their way is the longest, over two networks and a disk, and a majority needs one of
+// them. What must not leave before a write is not among these frames (Outgoing::after_write).
 void RealServer::carry_out(NodeEffects&& e) {
-  log_worker_->post(std::move(e.log));
   for (const auto& p : e.peer_addresses) sockets_->set_peer(p.peer, p.address);
   for (const auto& f : e.peer_frames)
     sockets_->send_peer(f.peer, f.frame);  // lossy; raft sends again
+  log_worker_->post(std::move(e.log));
   apply_worker_->post(std::move(e.apply));
   snapshot_worker_->post(std::move(e.snapshot));
   for (const auto& f : e.client_frames)

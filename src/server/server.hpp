@@ -56,6 +56,10 @@ struct Options {
   uint32_t sessions_max = 100'000;
   uint32_t requests_per_session_max = 1'024;  // outstanding
   uint64_t inflight_bytes_max = 64 << 20;     // requests accepted and not yet answered
+  DurationNs queue_delay_ns = 250 * kNsPerMs;  // accepted work may wait about so long; 0: any time
+  uint32_t commands_per_second_max = 0;        // of one session; 0: any number
+  uint32_t queries_per_second_max = 0;         // of one session; 0: any number
+  uint32_t sessions_per_second_max = 0;        // opened at this node; 0: any number
   uint64_t session_timeout_ms_min = 1'000;
   uint64_t session_timeout_ms_max = 600'000;
   bool auto_services = true;  // a new cluster gets one service per state machine type found

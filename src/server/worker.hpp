@@ -28,14 +28,15 @@ template <class Job>
 class Worker {
  public:
   // `run` works on the front of the jobs and removes what is done; when some remain it is
-  // called again with them after `retry_ms` or when more arrive.
+  // called again with them after `retry_ms`, or earlier when more arrive if `retry_early`.
   using Run = std::function<void(std::vector<Job>*)>;
   // Work for quiet moments, in small steps; true while there is more of it.
   using Idle = std::function<bool()>;
 
-  Worker(const char* name, int retry_ms, Run run, Idle idle = nullptr)
+  Worker(const char* name, int retry_ms, bool retry_early, Run run, Idle idle = nullptr)
       : name_(name),
         retry_ms_(retry_ms),
+        retry_early_(retry_early),
         run_(std::move(run)),
         idle_(std::move(idle)),
         thread_([this] { loop(); }) {}
@@ -78,7 +79,8 @@ class Worker {
         } else if (jobs.empty()) {
           ready_.wait(lock, wanted);
         } else {
-          ready_.wait_for(lock, std::chrono::milliseconds(retry_ms_), [&] { return stopping_; });
+          ready_.wait_for(lock, std::chrono::milliseconds(retry_ms_),
+                          [&] { return stopping_ || (retry_early_ && !queue_.empty()); });
         }
         last = stopping_;
         for (Job& job : queue_) jobs.push_back(std::move(job));
@@ -96,6 +98,7 @@ class Worker {
 
   const char* name_;
   const int retry_ms_;
+  const bool retry_early_;
   Run run_;
   Idle idle_;
   std::mutex mutex_;

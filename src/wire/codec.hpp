@@ -45,6 +45,10 @@ bool decode_client_frame(const Bytes& frame, const Limits& limits, ClientSink* o
 bool decode_server_frame(const Bytes& frame, const Limits& limits, ServerSink* out,
                          DecodeError* error);
 
+// The type in the head of a client frame, without decoding it; 0 when the head is not in its
+// shortest form (such a frame may still be good).
+uint32_t peek_client_type(const Bytes& frame);
+
 // Builds frames for one connection. add() per message; take() gives the finished frames in
 // order. Frames are cut at `frame_bytes_soft_max`.
 class FrameBuilder {

@@ -1,6 +1,7 @@
 /* A cluster of one inside this process, with a state machine written here: a sum. */
 #define _POSIX_C_SOURCE 200809L
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -228,6 +229,58 @@ static void the_state_outlives_a_restart(void **state) {
     raftcs_queue_destroy(queue);
 }
 
+/* Threads that wait turn the client's wheel themselves when it stands still, one at a time. Beside
+ * them: calls with events, and requests of the server that come while nobody waits. */
+enum { WAITERS = 4, WAITS = 200, PUSHES = 20 };
+
+static void *wait_often(void *client) {
+    for (int i = 0; i < WAITS; ++i) {
+        raftcs_event_t *event = NULL;
+        raftcs_status_t status;
+        if (i % 4 == 3)
+            status = raftcs_client_query_wait(client, "sum", "", 0, NULL, &event);
+        else
+            status = raftcs_client_submit_wait(client, "sum", "x", 1, NULL, &event);
+        if (status == RAFTCS_OK) status = raftcs_event_status(event);
+        raftcs_event_destroy(event);
+        if (status != RAFTCS_OK) return (void *)"a call that waited failed";
+    }
+    return NULL;
+}
+
+static void threads_that_wait(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_server_t *server = start_server(queue);
+    raftcs_client_t *client = connect_to(server, queue);
+    const uint64_t before = ask(client);
+    pthread_t threads[WAITERS];
+    raftcs_event_t *event = NULL;
+    for (int i = 0; i < WAITERS; ++i)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_often, client), 0);
+    for (int i = 0; i < WAITS; ++i) {
+        OK(raftcs_client_submit(client, "sum", 1, "yy", 2, NULL, NULL));
+        event = next_of(queue, RAFTCS_EVENT_REPLY);
+        OK(raftcs_event_status(event));
+        raftcs_event_destroy(event);
+    }
+    for (int i = 0; i < WAITERS; ++i) {
+        void *failure = NULL;
+        assert_int_equal(pthread_join(threads[i], &failure), 0);
+        if (failure) fail_msg("%s", (const char *)failure);
+    }
+    assert_int_equal(ask(client), before + WAITERS * (WAITS - WAITS / 4) + 2 * WAITS);
+    for (int i = 0; i < PUSHES; ++i) { /* comes after the wait has ended, or in it */
+        OK(raftcs_client_submit_wait(client, "sum", "push", 4, NULL, &event));
+        raftcs_event_destroy(event);
+        event = next_of(queue, RAFTCS_EVENT_SERVER_REQUEST);
+        raftcs_event_destroy(event);
+    }
+    raftcs_client_destroy(client);
+    raftcs_server_destroy(server);
+    raftcs_queue_destroy(queue);
+}
+
 static void count_line(uint64_t user_data, const char *line, size_t len) {
     uint64_t *count = (uint64_t *)(uintptr_t)user_data;
     assert_non_null(line);
@@ -332,6 +385,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_queries_and_pushes),
         cmocka_unit_test(the_state_outlives_a_restart),
+        cmocka_unit_test(threads_that_wait),
         cmocka_unit_test(logs_of_the_stopped_node),
         cmocka_unit_test(stop_before_start),
         cmocka_unit_test(destroyed_in_a_callback),

@@ -36,27 +36,31 @@ struct Options {
   double warmup = 1;
   uint32_t repeat = 3;
   std::string output = "table";
+  double factor = 10;
   // Of a generator process (--worker).
   bool worker = false;
   bool preload = false;
   uint32_t number = 0;
+  double rate = 0;
 };
 
 struct Run {
   double per_second = 0, p50_ms = 0, p99_ms = 0, p999_ms = 0, max_ms = 0;
   double server_cpu = -1, client_cpu = -1;  // seconds per 100,000 operations; -1: not known
   uint64_t done = 0, errors = 0;
+  uint64_t offered = 0, shed = 0, lost = 0;
   std::string error;
 };
 
 std::vector<std::string> worker_arguments(const std::vector<std::string>& endpoints,
                                           const Options& options, const Workload& workload,
-                                          uint32_t number, bool preload) {
+                                          uint32_t number, bool preload, double rate = 0) {
   std::vector<std::string> arguments = {
       self_path(), "--worker", "--number", std::to_string(number), "-e", join(endpoints, ","),
       workload.kind + ":" + std::to_string(workload.sessions) + ":" +
           std::to_string(workload.window)};
   if (preload) arguments.push_back("--preload");
+  if (rate > 0) arguments.insert(arguments.end(), {"--rate", std::to_string(rate)});
   for (const std::string& pair : options.client_settings) {
     arguments.insert(arguments.end(), {"--client-set", pair});
   }
@@ -95,19 +99,23 @@ void merge(const std::string& line, Histogram& histogram, Run& run) {
   }
   histogram.merge_max(result["max_ns"].get<uint64_t>());
   run.errors += result["errors"].get<uint64_t>();
+  run.offered += result["offered"].get<uint64_t>();
+  run.shed += result["shed"].get<uint64_t>();
+  run.lost += result["lost"].get<uint64_t>();
   run.client_cpu += result["cpu"].get<double>();
   if (run.error.empty()) run.error = result["error"].get<std::string>();
 }
 
 Run measure(const std::vector<std::string>& endpoints, const std::vector<pid_t>& servers,
-            const Options& options, const Workload& workload) {
+            const Options& options, const Workload& workload, double rate = 0) {
   std::vector<std::unique_ptr<Child>> children;
   for (uint32_t i = 0; i < workload.processes; ++i) {
     Workload part = workload;
     part.sessions = workload.sessions / workload.processes +
                     (i < workload.sessions % workload.processes ? 1 : 0);
     children.push_back(
-        std::make_unique<Child>(worker_arguments(endpoints, options, part, i, false)));
+        std::make_unique<Child>(worker_arguments(endpoints, options, part, i, false,
+                                                 rate / workload.processes)));
   }
   for (auto& child : children) child->read_line(60'000);
   uint64_t begin = mono_ns() + static_cast<uint64_t>(options.warmup * 1e9);
@@ -135,6 +143,29 @@ Run measure(const std::vector<std::string>& endpoints, const std::vector<pid_t>&
   run.p999_ms = ms(histogram.quantile(0.999));
   run.max_ms = ms(histogram.max());
   return run;
+}
+
+// Closed loop for the peak, then `factor` times that in an open loop, by the same sessions.
+Json measure_overload(const std::vector<std::string>& endpoints, const std::vector<pid_t>& servers,
+                      const Options& options, const Workload& workload) {
+  Workload peak_load = workload;
+  peak_load.kind = "put";
+  const Run peak = measure(endpoints, servers, options, peak_load);
+  const double rate = std::max(1.0, peak.per_second * options.factor);
+  const Run over = measure(endpoints, servers, options, peak_load, rate);
+  return {{"workload", workload.name()},
+          {"peak_per_second", peak.per_second},
+          {"offered_per_second", static_cast<double>(over.offered) / options.seconds},
+          {"goodput_per_second", over.per_second},
+          {"goodput_of_peak", over.per_second / std::max(1.0, peak.per_second)},
+          {"sessions_lost", peak.lost + over.lost},
+          {"errors", over.errors},
+          {"shed_by_generators", over.shed},
+          {"p50_ms", over.p50_ms},
+          {"p99_ms", over.p99_ms},
+          {"max_ms", over.max_ms},
+          {"server_cpu_s_per_100k", over.server_cpu},
+          {"first_error", over.error}};
 }
 
 double median(std::vector<double> values) {
@@ -222,7 +253,13 @@ int run_bench(const Options& options) {
   }
   preload(endpoints, options);
   Json results = Json::array();
+  Json overloads = Json::array();
   for (const Workload& workload : workloads) {
+    if (workload.kind == "overload") {
+      std::fprintf(stderr, "%s\n", workload.name().c_str());
+      overloads.push_back(measure_overload(endpoints, servers, options, workload));
+      continue;
+    }
     std::vector<Run> runs;
     for (uint32_t i = 0; i < options.repeat; ++i) {
       std::fprintf(stderr, "%s, run %u of %u\n", workload.name().c_str(), i + 1, options.repeat);
@@ -235,10 +272,12 @@ int run_bench(const Options& options) {
                      {"seconds", options.seconds},
                      {"repeat", options.repeat},
                      {"nodes", options.start},
-                     {"results", results}};
+                     {"results", results},
+                     {"overload", overloads}};
     std::puts(document.dump(2).c_str());
   } else {
-    print_table(results);
+    if (!results.empty()) print_table(results);
+    for (const Json& one : overloads) std::puts(one.dump(2).c_str());
   }
   return kDone;
 }
@@ -250,13 +289,15 @@ int run(const Options& options) {
   worker.workload = parse_workload(options.workloads.at(0));
   worker.number = options.number;
   worker.preload = options.preload;
+  worker.rate = options.rate;
   worker.settings = options.client_settings;
   return run_worker(worker);
 }
 
 void add_options(CLI::App& app, Options& options) {
   app.add_option("WORKLOAD", options.workloads,
-                 "put:SESSIONS:IN_FLIGHT, get:SESSIONS:IN_FLIGHT or standard (the default)");
+                 "put:SESSIONS:IN_FLIGHT, get:SESSIONS:IN_FLIGHT, overload:SESSIONS:IN_FLIGHT, "
+                 "overload or standard (the default)");
   app.add_option("-e,--endpoints", options.endpoints, "a running cluster")
       ->envname("RAFTCS_ENDPOINTS");
   app.add_option("--start", options.start, "start so many servers for the run")
@@ -276,7 +317,10 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--warmup", options.warmup)->check(CLI::Range(0.0, 600.0));
   app.add_option("--repeat", options.repeat)->check(CLI::Range(1, 100));
   app.add_option("-o,--output", options.output)->check(CLI::IsMember({"table", "json"}));
+  app.add_option("--factor", options.factor, "overload: so many times the peak is offered")
+      ->check(CLI::Range(1.0, 1000.0));
   app.add_flag("--worker", options.worker)->group("");
+  app.add_option("--rate", options.rate)->group("");
   app.add_flag("--preload", options.preload)->group("");
   app.add_option("--number", options.number)->group("");
 }

@@ -34,18 +34,18 @@ std::vector<std::string> split(const std::string& text, char separator) {
 }  // namespace
 
 std::string Workload::name() const {
-  std::string text =
-      kind + ":" + std::to_string(sessions) + ":" + std::to_string(window);
+  std::string text = kind + ":" + std::to_string(sessions) + ":" + std::to_string(window);
   if (processes > 1) text += ":procs=" + std::to_string(processes);
   return text;
 }
 
 Workload parse_workload(const std::string& text) {
   std::vector<std::string> parts = split(text, ':');
-  if (parts.size() < 3 || parts.size() > 4 || (parts[0] != "put" && parts[0] != "get")) {
+  if (parts.size() < 3 || parts.size() > 4 ||
+      (parts[0] != "put" && parts[0] != "get" && parts[0] != "overload")) {
     throw Failure(kUsage, "\"" + text +
                               "\" is no workload; wanted is put:SESSIONS:IN_FLIGHT, "
-                              "get:SESSIONS:IN_FLIGHT or standard");
+                              "get:SESSIONS:IN_FLIGHT, overload:SESSIONS:IN_FLIGHT or standard");
   }
   Workload workload;
   workload.kind = parts[0];
@@ -60,10 +60,11 @@ Workload parse_workload(const std::string& text) {
 }
 
 std::vector<Workload> parse_workloads(const std::vector<std::string>& texts, uint32_t processes) {
-  static const char* const kStandard[] = {"put:1:1",  "put:64:1", "put:64:1:procs=8", "put:16:64",
-                                          "get:1:1",  "get:64:1", "get:16:64"};
+  static const char* const kStandard[] = {"put:1:1", "put:64:1", "put:64:1:procs=8", "put:16:64",
+                                          "get:1:1", "get:64:1", "get:16:64"};
   std::vector<Workload> out;
-  for (const std::string& text : texts) {
+  for (std::string text : texts) {
+    if (text == "overload") text = "overload:64:16";
     if (text == "standard") {
       for (const char* one : kStandard) out.push_back(parse_workload(one));
       continue;

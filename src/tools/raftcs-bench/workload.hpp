@@ -1,5 +1,6 @@
 // workload.hpp: what is measured: `put:S:W` or `get:S:W`, S sessions with W operations each in
-// flight, spread over P generator processes.
+// flight, spread over P generator processes. `overload:S:W`: the same as put, and then ten times
+// as many commands a second as it got done (overload.cpp).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@ constexpr uint32_t kKeys = 10'000;
 constexpr uint32_t kValueBytes = 256;
 
 struct Workload {
-  std::string kind;  // "put" or "get"
+  std::string kind;  // "put", "get" or "overload"
   uint32_t sessions = 1;
   uint32_t window = 1;
   uint32_t processes = 1;

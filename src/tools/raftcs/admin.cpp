@@ -117,6 +117,18 @@ void add_admin_commands(CLI::App& app, Context& context) {
       return print_answer(context, answer, "snapshot: " + answer.dump());
     };
   });
+  CLI::App* drain = app.add_subcommand(
+      "drain", "the first endpoint's node hands leadership over and keeps away from it");
+  auto off = std::make_shared<bool>(false);
+  drain->add_flag("--off", *off, "it may lead again");
+  drain->callback([&context, off] {
+    context.action = [&context, off] {
+      Json answer = ask(context, context.endpoint_list().front(), "drain", {{"on", !*off}});
+      return print_answer(context, answer,
+                          *off ? "the node may lead again"
+                               : "the node does not lead; stop it, or: raftcs drain --off");
+    };
+  });
   add_list(app, context, "session", "open sessions", "sessions",
            {"number", "id", "connected_here", "timeout_ms"});
   add_service_commands(app, context);

@@ -132,6 +132,36 @@ TEST(ClientRules, BusyIsRetriedUnderItsIdAndIsNotAppliedMeanwhile) {
   EXPECT_EQ(w.get<wire::Request>(w.link)->id, RequestId(3));
 }
 
+TEST(ClientRules, BusyHalvesWhatIsInFlightAndAnswersGiveItBack) {
+  SessionOptions o = options_for({kA});
+  o.window_max = 64;
+  o.outstanding_max = 10'000;
+  Bound w(o);
+  for (uint64_t op = 1; op <= 2'000; ++op) w.submit(w.s, op);
+  ASSERT_EQ(w.count<wire::Request>(w.link), 64u);
+  for (uint64_t id = 1; id <= 64; ++id)
+    w.give(w.link, wire::RequestError{w.ch, RequestId(id), RAFTCS_ERR_BUSY, 20, ""});
+  while (w.get<wire::Request>(w.link)) {
+  }
+  w.run(100 * kMs);
+  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "one BUSY and the refusals beside it count once";
+  uint64_t answered = 0, sent = 0;
+  while (answered < 1'900) {
+    auto request = w.get<wire::Request>(w.link);
+    ASSERT_TRUE(request) << "after " << answered << " answers";
+    ++sent;
+    w.give(w.link, wire::Response{w.ch, request->id, 0, {}, Index(1)});
+    ++answered;
+  }
+  EXPECT_GE(w.count<wire::Request>(w.link), 60u) << "a window of answers opens one place more";
+  for (int round = 0; round < 8; ++round) {  // however often: it never stops altogether
+    while (auto request = w.get<wire::Request>(w.link))
+      w.give(w.link, wire::RequestError{w.ch, request->id, RAFTCS_ERR_BUSY, 20, ""});
+    w.run(2 * kNsPerSecond);
+  }
+  EXPECT_EQ(w.count<wire::Request>(w.link), 4u);
+}
+
 TEST(ClientRules, CMD16_CancelKnowsWhetherItLeft) {
   SessionOptions o = options_for({kA});
   o.window_max = 1;

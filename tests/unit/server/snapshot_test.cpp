@@ -1,0 +1,97 @@
+// snapshot_test.cpp: what a failing disk in the snapshot lane means, and snapshots that overtake
+// one another (the simulator's seeds 258 and 1205).
+#include <gtest/gtest.h>
+
+#include "support/node_harness.hpp"
+
+namespace raftcs::test {
+namespace {
+
+// Storage that stopped in the snapshot lane is stopped for the log too: the node says so at
+// once and takes no part any more (S21), instead of failing at its next vote or not at all.
+TEST(SnapshotLane, AnIoErrorThereEndsTheNodesParticipation) {
+  NodeHarness cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  client.command(1, 1);
+  cluster.run(100 * kMs);
+  ASSERT_EQ(client.all<wire::Response>().size(), 1u);
+  cluster.disk(1).fail_nth(sim::Call::rename, 1);  // publishing
+  const server::AdminResult asked = cluster.admin(1, "snapshot");
+  EXPECT_EQ(asked.status.code(), RAFTCS_ERR_IO) << asked.status.text();
+  EXPECT_EQ(cluster.node(1).info().health.code(), RAFTCS_ERR_IO);
+  EXPECT_FALSE(cluster.node(1).serving());
+  client.clear();
+  client.command(1, 2);
+  cluster.run(500 * kMs);
+  EXPECT_TRUE(client.all<wire::Response>().empty());
+  cluster.kill(1);
+  cluster.start(1);  // reads its disk again
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  EXPECT_TRUE(cluster.node(1).info().health.is_ok());
+}
+
+// A full disk is no such thing: a later snapshot is taken when there is room.
+TEST(SnapshotLane, AFullDiskIsSaidAndAnotherSnapshotIsTakenLater) {
+  NodeHarness cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  client.command(1, 1);
+  cluster.run(100 * kMs);
+  cluster.disk(1).set_capacity(cluster.disk(1).used_bytes());
+  EXPECT_EQ(cluster.admin(1, "snapshot").status.code(), RAFTCS_ERR_NO_SPACE);
+  cluster.disk(1).set_capacity(std::nullopt);
+  EXPECT_TRUE(cluster.admin(1, "snapshot").status.is_ok());
+  EXPECT_TRUE(cluster.node(1).serving());
+}
+
+// Between the order to restore a snapshot and its execution a later one was published, which
+// removes the file of the first: the later one is restored, and its own order is then passed over.
+TEST(SnapshotLane, ASnapshotReplacedBeforeItIsRestoredIsPassedOver) {
+  sim::SimDisk disk;
+  storage::Identity identity;
+  identity.node = NodeId(1);
+  identity.cluster.bytes[0] = identity.incarnation.bytes[0] = 1;
+  ASSERT_TRUE(storage::DataDir::create(disk, "/data", identity).is_ok());
+  auto dir = storage::DataDir::open(disk, "/data", {}, nullptr);
+  ASSERT_TRUE(dir) << dir.status().text();
+  sim::LedgerTypes types, other_types;
+  server::ApplyLane maker(**dir, types, rsm::Limits{}), behind(**dir, other_types, rsm::Limits{});
+  server::SnapshotLane snapshots(**dir);
+
+  auto run = [](server::ApplyLane& lane, server::ApplyJob job) {
+    std::vector<server::ApplyJob> jobs;
+    jobs.push_back(std::move(job));
+    server::ApplyDone done;
+    lane.run(&jobs, &done);
+    EXPECT_TRUE(done.halted.is_ok()) << done.halted.text();
+    return done;
+  };
+  auto publish_at = [&](uint64_t first, uint64_t last) {
+    server::ApplyEntries entries;
+    for (uint64_t i = first; i <= last; ++i) {
+      raft::Entry e;
+      e.index = Index(i);
+      e.term = Term(1);
+      e.type = raft::EntryType::noop;
+      entries.entries.push_back(e);
+    }
+    run(maker, std::move(entries));
+    server::ApplyDone begun = run(maker, server::ApplyBeginSnapshot{});
+    server::SnapshotJob job = server::SnapshotWrite{std::move(begun.snapshot), begun.snapshot_meta};
+    server::SnapshotDone done = snapshots.run(job, [] { return false; });
+    auto& written = std::get<server::SnapshotWritten>(done);
+    EXPECT_TRUE(written.status.is_ok()) << written.status.text();
+    return written.meta;
+  };
+  const raft::SnapshotMeta first = publish_at(1, 5), second = publish_at(6, 9);
+  ASSERT_EQ(first.index, Index(5));
+  ASSERT_FALSE((*dir)->open_snapshot(first.index)) << "the first one's file should be gone";
+  EXPECT_EQ(run(behind, server::ApplyRestore{first}).applied, Index(9));
+  EXPECT_EQ(run(behind, server::ApplyRestore{second}).applied, Index(9));
+}
+
+}  // namespace
+}  // namespace raftcs::test

@@ -5,6 +5,9 @@ target_compile_options(rcs_flags INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
   -fno-semantic-interposition)
+if(RAFTCS_MUTANTS)
+  target_compile_definitions(rcs_flags INTERFACE RAFTCS_MUTANTS)
+endif()
 if(RAFTCS_SANITIZE)
   # g++ 12 sees uninitialised reads in variants where the sanitizers' instrumentation is; the
   # release build keeps the warning.

@@ -26,9 +26,11 @@
  *    calls give FORKED.
  *
  * Outcomes. Every accepted operation ends with exactly one event. The event's outcome says
- * what happened to a command: APPLIED (once), NOT_APPLIED (and never will be) or UNKNOWN.
- * Retrying is the library's business: while a session lives, a command is sent again under
- * its own number until an answer arrives or its deadline passes.
+ * what happened to a command: APPLIED (once), NOT_APPLIED (and never will be) or UNKNOWN (it
+ * may have happened or may yet happen, once). Retrying is the library's business: while a
+ * session lives, a command is sent again under its own number until an answer arrives or its
+ * deadline passes. After the event raftcs_event_is_retriable says whether the caller may
+ * make the same call again; after UNKNOWN only the application can find out what happened.
  */
 #ifndef RAFTCS_H
 #define RAFTCS_H
@@ -84,9 +86,11 @@ RAFTCS_API const char *raftcs_status_name(raftcs_status_t status);
 RAFTCS_API const char *raftcs_status_text(raftcs_status_t status);
 /* The table, for bindings: entry `i`, from 0; NOT_FOUND past the end. */
 RAFTCS_API raftcs_status_t raftcs_status_at(uint32_t i, raftcs_status_t *out_status);
-/* May the same call succeed later without any change by the caller? */
+/* May the same call succeed later without any change by the caller? Says nothing about whether the
+ * first one had an effect: for that ask raftcs_event_is_retriable. */
 RAFTCS_API int32_t raftcs_status_is_retriable(raftcs_status_t status);
-/* Will this handle never work again? */
+/* Will this handle never work again? (A client whose session is lost: not until it is opened
+ * again.) */
 RAFTCS_API int32_t raftcs_status_is_fatal(raftcs_status_t status);
 /* The outcome that the status alone implies; an event's own outcome is more exact. */
 RAFTCS_API int32_t raftcs_status_outcome(raftcs_status_t status);
@@ -140,8 +144,10 @@ enum raftcs_event_kind {
     RAFTCS_EVENT_QUERY_REPLY = 2,     /* a query ended */
     RAFTCS_EVENT_ADMIN_REPLY = 3,     /* an admin call ended; data is JSON */
     RAFTCS_EVENT_SERVER_REQUEST = 4,  /* the server asks something; op_id is its number */
-    RAFTCS_EVENT_CLIENT_STATE = 5,    /* app_code is the new raftcs_client_state */
-    RAFTCS_EVENT_SESSION_LOST = 6,    /* expired, taken over or refused: status says which */
+    RAFTCS_EVENT_CLIENT_STATE = 5,    /* app_code is the raftcs_client_state; see there */
+    RAFTCS_EVENT_SESSION_LOST = 6,    /* expired, taken over or refused: status says which. With
+                                         client.expiry = renew a CONNECTED with the new session
+                                         follows an expired one; else all ends until open */
     RAFTCS_EVENT_TOPOLOGY = 7,        /* leader or members changed; data is JSON */
     RAFTCS_EVENT_SERVER_STATE = 8,    /* a server's role, leader or health changed; data is JSON */
     RAFTCS_EVENT_LOG = 9,             /* a line for people; app_code is a raftcs_log_level */
@@ -217,11 +223,21 @@ RAFTCS_API uint64_t raftcs_event_index(const raftcs_event_t *event);
 RAFTCS_API raftcs_status_t raftcs_event_data(const raftcs_event_t *event, const void **out_data,
                                              size_t *out_len);
 RAFTCS_API const char *raftcs_event_text(const raftcs_event_t *event);
+/* 1: the operation had no effect and never will, so making the same call again cannot double it,
+ * and it may succeed without any change. 0: it was done, may have been done, or would fail
+ * again. */
+RAFTCS_API int32_t raftcs_event_is_retriable(const raftcs_event_t *event);
 RAFTCS_API void raftcs_event_destroy(raftcs_event_t *event);
 RAFTCS_API void raftcs_event_destroy_batch(raftcs_event_t *const *events, size_t count);
 
 /* ---- client --------------------------------------------------------------------- */
 
+/* Told by CLIENT_STATE events: at each change, at attempts 2, 4, 8, ... to find a server, and once
+ * when 85 % of the session's timeout has passed without a sign of the cluster. While connecting the
+ * event's status says why it takes so long: OK (nothing known yet), NO_LEADER (servers answer, none
+ * leads), UNREACHABLE (none answers), BUSY or RESOURCE_LIMIT; text is the sentence. Data is JSON:
+ * {"state": "connected", "endpoint": "tcp://...", "attempt": 0, "session": "32 hex digits" or "",
+ *  "session_timeout_ms": 10000 (connected only), "at_risk": false}. */
 enum raftcs_client_state {
     RAFTCS_CLIENT_DISCONNECTED = 1,        /* not opened, closed, or its session lost */
     RAFTCS_CLIENT_CONNECTING_NEW = 2,      /* opening a session */
@@ -249,13 +265,16 @@ RAFTCS_API raftcs_status_t raftcs_client_create(const raftcs_config_t *config,
                                                 raftcs_queue_t *queue, uint64_t tag,
                                                 raftcs_client_t **out_client,
                                                 raftcs_error_t **out_error);
-/* Starts to connect and to open the session. Twice is harmless. Submits made before wait. */
+/* Starts to connect and to open the session. Twice is harmless. Submits made before wait. After
+ * SESSION_LOST it opens a new session. */
 RAFTCS_API raftcs_status_t raftcs_client_open(raftcs_client_t *client);
 /* Opens with the session of an exported token instead of a new one (see export). BAD_STATE after
  * open and when commands have been submitted already; MALFORMED when the bytes are no token. */
 RAFTCS_API raftcs_status_t raftcs_client_resume(raftcs_client_t *client, const void *token,
                                                 size_t token_len);
-/* [waits] Until CONNECTED; TIMED_OUT, or the status that ended the attempt. */
+/* [waits] Until CONNECTED; or the status that ended the attempt; or, when the time is over, why
+ * there is no session yet: NO_LEADER (servers answer, none leads), UNREACHABLE (none answers),
+ * BUSY or RESOURCE_LIMIT (told to wait), TIMED_OUT (not known). The attempt goes on. */
 RAFTCS_API raftcs_status_t raftcs_client_wait_connected(raftcs_client_t *client,
                                                         int64_t timeout_ms);
 
@@ -313,13 +332,26 @@ typedef struct raftcs_client_info_s {
     uint64_t reconnects;
     uint64_t server_requests;
     int64_t rtt_us;              /* of the last keep-alive; -1: none */
+    int64_t rtt_smoothed_us;     /* over about the last eight; -1: none */
+    int64_t latency_us;          /* of commands, sent to answered, smoothed; -1: none */
+    uint64_t session_timeout_ms; /* in force, what the servers made of the wish; 0: no session */
+    uint64_t attempts;           /* to open or to continue the session */
+    uint64_t late_replies;       /* answers that came after their operation had ended */
+    uint64_t busy;               /* refusals after which an operation waited and was sent again */
+    uint64_t sessions_lost;
+    uint64_t malformed_frames;   /* of all clients of this process */
+    int32_t trouble;             /* a raftcs_status_t: why it is not connected; OK: it is, or not
+                                    known yet */
+    int32_t reserved;            /* 0 */
 } raftcs_client_info_t;
 
 RAFTCS_API raftcs_status_t raftcs_client_info(raftcs_client_t *client,
                                               raftcs_client_info_t *out_info);
 /* The session as bytes to keep: id, secret, next request id, unanswered ids with the digests of
  * their payloads, delivery position. A process that resumes with it and submits the same commands
- * again in the same order collects the original replies. Secret: who holds it holds the session.
+ * again in the same order collects the original replies. Whoever resumes takes the session over:
+ * another client that has it gets SESSION_LOST with SESSION_TAKEN and does not come back. A token
+ * can be used again; the last to resume has the session. Secret: who holds it holds the session.
  * Gives the length needed in *out_len; `out` may be NULL to ask for it; TOO_LARGE when cap is
  * less. */
 RAFTCS_API raftcs_status_t raftcs_client_export_session(raftcs_client_t *client, void *out,

@@ -70,7 +70,10 @@ class Error : public std::runtime_error {
   Milliseconds retry_after() const noexcept { return retry_after_; }
   // May the command have happened?
   bool may_have_happened() const noexcept { return outcome_ == Outcome::kUnknown; }
+  // May the same call succeed later without any change? Says nothing about what the first one did.
   bool retriable() const noexcept { return raftcs_status_is_retriable(status_) != 0; }
+  // The call had no effect and never will, and the same call again may succeed.
+  bool safe_to_retry() const noexcept { return outcome_ == Outcome::kNotApplied && retriable(); }
   bool fatal() const noexcept { return raftcs_status_is_fatal(status_) != 0; }
 
  private:
@@ -164,6 +167,8 @@ class Event {
   std::string_view data() const noexcept {
     return {static_cast<const char*>(info_.data), info_.data_len};
   }
+  // The operation had no effect and never will, and the same call again may succeed.
+  bool safe_to_retry() const noexcept { return raftcs_event_is_retriable(handle_.get()) != 0; }
   // Throws the Error of an operation that did not end well.
   const Event& check() const {
     if (!ok()) throw Error(status(), info_.text, outcome(), Milliseconds{info_.retry_after_ms});
@@ -328,6 +333,7 @@ class Client {
     pump_->remove(tag_);
   }
 
+  // Again after SESSION_LOST: a new session.
   Client& open() {
     detail::check(raftcs_client_open(handle()));
     return *this;
@@ -336,6 +342,7 @@ class Client {
     detail::check(raftcs_client_resume(handle(), token.data(), token.size()));
     return *this;
   }
+  // Throws why there is no session in time: NO_LEADER, UNREACHABLE, BUSY, TIMED_OUT.
   Client& wait_connected(Milliseconds timeout) {
     detail::check(raftcs_client_wait_connected(handle(), timeout.count()));
     return *this;
@@ -392,8 +399,7 @@ class Client {
     detail::check(raftcs_client_export_session(handle(), nullptr, 0, &length));
     for (size_t room = length + 256;; room *= 2) {
       std::string token(room, '\0');
-      raftcs_status_t status =
-          raftcs_client_export_session(handle(), token.data(), room, &length);
+      raftcs_status_t status = raftcs_client_export_session(handle(), token.data(), room, &length);
       if (status == RAFTCS_ERR_TOO_LARGE) continue;
       detail::check(status);
       token.resize(length);
@@ -434,8 +440,9 @@ class Client {
                                   std::string_view bytes, const CallOptions& options) {
     auto promise = std::make_shared<std::promise<Event>>();
     std::future<Event> future = promise->get_future();
-    start(call, service, bytes, [promise](Event event) { settle(*promise, std::move(event)); },
-          options);
+    start(
+        call, service, bytes, [promise](Event event) { settle(*promise, std::move(event)); },
+        options);
     return future;
   }
   static void settle(std::promise<Event>& promise, Event event) {
@@ -499,8 +506,7 @@ class Server {
   // An administration verb at this node; the event's data is a JSON document.
   void admin(const std::string& verb, const std::string& args_json, EventHandler done) {
     uint64_t tag = pump_->add(std::move(done), true);
-    raftcs_status_t status =
-        raftcs_server_admin(handle(), tag, verb.c_str(), args_json.c_str());
+    raftcs_status_t status = raftcs_server_admin(handle(), tag, verb.c_str(), args_json.c_str());
     if (status != RAFTCS_OK) pump_->remove(tag);
     detail::check(status);
   }

@@ -223,7 +223,7 @@ def make_stub(header):
              "from typing import Dict, Optional, Type", "", "",
              "class RaftcsError(Exception):",
              "    status: int", "    outcome: int", "    retry_after_ms: int", "    app_code: int",
-             "    name: str", "    retriable: bool", "    fatal: bool",
+             "    name: str", "    retriable: bool", "    safe_to_retry: bool", "    fatal: bool",
              "    def __init__(self, text: str = ..., *, status: Optional[int] = ...,",
              "                 outcome: Optional[int] = ..., retry_after_ms: int = ...,",
              "                 app_code: int = ...) -> None: ...", "", "",

@@ -118,6 +118,15 @@ raftcs_client_info_t public_info(const client::SessionInfo& i) {
   info.reconnects = i.reconnects;
   info.server_requests = i.pushes;
   info.rtt_us = i.rtt_us;
+  info.rtt_smoothed_us = i.rtt_smoothed_us;
+  info.latency_us = i.latency_us;
+  info.session_timeout_ms = i.session_timeout_ms;
+  info.attempts = i.attempts;
+  info.late_replies = i.late_replies;
+  info.busy = i.busy;
+  info.sessions_lost = i.sessions_lost;
+  info.malformed_frames = i.malformed_frames;
+  info.trouble = i.trouble;
   return info;
 }
 
@@ -167,7 +176,8 @@ raftcs_status_t raftcs_client_wait_connected(raftcs_client_t* client, int64_t ti
     if (timeout_ms < -1) return RAFTCS_ERR_INVALID_ARGUMENT;
     if (in_callback) return RAFTCS_ERR_WRONG_THREAD;
     auto core = client->core;
-    return core->wait_connected(timeout_ms);
+    auto runtime = client->runtime;
+    return core->wait_connected(*runtime, timeout_ms);
   });
 }
 

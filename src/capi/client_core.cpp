@@ -80,7 +80,11 @@ void ClientCore::bind(const std::shared_ptr<client::Runtime>& runtime,
 raftcs_status_t ClientCore::open(client::Runtime& runtime) {
   std::lock_guard hold(gate_);
   if (closing_) return RAFTCS_ERR_CLOSED;
-  if (opened_) return RAFTCS_OK;
+  {
+    std::lock_guard hold_state(lock_);
+    if (opened_ && lost_ == RAFTCS_OK) return RAFTCS_OK;
+    lost_ = RAFTCS_OK;  // a lost session is replaced by a new one (CLI-08)
+  }
   opened_ = true;
   runtime.open(session_);
   return RAFTCS_OK;
@@ -170,7 +174,7 @@ raftcs_status_t ClientCore::ack(client::Runtime& runtime, uint64_t id) {
   return RAFTCS_OK;
 }
 
-raftcs_status_t ClientCore::wait_connected(int64_t timeout_ms) {
+raftcs_status_t ClientCore::wait_connected(client::Runtime& runtime, int64_t timeout_ms) {
   {
     std::lock_guard hold(gate_);
     if (closing_) return RAFTCS_ERR_CLOSED;
@@ -188,7 +192,12 @@ raftcs_status_t ClientCore::wait_connected(int64_t timeout_ms) {
       continue;
     }
     DurationNs left = deadline - sys::mono_now();
-    if (left <= 0) return RAFTCS_ERR_TIMED_OUT;
+    if (left <= 0) {
+      hold.unlock();
+      const client::SessionInfo now = info(runtime);
+      if (now.state == client::SessionState::connected) return RAFTCS_OK;
+      return now.trouble != RAFTCS_OK ? now.trouble : RAFTCS_ERR_TIMED_OUT;
+    }
     changed_.wait_for(hold, std::chrono::nanoseconds(left));
   }
 }

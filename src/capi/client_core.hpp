@@ -71,7 +71,7 @@ class ClientCore final : public client::Receiver, public std::enable_shared_from
   // Waits for the operation's own event.
   raftcs_status_t post_and_wait(client::Runtime& runtime, Operation&& op, raftcs_event** out_event);
   raftcs_status_t ack(client::Runtime& runtime, uint64_t id);
-  raftcs_status_t wait_connected(int64_t timeout_ms);
+  raftcs_status_t wait_connected(client::Runtime& runtime, int64_t timeout_ms);
   void close(client::Runtime& runtime, bool keep);
   void wait_closed();
   // The runtime stays until CLOSED, without anybody waiting for it.

@@ -70,6 +70,11 @@ const char* raftcs_event_text(const raftcs_event_t* event) {
   return is_handle(event) ? text_of(*event) : "";
 }
 
+int32_t raftcs_event_is_retriable(const raftcs_event_t* event) {
+  if (!is_handle(event) || event->outcome != RAFTCS_OUTCOME_NOT_APPLIED) return 0;
+  return raftcs_status_is_retriable(event->status);
+}
+
 void raftcs_event_destroy(raftcs_event_t* event) {
   if (is_handle(event)) delete event;
 }

@@ -159,6 +159,10 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
   if (c.resend) ++s.counters.resent;
   c.resend = true;
   if (s.inflight++ == 0) s.answered_at = now;
+  if (s.timed_id == 0) {
+    s.timed_id = id;
+    s.timed_at = now;
+  }
   s.last_sent = now;
 }
 
@@ -166,6 +170,7 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
 
 Command Core::withdraw(Session& s, CommandRing& ring, uint64_t id) {
   Command c = ring.take(id);
+  if (s.timed_id == id && &ring != &s.pending.queue) s.timed_id = 0;
   if (s.bound() && c.epoch != 0 && c.epoch == s.epoch) {
     --s.inflight;
     answered(*s.link);
@@ -189,7 +194,12 @@ void Core::on_response(Session& s, wire::Response& m, Mono now) {
   if (!s.bound()) return;
   CommandRing& ring = s.pending.ring_of(m.id.value);
   const Command* c = ring.find(m.id.value);
-  if (c == nullptr || c->epoch != s.epoch) return;  // given up, answered, or not sent here
+  in_contact(s, now);
+  if (c == nullptr || c->epoch != s.epoch) {  // given up, answered, or not sent here
+    ++s.counters.late_replies;
+    return;
+  }
+  if (s.timed_id == m.id.value) smooth(&s.counters.latency_us, (now - s.timed_at) / 1'000);
   const Command ended = withdraw(s, ring, m.id.value);
   s.progressed = true;
   s.answered_at = now;
@@ -211,7 +221,11 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
   if (!s.bound()) return;
   CommandRing& ring = s.pending.ring_of(m.id.value);
   Command* c = ring.find(m.id.value);
-  if (c == nullptr || c->epoch != s.epoch) return;
+  in_contact(s, now);
+  if (c == nullptr || c->epoch != s.epoch) {
+    ++s.counters.late_replies;
+    return;
+  }
   if (m.status == RAFTCS_ERR_SESSION_EXPIRED) {
     lose(s, RAFTCS_ERR_SESSION_EXPIRED, "the session has expired or was closed", Fate::abandoned,
          now);
@@ -255,6 +269,7 @@ void Core::widen(Session& s) {
 
 // Pauses until the server's time or the backoff's, whichever is later.
 void Core::hold(Session& s, Mono* until, uint64_t retry_after_ms, Mono now) {
+  ++s.counters.busy;
   const auto told = static_cast<DurationNs>(std::min<uint64_t>(retry_after_ms, 60'000)) * kNsPerMs;
   if (*until == Mono::never()) {
     *until = now + std::max(s.pause.next(random_), random_.at_least(told));
@@ -274,8 +289,7 @@ void Core::expire_commands(Session& s, Mono now, Mono* earliest) {
         continue;
       }
       const int32_t outcome = outcome_of(*c);
-      end_command(s, withdraw(s, *ring, id), RAFTCS_ERR_TIMED_OUT, outcome,
-                  "the deadline has passed");
+      end_command(s, withdraw(s, *ring, id), RAFTCS_ERR_TIMED_OUT, outcome, late_text(s));
     }
   }
   mark(s);  // the window may have opened

@@ -31,6 +31,8 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
 void Core::start_new(Session& s) {
   s.id = Uuid{};
   s.proof = random_.uuid();
+  s.holder = HolderId();
+  s.nonce = random_.non_zero() >> 2;  // room to rise
   s.asked_create = false;
   s.received_push = s.acked_push = 0;
   s.ack_due = false;
@@ -40,7 +42,8 @@ void Core::open(Session& s, Mono now) {
   if (s.closing || (s.phase != Phase::idle && s.phase != Phase::lost)) return;
   if (s.phase == Phase::lost) start_new(s);  // the client object stays usable (CLI-08)
   s.phase = Phase::waiting;
-  set_state(s, s.id.is_zero() ? SessionState::connecting_new : SessionState::connecting_existing);
+  s.contact = now;
+  s.warned = false;
   begin_attempt(s, now);
   mark(s);
 }
@@ -56,6 +59,7 @@ Status Core::resume(Session& s, const Bytes& bytes, Mono now) {
   }
   s.id = token.session;
   s.proof = token.proof;
+  s.holder = successor_of(token.holder, random_.next());
   if (!token.cluster.is_zero()) s.cluster_id = token.cluster;
   if (token.timeout_ms != 0) s.timeout_ms = token.timeout_ms;
   s.received_push = s.acked_push = token.received_push;
@@ -84,6 +88,7 @@ Result<Bytes> Core::export_session(const Session& s) const {
   token.session = s.id;
   token.proof = s.proof;
   token.cluster = s.cluster_id;
+  token.holder = s.holder;
   token.next_id = s.pending.sent.end();
   // What was delivered but not acknowledged by a manual caller is asked for again (W-C8).
   token.received_push = s.options.manual_ack ? s.acked_push : s.received_push;
@@ -156,7 +161,7 @@ void Core::detach(Session& s, Fate fate, Mono now) {
   for (; s.inflight > 0; --s.inflight) answered(link);
   if (s.phase == Phase::asking) answered(link);
   if (s.keep_alive_sent != 0) answered(link);
-  s.keep_alive_sent = 0;
+  s.keep_alive_sent = s.timed_id = 0;
   requeue_queries(s);
   // Nothing was said on the channel before the welcome.
   if (fate == Fate::released || s.phase == Phase::linking) {
@@ -173,9 +178,20 @@ void Core::begin_attempt(Session& s, Mono now) {
   s.wake_at = Mono::never();
   const std::string endpoint = choose_endpoint(s);
   s.last_endpoint = endpoint;
+  ++s.attempt;
+  ++s.counters.attempts;
+  const SessionState state =
+      s.id.is_zero() ? SessionState::connecting_new : SessionState::connecting_existing;
+  // Told on change and on attempts 2, 4, 8, ...: enough to follow, and bounded (CLI-13).
+  const bool told = s.attempt > 1 && (s.attempt & (s.attempt - 1)) == 0;
+  if (s.shown != state) {
+    set_state(s, state);
+  } else if (told) {
+    tell_state(s);
+  }
   attach(s, acquire(endpoint, s, now));
   s.phase = Phase::linking;
-  s.attempt_until = now + std::max(s.options.connect_timeout_ns, kNsPerMs);
+  s.attempt_until = now + s.attempt_ns();
   if (s.link->ready) ask(s, now);
   arm(s);
 }
@@ -206,13 +222,14 @@ void Core::ask(Session& s, Mono now) {
     retry(s, to, 0, now);
     return;
   }
-  s.nonce = random_.non_zero();
+  ++s.nonce;
   if (s.id.is_zero()) {
     s.asked_create = true;
     send(link, wire::CreateSession{s.channel, s.nonce, s.proof, s.options.session_timeout_ms,
                                    s.options.capabilities});
   } else {
-    send(link, wire::ContinueSession{s.channel, s.nonce, s.id, s.proof, PushId(s.received_push)});
+    send(link, wire::ContinueSession{s.channel, s.nonce, s.id, s.proof, PushId(s.received_push),
+                                     s.holder});
   }
   s.phase = Phase::asking;
   s.last_sent = now;
@@ -231,7 +248,9 @@ void Core::retry(Session& s, const std::string& hint, DurationNs not_before, Mon
     return;
   }
   s.hint_credit = true;
-  s.wake_at = now + std::max(s.backoff.next(random_), random_.at_least(not_before));
+  DurationNs pause = s.backoff.next(random_);
+  if (!s.id.is_zero()) pause = std::min(pause, std::max(s.timeout_ns() / 8, s.backoff.shortest()));
+  s.wake_at = now + std::max(pause, random_.at_least(not_before));
   arm(s);
 }
 
@@ -247,6 +266,20 @@ void Core::leave(Session& s, const std::string& hint, Fate fate, Mono now) {
   retry(s, hint, 0, now);
 }
 
+// The server that is being asked gave no answer.
+void Core::no_answer(Session& s) {
+  const size_t known =
+      s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
+  // One silent server is not the whole cluster: what others said counts, until none answers.
+  if (++s.unanswered < known && s.trouble != RAFTCS_OK) return;
+  note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.last_endpoint + " does not answer");
+}
+
+void Core::note_trouble(Session& s, raftcs_status_t status, std::string text) {
+  s.trouble = status;
+  s.trouble_text = std::move(text);
+}
+
 // This server can never serve the session. When none of as many as are known can, it ends.
 void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now) {
   const size_t known =
@@ -260,6 +293,7 @@ void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, M
 }
 
 void Core::attempt_timed_out(Session& s, Mono now) {
+  no_answer(s);
   detach(s, Fate::abandoned, now);
   retry(s, {}, 0, now);
 }
@@ -273,6 +307,10 @@ void Core::bind(Session& s, uint64_t timeout_ms, Mono now) {
   s.attempt_until = Mono::never();
   s.bound_since = now;
   s.progressed = false;
+  s.attempt = s.unanswered = 0;
+  note_trouble(s, RAFTCS_OK, {});
+  s.contact = now;
+  s.warned = false;
   s.hint_credit = true;
   s.leader_next = true;
   s.refusals = 0;
@@ -349,6 +387,7 @@ bool Core::proof_refused(Session& s, const wire::SessionRejected& m, Mono now) {
     case wire::RejectReason::overloaded:
     case wire::RejectReason::limit:
     case wire::RejectReason::draining:
+    case wire::RejectReason::taken_over:
       return false;
   }
   return false;
@@ -356,12 +395,43 @@ bool Core::proof_refused(Session& s, const wire::SessionRejected& m, Mono now) {
 
 void Core::on_rejected(Session& s, const wire::SessionRejected& m, Mono now) {
   if (s.phase != Phase::asking || m.nonce != s.nonce) return;
-  if (proof_refused(s, m, now)) return;
+  s.unanswered = 0;
+  if (proof_refused(s, m, now) || taken_from(s, m, now)) return;
   using enum wire::RejectReason;
   if (m.reason == not_leader || m.reason == draining) s.cluster->doubt(s.link->welcome.node);
   const std::string hint = usable_hint(s, m.leader, s.link->endpoint);
+  note_rejection(s, m, hint);
   detach(s, Fate::released, now);
   retry(s, hint, retry_after(m.retry_after_ms), now);
+}
+
+void Core::note_rejection(Session& s, const wire::SessionRejected& m, const std::string& hint) {
+  using enum wire::RejectReason;
+  const std::string& here = s.link->endpoint;
+  if (m.reason == overloaded) note_trouble(s, RAFTCS_ERR_BUSY, here + " is overloaded");
+  if (m.reason == limit)
+    note_trouble(s, RAFTCS_ERR_RESOURCE_LIMIT, m.text.empty() ? "too many sessions" : m.text);
+  if ((m.reason == not_leader || m.reason == draining) && hint.empty())
+    note_trouble(s, RAFTCS_ERR_NO_LEADER, here + " knows of no leader");
+}
+
+// Another process holds the session. One that has just resumed asks again as the successor of
+// whoever is told to hold it; one that had it stops (SES-11). So nobody takes it back and forth.
+bool Core::taken_from(Session& s, const wire::SessionRejected& m, Mono now) {
+  if (m.reason != wire::RejectReason::taken_over) return false;
+  if (s.id.is_zero()) {  // a session of this proof went to somebody else
+    s.proof = random_.uuid();
+    return false;
+  }
+  if (!s.fresh_gap || generation_of(m.holder) >= UINT32_MAX - 1) {
+    lose(s, RAFTCS_ERR_SESSION_TAKEN, "another client continued this session", Fate::released, now);
+    return true;
+  }
+  s.holder = successor_of(m.holder, random_.next());
+  const std::string here = s.link->endpoint;
+  detach(s, Fate::released, now);
+  retry(s, here, 0, now);
+  return true;
 }
 
 void Core::on_closed(Session& s, const wire::SessionClosed& m, Mono now) {
@@ -387,8 +457,11 @@ void Core::on_closed(Session& s, const wire::SessionClosed& m, Mono now) {
       break;
   }
   if (s.bound()) {
+    if (!leads && hint.empty())
+      note_trouble(s, RAFTCS_ERR_NO_LEADER, s.link->endpoint + " does not lead any more");
     leave(s, hint, Fate::released, now);
   } else {  // instead of an answer (W-C10)
+    s.unanswered = 0;
     detach(s, Fate::released, now);
     retry(s, hint, 0, now);
   }

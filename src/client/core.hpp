@@ -2,7 +2,8 @@
 //
 // The rules are in files by topic: connect.cpp (where sessions go and when), links_io.cpp
 // (frames in, links up and down), commands.cpp, lookups.cpp (queries), admins.cpp,
-// pushes.cpp and ending.cpp (loss and close); engine.cpp is the dispatcher and the clockwork.
+// pushes.cpp, telling.cpp (states, topology) and ending.cpp (loss and close); engine.cpp is the
+// dispatcher and the clockwork.
 //
 // What must hold after every input
 //  - a session with something to send is in dirty_, once; take_effects empties it;
@@ -68,9 +69,10 @@ class Core {
   void on_link_timer(Link& link, Mono now);
   void expire_operations(Session& s, Mono now);
   void flush(Session& s, Mono now);
-  void tell_topology();
-  Event& emit(const Session& s, EventKind kind);
-  void set_state(Session& s, SessionState state);
+  void in_contact(Session& s, Mono now) {
+    s.contact = now;
+    s.warned = false;
+  }
   void arm(Session& s) { timers_.arm(Timers::Owner::session, s.handle, s.due(), &s.armed); }
   void arm(Link& l) { timers_.arm(Timers::Owner::link, l.id, l.due(), &l.armed); }
   template <class M>
@@ -94,6 +96,14 @@ class Core {
     --link.expected;
   }
 
+  // --- telling.cpp
+  Event& emit(const Session& s, EventKind kind);
+  void set_state(Session& s, SessionState state);
+  Event& tell_state(Session& s);
+  void warn(Session& s);
+  void tell_topology();
+  std::string late_text(const Session& s) const;
+
   // --- connect.cpp
   void start_new(Session& s);
   void begin_attempt(Session& s, Mono now);
@@ -109,6 +119,10 @@ class Core {
   void refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now);
   void bind(Session& s, uint64_t timeout_ms, Mono now);
   void attempt_timed_out(Session& s, Mono now);
+  void no_answer(Session& s);
+  void note_trouble(Session& s, raftcs_status_t status, std::string text);
+  void note_rejection(Session& s, const wire::SessionRejected& m, const std::string& hint);
+  bool taken_from(Session& s, const wire::SessionRejected& m, Mono now);
   void on_created(Session& s, const wire::SessionCreated& m, Mono now);
   void on_continued(Session& s, const wire::SessionContinued& m, Mono now);
   void on_rejected(Session& s, const wire::SessionRejected& m, Mono now);
@@ -159,6 +173,7 @@ class Core {
   void on_push_reset(Session& s, const wire::PushReset& m);
   void flush_ack(Session& s, Mono now);
   void send_keep_alive(Session& s, Mono now);
+  void look_at_keep_alive(Session& s, Mono now);
   void on_keep_alive_reply(Session& s, const wire::KeepAliveReply& m, Mono now);
 
   // --- ending.cpp

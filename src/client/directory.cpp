@@ -1,29 +1,9 @@
 // directory.cpp: see directory.hpp.
 #include "client/directory.hpp"
 
+#include "client/json.hpp"
+
 namespace raftcs::client {
-namespace {
-
-void append_json_text(std::string* out, const std::string& text) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  *out += '"';
-  for (char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      *out += '\\';
-      *out += c;
-    } else if (u < 0x20) {
-      *out += "\\u00";
-      *out += kDigits[u >> 4];
-      *out += kDigits[u & 15];
-    } else {
-      *out += c;
-    }
-  }
-  *out += '"';
-}
-
-}  // namespace
 
 std::string Cluster::address_of(const wire::LeaderHint& hint) const {
   if (!hint.id) return {};

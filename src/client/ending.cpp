@@ -38,6 +38,9 @@ void Core::lose(Session& s, raftcs_status_t status, const std::string& text, Fat
   s.pending.sent.restart(1);
   s.fresh_gap = false;
   s.refusals = 0;
+  ++s.counters.sessions_lost;
+  s.attempt = s.unanswered = 0;
+  note_trouble(s, RAFTCS_OK, {});
   Event& e = emit(s, EventKind::session_lost);
   e.status = status;
   e.text = text;

@@ -79,11 +79,14 @@ void Core::on_session_timer(Session& s, Mono now) {
     begin_attempt(s, now);
   } else if ((s.phase == Phase::linking || s.phase == Phase::asking) && s.attempt_until <= now) {
     attempt_timed_out(s, now);
-  } else if (s.bound() && s.inflight > 0 && s.answered_at + s.stall_ns() <= now) {
+  } else if (s.bound() && s.stalled(now)) {
     leave(s, {}, Fate::abandoned, now);
-  } else if (s.bound() && s.last_sent + s.keep_alive_ns() <= now) {
-    send_keep_alive(s, now);
+  } else if (s.bound()) {
+    look_at_keep_alive(s, now);
   }
+  if (!s.warned && !s.id.is_zero() && s.contact + s.risk_ns() <= now &&
+      (s.searching() || s.bound()))
+    warn(s);
 }
 
 void Core::on_link_timer(Link& link, Mono now) {
@@ -114,21 +117,6 @@ void Core::expire_operations(Session& s, Mono now) {
 
 // --- outputs ----------------------------------------------------------------------------
 
-Event& Core::emit(const Session& s, EventKind kind) {
-  Event& e = effects_.events.emplace_back();
-  e.session = s.handle;
-  e.kind = kind;
-  return e;
-}
-
-void Core::set_state(Session& s, SessionState state) {
-  if (s.shown == state) return;
-  s.shown = state;
-  Event& e = emit(s, EventKind::state);
-  e.app_code = static_cast<int32_t>(state);
-  if (s.link != nullptr) e.text = s.link->endpoint;
-}
-
 void Core::flush(Session& s, Mono now) {
   s.dirty = false;
   if (s.link == nullptr || !s.link->ready || s.closing) return;
@@ -137,16 +125,6 @@ void Core::flush(Session& s, Mono now) {
     flush_commands(s, now);
   }
   flush_queries(s, now);
-}
-
-void Core::tell_topology() {
-  topology_dirty_ = false;
-  for (auto& s : sessions_) {
-    if (!s || !s->bound() || s->cluster == nullptr) continue;
-    if (s->topology_told == s->cluster->version) continue;
-    s->topology_told = s->cluster->version;
-    emit(*s, EventKind::topology).data = s->cluster->json();
-  }
 }
 
 Effects Core::take_effects(Mono now) {
@@ -231,6 +209,9 @@ SessionInfo Engine::info(SessionHandle h) const {
   info.state = s.shown;
   info.session_id = s.id;
   if (s.cluster != nullptr) info.leader = s.cluster->leader.id;
+  if (!s.id.is_zero()) info.session_timeout_ms = s.timeout_ms;
+  info.trouble = s.trouble;
+  info.malformed_frames = impl_->malformed;
   return info;
 }
 

@@ -103,7 +103,16 @@ struct SessionInfo {
   Uuid session_id;
   NodeId leader;
   uint64_t outstanding = 0, submitted = 0, completed = 0, resent = 0, reconnects = 0, pushes = 0;
-  int64_t rtt_us = -1;
+  int64_t rtt_us = -1;           // of the last keep-alive
+  int64_t rtt_smoothed_us = -1;  // over about the last eight
+  int64_t latency_us = -1;       // of commands, smoothed: sent to answered
+  uint64_t session_timeout_ms = 0;  // in force; 0: no session yet
+  uint64_t attempts = 0;         // to open or to continue the session
+  uint64_t late_replies = 0;     // answers that nobody waited for any more
+  uint64_t busy = 0;             // refusals after which an operation waited and was sent again
+  uint64_t sessions_lost = 0;
+  uint64_t malformed_frames = 0; // of all sessions of the engine
+  raftcs_status_t trouble = RAFTCS_OK;  // why it is not connected
 };
 
 class Engine {

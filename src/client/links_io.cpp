@@ -110,8 +110,10 @@ void Core::drop_link(LinkId id, bool tell_transport, Mono now) {
     Session* s = session_on(*link, static_cast<wire::Channel>(i + 1));
     if (s == nullptr) continue;
     if (s->bound()) {
+      note_trouble(*s, RAFTCS_ERR_UNREACHABLE, "the connection to " + link->endpoint + " is lost");
       leave(*s, {}, Fate::abandoned, now);
     } else {
+      no_answer(*s);
       detach(*s, Fate::abandoned, now);
       retry(*s, {}, 0, now);
     }

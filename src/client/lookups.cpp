@@ -52,6 +52,7 @@ void Core::flush_queries(Session& s, Mono now) {
          wire::Query{s.bound() ? s.channel : 0, correlation, c.service, c.payload, c.consistency});
     c.stage = Stage::sent;
     c.link = link.id;
+    if (s.queries_out++ == 0) s.query_answered_at = now;
     expect(link, now);
     if (s.bound()) s.last_sent = now;
   }
@@ -73,6 +74,7 @@ void Core::requeue_queries(Session& s) {
     answered(*s.link);  // of no interest any more
     c.stage = Stage::waiting;
   }
+  s.queries_out = 0;
   if (s.calls.first != 0) ready_queries(s);
 }
 
@@ -83,6 +85,7 @@ void Core::end_call(Session& s, uint32_t slot, raftcs_status_t status, int32_t o
     release_admin(open, {});
   } else if (open.stage == Stage::sent) {
     answered(*s.link);
+    --s.queries_out;
   }
   const PendingCall c = calls_.take(&s.calls, slot);
   --s.counters.outstanding;
@@ -114,8 +117,7 @@ void Core::expire_calls(Session& s, Mono now, Mono* earliest) {
       *earliest = std::min(*earliest, c.deadline);
     } else {
       const bool unknown = c.admin && c.stage == Stage::sent;
-      end_call(s, slot, RAFTCS_ERR_TIMED_OUT, unknown ? kUnknown : kNotApplied,
-               "the deadline has passed");
+      end_call(s, slot, RAFTCS_ERR_TIMED_OUT, unknown ? kUnknown : kNotApplied, late_text(s));
     }
     slot = after;
   }
@@ -127,13 +129,21 @@ void Core::on_query_response(Link& link, wire::QueryResponse& m, Mono now) {
   PendingCall& c = calls_.at(slot);
   if (c.admin || c.stage != Stage::sent || c.link != link.id) return;
   Session& s = session(c.session);
+  s.query_answered_at = now;
   switch (m.status) {
     case RAFTCS_ERR_NOT_LEADER:
+      if (s.bound() && c.consistency != wire::Consistency::stale) {  // so it serves nobody here
+        s.cluster->doubt(link.welcome.node);
+        leave(s, usable_hint(s, m.leader, link.endpoint), Fate::abandoned, now);
+        return;
+      }
+      [[fallthrough]];
     case RAFTCS_ERR_NO_LEADER:
     case RAFTCS_ERR_BUSY:
     case RAFTCS_ERR_DROPPED:
       if (s.cluster != nullptr) s.cluster->advise(m.leader);
       answered(link);
+      --s.queries_out;
       c.stage = Stage::waiting;
       s.ready.push_back(m.correlation);
       hold(s, &s.queries_hold_until, m.retry_after_ms, now);
@@ -153,7 +163,10 @@ void Core::on_query_response(Link& link, wire::QueryResponse& m, Mono now) {
   e.app_code = m.app_code;
   e.index = m.index.value;
   e.data = std::move(m.result);
-  if (ok && s.bound()) s.progressed = true;
+  if (ok && s.bound()) {
+    s.progressed = true;
+    in_contact(s, now);
+  }
 }
 
 }  // namespace raftcs::client

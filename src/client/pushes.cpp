@@ -57,20 +57,39 @@ void Core::flush_ack(Session& s, Mono now) {
   s.last_sent = now;
 }
 
-// Only sent when nothing else was for an interval: any traffic is life (KAL-09).
+// Requires: none is unanswered. Sent when nothing else was for an interval, any traffic being life
+// (KAL-09), or when nothing was answered for one.
 void Core::send_keep_alive(Session& s, Mono now) {
   const uint64_t timestamp = now.ns > 0 ? static_cast<uint64_t>(now.ns) : 1;
   send(*s.link, wire::KeepAlive{s.channel, timestamp});
-  if (s.keep_alive_sent == 0) expect(*s.link, now);
+  expect(*s.link, now);
   s.keep_alive_sent = timestamp;
-  s.last_sent = now;
+  s.last_sent = s.keep_alive_at = now;
+}
+
+// Requires: bound. A server that answers nothing else may still be there, without a majority: only
+// the echo of a keep-alive says that it keeps the session (KAL-13).
+void Core::look_at_keep_alive(Session& s, Mono now) {
+  if (s.keep_alive_sent != 0) {
+    if (s.keep_alive_at + s.keep_alive_wait_ns() > now) return;
+    note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.last_endpoint + " answers no keep-alive");
+    s.cluster->doubt(s.link->welcome.node);
+    leave(s, {}, Fate::abandoned, now);
+    return;
+  }
+  const bool silent =
+      s.inflight > 0 && std::max(s.answered_at, s.keep_alive_at) + s.keep_alive_ns() <= now;
+  if (silent || s.last_sent + s.keep_alive_ns() <= now) send_keep_alive(s, now);
 }
 
 void Core::on_keep_alive_reply(Session& s, const wire::KeepAliveReply& m, Mono now) {
   if (!s.bound() || s.keep_alive_sent == 0 || m.timestamp != s.keep_alive_sent) return;  // KAL-06
   answered(*s.link);
   s.keep_alive_sent = 0;
-  s.counters.rtt_us = (now.ns - static_cast<int64_t>(m.timestamp)) / 1'000;
+  in_contact(s, now);
+  const int64_t rtt_us = (now.ns - static_cast<int64_t>(m.timestamp)) / 1'000;
+  s.counters.rtt_us = rtt_us;
+  smooth(&s.counters.rtt_smoothed_us, rtt_us);
 }
 
 }  // namespace raftcs::client

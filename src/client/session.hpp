@@ -28,8 +28,15 @@
 namespace raftcs::client {
 
 constexpr DurationNs kCloseWaitNs = 2 * kNsPerSecond;  // for the answer to close_session
+constexpr DurationNs kKeepAliveWaitMinNs = 50 * kNsPerMs;
+constexpr DurationNs kAttemptMinNs = 100 * kNsPerMs;
 
 enum class Phase : uint8_t { idle, waiting, linking, asking, bound, lost, closed };
+
+// The weight of RFC 6298; the first sample counts whole.
+inline void smooth(int64_t* average_us, int64_t sample_us) {
+  *average_us = *average_us < 0 ? sample_us : *average_us + (sample_us - *average_us) / 8;
+}
 
 struct Session {
   SessionHandle handle = 0;
@@ -43,6 +50,7 @@ struct Session {
   Uuid id;  // zero: not created yet
   Uuid proof;
   Uuid cluster_id;  // zero: the first met
+  HolderId holder;  // this process, among those that have held the session
   Cluster* cluster = nullptr;
   uint64_t topology_told = 0;
   uint64_t timeout_ms = 0;    // in force
@@ -51,14 +59,18 @@ struct Session {
   // connecting
   Link* link = nullptr;
   wire::Channel channel = 0;
-  uint64_t nonce = 0;
+  uint64_t nonce = 0;  // of the last attempt; rises, so that the server can tell late ones
   Backoff backoff;
-  bool hint_credit = true;    // a hint may be followed at once
-  std::string target;         // where to go next; empty: choose
-  std::string last_endpoint;  // of the last attempt
-  uint64_t turn = 0;          // round robin
-  bool leader_next = true;    // the next choice prefers the leader others have found
-  uint32_t refusals = 0;      // servers in a row that can never serve this session
+  bool hint_credit = true;              // a hint may be followed at once
+  std::string target;                   // where to go next; empty: choose
+  std::string last_endpoint;            // of the last attempt
+  uint64_t turn = 0;                    // round robin
+  bool leader_next = true;              // the next choice prefers the leader others have found
+  uint32_t refusals = 0;                // servers in a row that can never serve this session
+  uint32_t attempt = 0;                 // of the present search for a server, from 1
+  uint32_t unanswered = 0;              // attempts in a row without any answer
+  raftcs_status_t trouble = RAFTCS_OK;  // why the search goes on
+  std::string trouble_text;
   Mono bound_since;
   bool progressed = false;  // a response came during this binding
   bool was_bound = false;
@@ -73,8 +85,10 @@ struct Session {
   Mono claim_until = Mono::never();         // reserved ids are given up then
   Mono close_until = Mono::never();
   Mono armed = Mono::never();
-  Mono answered_at;  // last answer to a command, or when inflight left 0
-  Mono last_sent;    // on the channel: any traffic is life (KAL-09)
+  Mono answered_at;     // last answer to a command, or when inflight left 0
+  Mono last_sent;       // on the channel: any traffic is life (KAL-09)
+  Mono contact;         // when the cluster last showed that it keeps the session
+  bool warned = false;  // that most of the session's time is over since then (KAL-08)
 
   // commands
   Pending pending;
@@ -93,6 +107,8 @@ struct Session {
   CallList calls;
   std::vector<uint64_t> ready;  // correlations of queries to send; may be stale
   Backoff pause;                // after BUSY and NO_LEADER
+  uint32_t queries_out = 0;     // sent and not answered
+  Mono query_answered_at;       // last answer to a query, or when queries_out left 0
 
   // pushes
   uint64_t received_push = 0;
@@ -100,26 +116,56 @@ struct Session {
   bool ack_due = false;
 
   uint64_t keep_alive_sent = 0;  // timestamp awaiting its echo; 0: none
+  Mono keep_alive_at;            // when it was sent
+  uint64_t timed_id = 0;         // command whose answer is timed; 0: none
+  Mono timed_at;
   SessionInfo counters;
 
   DurationNs keep_alive_ns() const {
     if (options.keep_alive_ns > 0) return options.keep_alive_ns;
-    const auto third =
-        static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs / 3;
-    return std::max(third, kNsPerMs);
+    return std::max(timeout_ns() / 3, kNsPerMs);
   }
-  // A command unanswered for this long on a link that lives was lost on the way: the session is
-  // continued anew, which sends it again (CLI-09). Long, so that slow ones are left alone (CMD-21).
+  DurationNs timeout_ns() const {
+    return static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs;
+  }
+  // A keep-alive unanswered for so long means that this server does not keep the session: time is
+  // left to find the one that does, whatever the timeout is (KAL-05).
+  DurationNs keep_alive_wait_ns() const { return std::max(timeout_ns() / 3, kKeepAliveWaitMinNs); }
+  DurationNs risk_ns() const { return timeout_ns() / 100 * 85; }
+  // For one server, hello to bound. Short while a session runs out of time; longer from attempt to
+  // attempt, so that a slow network is no obstacle.
+  DurationNs attempt_ns() const {
+    const DurationNs full = std::max(options.connect_timeout_ns, kNsPerMs);
+    if (id.is_zero()) return full;
+    return std::min(full, std::max(timeout_ns() / 4, kAttemptMinNs) * std::max(attempt, 1u));
+  }
+  // A command or query unanswered for this long on a link that lives was lost on the way: the
+  // session is continued anew, which sends it again (CLI-09). Long, so that slow ones are left
+  // alone (CMD-21).
   DurationNs stall_ns() const { return std::max(6 * keep_alive_ns(), 10 * kNsPerSecond); }
+  bool stalled(Mono now) const {
+    return (inflight > 0 && answered_at + stall_ns() <= now) ||
+           (queries_out > 0 && query_answered_at + stall_ns() <= now);
+  }
   bool bound() const { return phase == Phase::bound; }
+  bool searching() const {
+    return phase == Phase::waiting || phase == Phase::linking || phase == Phase::asking;
+  }
   bool ended() const { return phase == Phase::lost || phase == Phase::closed; }
   Mono due() const {
     Mono at = std::min(
         {deadline_at, hold_until, queries_hold_until, admins_at, claim_until, close_until});
     if (phase == Phase::waiting) at = std::min(at, wake_at);
     if (phase == Phase::linking || phase == Phase::asking) at = std::min(at, attempt_until);
-    if (phase == Phase::bound) at = std::min(at, last_sent + keep_alive_ns());
-    if (phase == Phase::bound && inflight > 0) at = std::min(at, answered_at + stall_ns());
+    if (searching() || bound()) {
+      if (!id.is_zero() && !warned) at = std::min(at, contact + risk_ns());
+    }
+    if (!bound()) return at;
+    if (inflight > 0) at = std::min(at, answered_at + stall_ns());
+    if (queries_out > 0) at = std::min(at, query_answered_at + stall_ns());
+    if (keep_alive_sent != 0) return std::min(at, keep_alive_at + keep_alive_wait_ns());
+    at = std::min(at, last_sent + keep_alive_ns());
+    if (inflight > 0) at = std::min(at, std::max(answered_at, keep_alive_at) + keep_alive_ns());
     return at;
   }
 };

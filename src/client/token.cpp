@@ -8,7 +8,7 @@ namespace raftcs::client {
 namespace {
 
 constexpr uint32_t kTokenMagic = 0x54534352;  // "RCST"
-constexpr uint8_t kTokenVersion = 1;
+constexpr uint8_t kTokenVersion = 2;          // 1 had no holder
 
 void put_uuid(ByteWriter& w, const Uuid& u) { w.raw(u.bytes.data(), u.bytes.size()); }
 
@@ -44,6 +44,7 @@ Bytes encode_token(const Token& token) {
   put_uuid(w, token.session);
   put_uuid(w, token.proof);
   put_uuid(w, token.cluster);
+  w.varint(token.holder.value);
   w.varint(token.next_id);
   w.varint(token.received_push);
   w.varint(token.timeout_ms);
@@ -71,12 +72,14 @@ Result<Token> decode_token(const Bytes& bytes) {
   token.session = get_uuid(r);
   token.proof = get_uuid(r);
   token.cluster = get_uuid(r);
+  token.holder = HolderId(r.varint());
   token.next_id = r.varint();
   token.received_push = r.varint();
   token.timeout_ms = r.varint();
   const uint64_t count = r.varint();
   if (r.failed() || count > kTokenEntriesMax) return malformed("bad counts");
-  if (token.session.is_zero() || token.next_id == 0 || token.next_id > UINT64_MAX / 2) {
+  if (token.session.is_zero() || token.next_id == 0 || token.next_id > UINT64_MAX / 2 ||
+      generation_of(token.holder) >= UINT32_MAX) {
     return malformed("bad ids");
   }
   if (!get_entries(r, count, &token) || !r.at_end()) return malformed("bad list of commands");

@@ -1,8 +1,8 @@
 // token.hpp: an exported session as bytes (SES-18, CLI-25).
 //
 // Layout, little-endian, varints as base/byte_io.hpp: "RCST" u8 version, session (16), proof
-// (16), cluster (16), next request id, received push id, session timeout ms, count, then per
-// unanswered command the distance to the id before and its digest (u64), and the CRC32C of
+// (16), cluster (16), holder, next request id, received push id, session timeout ms, count, then
+// per unanswered command the distance to the id before and its digest (u64), and the CRC32C of
 // everything before it. The proof makes the token a secret.
 //
 // What must hold: decode(encode(t)) == t; decode of anything else is MALFORMED, bounded in
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/holder.hpp"
 #include "base/result.hpp"
 #include "base/uuid.hpp"
 
@@ -27,6 +28,7 @@ struct Token {
   Uuid session;
   Uuid proof;
   Uuid cluster;
+  HolderId holder;  // of the process that wrote it; whoever resumes is its successor
   uint64_t next_id = 1;
   uint64_t received_push = 0;
   uint64_t timeout_ms = 0;

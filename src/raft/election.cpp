@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
@@ -55,6 +56,7 @@ void Node::Impl::leave_role() {
 
 void Node::Impl::become_follower(Term term, NodeId leader) {
   const bool was_follower = std::holds_alternative<Follower>(role_);
+  if (RCS_MUTANT("EL-03") && term == hard_.term) hard_.vote = NodeId();
   set_term(term);
   if (!was_follower) {
     leave_role();
@@ -91,7 +93,7 @@ void Node::Impl::election_timeout() {
   if (!may_campaign()) return;  // it only forgets a leader that is silent (EL-17)
   // Electors compare logs by what is asked; a tail that a crash could still take away must
   // not be advertised (EL-12). The next timeout tries again.
-  if (durable_ != log_.last()) return;
+  if (durable_ != log_.last() && !RCS_MUTANT("EL-12")) return;
   if (voters_.is_sole(options_.id)) return campaign(false);
   pre_campaign();
 }
@@ -106,20 +108,23 @@ void Node::Impl::pre_campaign() {
 // Begins a real election (thesis 3.4): new term, vote for itself.
 void Node::Impl::campaign(bool transfer) {
   leave_role();
-  set_term(hard_.term.next());
+  const bool again = RCS_MUTANT("EL-18") && hard_.vote == options_.id;
+  if (!again) set_term(hard_.term.next());
   hard_.vote = options_.id;
   set_leader(NodeId());
   arm_election();
   // The own vote is a vote: durable before it is counted and before anybody is asked (EL-02).
-  role_ = Candidate{{}, hard_write().seq, transfer};
+  role_ = Candidate{{}, RCS_MUTANT("EL-02") ? 0 : hard_write().seq, transfer};
   broadcast_vote_request(hard_.term, false, transfer);
+  if (again || RCS_MUTANT("EL-02")) count_own_vote();
 }
 
 void Node::Impl::broadcast_vote_request(Term term, bool pre_vote, bool transfer) {
   const VoteRequest request{pre_vote, transfer, log_.last(), log_.last_term()};
   for (const Member& m : membership().members) {
     if (!voters_.contains(m.id)) continue;
-    send_in_term(m.id, term, request, pre_vote ? Await{} : hard_write());
+    const bool at_once = pre_vote || RCS_MUTANT("EL-02");
+    send_in_term(m.id, term, request, at_once ? Await{} : hard_write());
   }
 }
 
@@ -143,7 +148,9 @@ void Node::Impl::on_vote_response(const Message& message, const VoteResponse& re
   // here: a higher term in it was seen already.
   if (!response.granted || !voters_.contains(message.from)) return;
   std::vector<NodeId>* grants = nullptr;
-  if (response.pre_vote) {
+  const bool counts_as_pre_vote =
+      response.pre_vote && !(RCS_MUTANT("EL-06") && std::holds_alternative<Candidate>(role_));
+  if (counts_as_pre_vote) {
     auto* pre = std::get_if<PreCandidate>(&role_);
     if (pre && response.asked_term == pre->asked) grants = &pre->grants;
   } else {
@@ -154,7 +161,7 @@ void Node::Impl::on_vote_response(const Message& message, const VoteResponse& re
   if (std::find(grants->begin(), grants->end(), message.from) != grants->end()) return;
   grants->push_back(message.from);
   if (!won(*grants)) return;
-  if (response.pre_vote) {
+  if (counts_as_pre_vote) {
     campaign(false);
   } else if (std::find(grants->begin(), grants->end(), options_.id) != grants->end()) {
     become_leader();
@@ -199,7 +206,8 @@ bool Node::Impl::ignores_vote_request(const Message& message, const VoteRequest&
 
 // Lexicographic: the later last term, then the longer log (thesis 3.6.1; EL-10).
 bool Node::Impl::is_up_to_date(const VoteRequest& request) const {
-  if (request.last_term != log_.last_term()) return request.last_term > log_.last_term();
+  if (request.last_term != log_.last_term() && !RCS_MUTANT("EL-10"))
+    return request.last_term > log_.last_term();
   return request.last_index >= log_.last();
 }
 
@@ -219,7 +227,8 @@ void Node::Impl::on_pre_vote(const Message& message, const VoteRequest& request)
 void Node::Impl::on_vote(const Message& message, const VoteRequest& request) {
   const bool free = !hard_.vote || hard_.vote == message.from;  // again: same answer (EL-16)
   const bool neutral = role() == Role::follower || role() == Role::pre_candidate;
-  const bool granted = free && neutral && is_up_to_date(request);
+  const bool already = RCS_MUTANT("EL-14") && hard_.vote == message.from;
+  const bool granted = free && neutral && (already || is_up_to_date(request));
   if (granted) {
     become_follower(hard_.term, leader_);
     if (!hard_.vote) {
@@ -229,7 +238,8 @@ void Node::Impl::on_vote(const Message& message, const VoteRequest& request) {
     arm_election();
   }
   // A refusal waits too: a term that was spoken is never forgotten (S3; simulator seed 28).
-  send(message.from, VoteResponse{false, granted, message.term}, hard_write());
+  const bool early = RCS_MUTANT("EL-01");
+  send(message.from, VoteResponse{false, granted, message.term}, early ? Await{} : hard_write());
 }
 
 }  // namespace raftcs::raft

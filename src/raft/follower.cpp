@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
@@ -41,16 +42,20 @@ void Node::Impl::on_append(const Message& message, AppendRequest& request) {
   }
   follow(message.from);
   const Index prev = request.prev_index;
-  if (prev > commit_ && !log_.term(prev).is(request.prev_term))
+  if ((prev > commit_ || RCS_MUTANT("LR-07")) && !log_.term(prev).is(request.prev_term))
     return refuse_append(message, request);
   const Index end = prev + request.entries.size();
   const bool heartbeat = request.entries.empty();
   if (!store(request)) return;
-  commit_to(std::min(request.commit, end));
+  if (RCS_MUTANT("LR-01") && !heartbeat && end >= commit_ && end < log_.last())
+    truncate_log(end.next());
+  commit_to(std::min(request.commit, RCS_MUTANT("CM-03") ? log_.last() : end));
   AppendResponse response;
   response.success = true;
   response.match = heartbeat ? std::min(end, durable_) : end;
+  if (RCS_MUTANT("LR-02")) response.match = heartbeat ? durable_ : log_.last();
   response.round = request.round;
+  if (RCS_MUTANT("PS-01")) return send(message.from, response);
   send(message.from, response, end <= durable_ || heartbeat ? hard_write() : log_write(end));
 }
 
@@ -62,6 +67,8 @@ void Node::Impl::refuse_append(const Message& message, const AppendRequest& requ
   response.rejected = request.prev_index;
   response.hint_index = std::max(hint.index, commit_);
   response.hint_term = hint.index >= commit_ ? hint.term : log_.term(commit_).term;
+  if (RCS_MUTANT("LR-08")) response.hint_index = request.prev_index;
+  if (RCS_MUTANT("LR-08")) response.hint_term = request.prev_term;
   response.round = request.round;
   send(message.from, response, hard_write());
 }
@@ -92,14 +99,16 @@ void Node::Impl::truncate_log(Index from) {
   log_.truncate_from(from);
   durable_ = std::min(durable_, from.prev());
   // Writes under way no longer prove anything about the removed part (LR-11).
-  for (PendingWrite& w : writes_) w.last = std::min(w.last, from.prev());
+  for (PendingWrite& w : writes_)
+    if (!RCS_MUTANT("LR-11")) w.last = std::min(w.last, from.prev());
   if (from < first_unwritten_) {
     truncate_ = truncate_ ? std::min(*truncate_, from) : from;
     first_unwritten_ = from;
   }
   // A configuration counts from the moment it is in the log, and only as long (thesis 4.1).
   const size_t before = configs_.size();
-  while (!configs_.empty() && configs_.back().index >= from) configs_.pop_back();
+  while (!configs_.empty() && configs_.back().index >= from && !RCS_MUTANT("MB-02"))
+    configs_.pop_back();
   if (configs_.size() != before) membership_changed();
 }
 

@@ -28,6 +28,7 @@ class InvariantGuard {
   Before before_;
 };
 
+// Node::hash64(): state_hash.cpp.
 uint64_t state_hash(const Node::Impl& impl);
 
 }  // namespace raftcs::raft

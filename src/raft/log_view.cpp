@@ -5,10 +5,13 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 
 namespace raftcs::raft {
 
 TermAt LogView::term(Index index) const {
+  if (RCS_MUTANT("LR-06") && index != base_.index && !holds(index))
+    return {TermAt::Kind::known, Term()};
   if (index < base_.index) return {TermAt::Kind::compacted, Term()};
   if (index == base_.index) return {TermAt::Kind::known, base_.term};
   if (index > last()) return {TermAt::Kind::unavailable, Term()};

@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/mutant.hpp"
 #include "raft/types.hpp"
 
 namespace raftcs::raft {
@@ -41,7 +42,10 @@ class LogView {
   Index first() const { return base_.index.next(); }
   Index last() const { return base_.index + entries_.size(); }
   // The same helper for asking for votes and for granting them (EL-11).
-  Term last_term() const { return entries_.empty() ? base_.term : entries_.back().term; }
+  Term last_term() const {
+    if (entries_.empty()) return RCS_MUTANT("EL-11") ? Term() : base_.term;
+    return entries_.back().term;
+  }
   LogTime last_time() const { return entries_.empty() ? base_.time : entries_.back().time; }
   uint64_t bytes() const { return bytes_; }
 

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
@@ -27,7 +28,8 @@ Refusal Node::Impl::propose_membership(const Membership& membership_wanted, Inde
   Leader* lead = leading();
   if (!lead || lead->leaving) return Refusal::not_leader;
   if (lead->transfer) return Refusal::transferring;
-  if (!lead->ready || membership_index() > commit_ || membership().joint)
+  const bool ready = lead->ready || RCS_MUTANT("MB-01");
+  if (!ready || membership_index() > commit_ || membership().joint)
     return Refusal::membership_pending;
   if (!is_valid_change(membership(), membership_wanted)) return Refusal::invalid;
   Bytes payload = encode_membership(membership_wanted);

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/invariants.hpp"
 #include "raft/node_impl.hpp"
 
@@ -127,8 +128,14 @@ void Node::Impl::receive(Message message) {
     // A granted pre-vote carries the asked term, which is nobody's yet (EL-07).
     if (response->pre_vote && response->granted) return on_vote_response(message, *response);
   }
+  if (auto* late = std::get_if<VoteResponse>(&message.body); RCS_MUTANT("EL-05") && late)
+    message.term = late->asked_term = std::max(message.term, hard_.term);
+  if (RCS_MUTANT("LR-03") && std::holds_alternative<AppendResponse>(message.body))
+    message.term = std::max(message.term, hard_.term);
   if (message.term < hard_.term) return answer_stale(message);
   if (message.term > hard_.term) become_follower(message.term, NodeId());  // thesis 3.3, EL-15
+  if (RCS_MUTANT("EL-14") && std::holds_alternative<VoteRequest>(message.body) && !hard_.vote)
+    hard_.vote = message.from;
   dispatch_current(message);
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.hpp"
+
 namespace raftcs::raft {
 
 void Progress::to_probe(Index next_index) {
@@ -34,7 +36,7 @@ void Progress::to_snapshot(const SnapshotMeta& meta, Mono now) {
 
 bool Progress::on_success(Index acked) {
   const bool moved = acked > match;
-  match = std::max(match, acked);
+  match = RCS_MUTANT("LR-04") ? acked : std::max(match, acked);
   next = std::max(next, match.next());
   inflights.free_to(match);
   return moved;
@@ -45,7 +47,9 @@ bool Progress::on_refusal(Index rejected, Index retry_next) {
   // A probe is answered for the prev it asked, or it is an old answer. In a pipeline any
   // unanswered prev may be refused.
   if (mode == Mode::probe ? rejected.next() != next : rejected >= next) return false;
-  to_probe(std::min(rejected, retry_next));  // strictly lower each round (LR-08)
+  to_probe(RCS_MUTANT("LR-08")
+               ? retry_next
+               : std::min(rejected, retry_next));  // strictly lower each round (LR-08)
   return true;
 }
 

@@ -44,6 +44,10 @@ class Inflights {
   }
   size_t count() const { return queue_.size(); }
   uint64_t bytes() const { return bytes_; }
+  template <class Visit>
+  void for_each(const Visit& visit) const {
+    for (const Sent& s : queue_) visit(s.last, s.bytes);
+  }
 
  private:
   struct Sent {

@@ -13,6 +13,7 @@
 #include <array>
 #include <vector>
 
+#include "base/mutant.hpp"
 #include "raft/membership.hpp"
 #include "raft/types.hpp"
 
@@ -43,7 +44,9 @@ T majority_value(const std::vector<NodeId>& ids, const ValueOf& value_of) {
   const size_t n = std::min<size_t>(ids.size(), kMembersMax);
   for (size_t i = 0; i < n; ++i) values[i] = value_of(ids[i]);
   const auto begin = values.begin();
-  const auto middle = begin + static_cast<std::ptrdiff_t>(n / 2);  // n/2 + 1 values are >= it
+  // n/2 + 1 values are >= it.
+  const auto middle =
+      begin + static_cast<std::ptrdiff_t>((RCS_MUTANT("CM-07-even") ? n - 1 : n) / 2);
   std::nth_element(begin, middle, begin + static_cast<std::ptrdiff_t>(n),
                    [](const T& a, const T& b) { return b < a; });
   return *middle;
@@ -55,7 +58,8 @@ T majority_value(const std::vector<NodeId>& ids, const ValueOf& value_of) {
 template <class T, class ValueOf>
 T quorum_value(const VoterSets& sets, const ValueOf& value_of) {
   T v = detail::majority_value<T>(sets.incoming, value_of);
-  if (sets.joint) v = std::min(v, detail::majority_value<T>(sets.outgoing, value_of));
+  if (sets.joint && !RCS_MUTANT("CM-07"))
+    v = std::min(v, detail::majority_value<T>(sets.outgoing, value_of));
   return v;
 }
 

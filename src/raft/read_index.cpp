@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mutant.hpp"
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
@@ -20,7 +21,7 @@ void Node::Impl::read_index(uint64_t token) {
   Leader* lead = leading();
   if (!lead) {
     out_.reads_failed.push_back(token);
-  } else if (!lead->ready) {
+  } else if (!lead->ready && !RCS_MUTANT("RD-01")) {
     lead->reads_early.push_back(token);
   } else {
     lead->reads_new.push_back({token, commit_, 0});

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
@@ -90,7 +91,9 @@ void Node::Impl::replicate_to(Leader& lead, Progress& peer) {
 // False: the term before `next` is compacted (LR-06); the peer then gets a snapshot.
 bool Node::Impl::send_append(Leader& lead, Progress& peer, bool with_entries) {
   const Index prev = peer.next.prev();
-  const TermAt prev_term = log_.term(prev);
+  TermAt prev_term = log_.term(prev);
+  if (RCS_MUTANT("LR-05") && prev_term.kind == TermAt::Kind::compacted)
+    prev_term = {TermAt::Kind::known, Term()};
   if (prev_term.kind != TermAt::Kind::known) {
     RCS_CHECK(prev_term.kind == TermAt::Kind::compacted);
     start_snapshot(peer);
@@ -130,6 +133,7 @@ void Node::Impl::on_append_response(const Message& message, const AppendResponse
   peer->notice_sent = false;
   if (commit_ > peer->commit_sent && lead->notice_at == Mono::never())
     lead->notice_at = now_ + options_.commit_notice_delay_ns;
+  if (RCS_MUTANT("RD-03")) peer->round_acked = lead->round, confirm_reads(*lead);
   if (response.round > peer->round_acked && response.round <= lead->round) {
     peer->round_acked = response.round;
     confirm_reads(*lead);
@@ -167,11 +171,12 @@ void Node::Impl::leader_commit() {
   Leader* lead = leading();
   if (!lead) return;
   const Index agreed = quorum_value<Index>(voters_, [&](NodeId id) {
-    if (id == options_.id) return durable_;  // CM-05
+    if (id == options_.id) return RCS_MUTANT("CM-05") ? log_.last() : durable_;
     const Progress* p = lead->find(id);
     return p ? p->match : Index();
   });
-  if (agreed > commit_ && log_.term(agreed).is(hard_.term)) commit_to(agreed);
+  if (agreed > commit_ && (log_.term(agreed).is(hard_.term) || RCS_MUTANT("CM-01")))
+    commit_to(agreed);
 }
 
 void Node::Impl::commit_to(Index index) {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
@@ -133,7 +134,8 @@ void Node::Impl::on_chunk(const Message& message, SnapshotChunk& chunk) {
   follow(message.from);
   const SnapshotMeta& meta = chunk.meta;
   if (meta.index > commit_ && log_.term(meta.index).is(meta.term)) commit_to(meta.index);
-  if (meta.index <= commit_) {  // everything in it is here already (SN-01)
+  // Everything in it is here already (SN-01).
+  if (meta.index <= commit_ && !RCS_MUTANT("SN-01")) {
     receiving_.reset();
     const SnapshotChunkResponse have{meta.index, true, 0};
     const bool safe = meta.index <= durable_ || meta.index <= snapshot_.index;
@@ -175,16 +177,17 @@ void Node::Impl::chunk_lost(const SnapshotMeta& meta) {
 void Node::Impl::install(const SnapshotMeta& meta) {
   if (receiving_ && receiving_->meta.index <= meta.index) receiving_.reset();
   if (meta.index > commit_ && log_.term(meta.index).is(meta.term)) commit_to(meta.index);
-  if (meta.index <= commit_) return snapshot_taken(meta);  // the log goes on as it is
+  if (meta.index <= commit_ && !RCS_MUTANT("SN-01"))
+    return snapshot_taken(meta);  // the log goes on as it is
   snapshot_ = meta;
   log_.reset({meta.index, meta.term, meta.time});
-  configs_.clear();
+  if (!RCS_MUTANT("SN-05")) configs_.clear();
   commit_ = handed_out_ = meta.index;
   durable_ = meta.index;
   first_unwritten_ = meta.index.next();
   truncate_.reset();
   for (PendingWrite& w : writes_) w.last = Index();
-  reset_log_ = meta;
+  if (!RCS_MUTANT("SN-02")) reset_log_ = meta;
   restore_ = meta;
   membership_changed();
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 
 namespace raftcs::rsm {
 
@@ -22,6 +23,7 @@ Status Applier::apply(const raft::Entry& entry, ApplyOutput* out) {
   index_ = entry.index;
   now_ = std::max(s_.time, entry.time);  // a fault of a leader must not turn time back
   out_ = out;
+  if (RCS_MUTANT("PS-11")) s_.applied = index_;
   if (entry.type == raft::EntryType::ops) {
     RCS_TRY(apply_ops(entry));
   } else if (entry.type != raft::EntryType::noop && entry.type != raft::EntryType::config) {

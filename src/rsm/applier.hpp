@@ -84,6 +84,7 @@ class Applier {
   Status on(const Tick& op, uint64_t* outcome);
   Status on(const Presence& op, uint64_t* outcome);
   Status set_connected(SessionNum num, bool connected, uint64_t* outcome);
+  Status on(const TakeOver& op, uint64_t* outcome);
   Status on(const Command&, uint64_t*) { return Status::ok(); }  // goes to command()
   Status end_session(SessionNum num, int32_t reason);
 
@@ -96,7 +97,7 @@ class Applier {
   Index index_;
   LogTime now_;
   ApplyOutput* out_ = nullptr;
-  size_t replies_hashed_ = 0;           // places of out_->replies that are in the hash
+  size_t replies_hashed_ = 0;            // places of out_->replies that are in the hash
   std::vector<uint64_t> reply_digests_;  // of the places after them
   // The batch.
   Service* batch_service_ = nullptr;

@@ -11,6 +11,7 @@
 //   7. run
 #include <algorithm>
 
+#include "base/mutant.hpp"
 #include "rsm/applier.hpp"
 
 namespace raftcs::rsm {
@@ -24,12 +25,12 @@ Status Applier::command(const Command& op) {
   }
   session->last_active = now_;
   ReplyCache& replies = session->replies;
-  replies.raise_floor(std::min(op.lowest_pending, op.id), index_);
+  replies.raise_floor(RCS_MUTANT("SE-07") ? op.id : std::min(op.lowest_pending, op.id), index_);
   if (op.id < replies.floor()) {
     add_reply(op, digest, ReplyKind::evicted, 0, {}, index_);
     return Status::ok();
   }
-  const CachedReply* cached = replies.find(op.id);
+  const CachedReply* cached = RCS_MUTANT("SE-05") ? nullptr : replies.find(op.id);
   if (cached != nullptr && cached->state == CachedReply::State::running) {
     RCS_TRY(flush());  // a second copy in one entry: its answer must be known first
     cached = replies.find(op.id);

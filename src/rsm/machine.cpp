@@ -60,6 +60,7 @@ void ApplyOutput::clear() {
   services_created.clear();
   presence.clear();
   ticks = 0;
+  takeovers.clear();
 }
 
 Machine::Machine(TypeSource& types, const Limits& limits)

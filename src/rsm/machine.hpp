@@ -42,10 +42,10 @@ struct Limits {
   // Ids a session may have open at once, from its floor: more than a client that resumes with an
   // old token leaves between its old and its new ids (client/connect.cpp).
   uint32_t replies_max = 65'536;
-  uint64_t reply_bytes_max = 64 << 20;    // per session
-  uint32_t pushes_max = 10'000;           // undelivered server-started requests per session
-  uint64_t push_bytes_max = 64 << 20;     // per session
-  uint32_t sessions_max = 1'000'000;      // servers admit fewer (limits.sessions)
+  uint64_t reply_bytes_max = 64 << 20;  // per session
+  uint32_t pushes_max = 10'000;         // undelivered server-started requests per session
+  uint64_t push_bytes_max = 64 << 20;   // per session
+  uint32_t sessions_max = 1'000'000;    // servers admit fewer (limits.sessions)
 };
 
 enum class ReplyKind : uint8_t {
@@ -91,6 +91,10 @@ struct PresenceChanged {
   SessionNum num;
   bool connected = false;
 };
+struct TakenOver {  // answers each TakeOver of a session that is there
+  SessionNum session;
+  HolderId holder;  // who holds it now
+};
 struct ServiceCreated {
   ServiceNum num;  // 0: refused
   std::string name;
@@ -108,6 +112,7 @@ struct ApplyOutput {
   std::vector<ServiceCreated> services_created;
   std::vector<PresenceChanged> presence;
   uint64_t ticks = 0;  // Tick operations seen
+  std::vector<TakenOver> takeovers;
   void clear();
 };
 
@@ -115,6 +120,7 @@ struct SessionInfo {
   SessionNum num;
   Uuid id;
   Uuid proof;
+  HolderId holder;
   uint64_t timeout_ms = 0;
   LogTime created;
   LogTime last_active;
@@ -150,7 +156,7 @@ class Snapshot {
   virtual ~Snapshot() = default;
   virtual Index index() const = 0;
   virtual Status write(const WriteFn& write) = 0;  // [snapshot lane] or [apply lane]
-  virtual bool concurrent() const = 0;  // may be written beside apply
+  virtual bool concurrent() const = 0;             // may be written beside apply
 };
 
 class Machine {

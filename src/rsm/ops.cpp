@@ -13,6 +13,7 @@
 //   8 RaiseVersion    service apply_version
 //   9 Tick
 //  10 Presence        count session* count session*
+//  11 TakeOver        session holder
 //
 // Integers are varints, texts are length-prefixed. The reader does not judge values: what is
 // allowed is decided in one place, the applier.
@@ -32,6 +33,7 @@ enum class Kind : uint8_t {  // stored: do not renumber
   raise_version = 8,
   tick = 9,
   presence = 10,
+  take_over = 11,
 };
 
 size_t varint_size(uint64_t v) {
@@ -104,6 +106,11 @@ Kind body_of(const RaiseVersion& op, ByteWriter* out) {
   out->varint(op.service.value);
   out->varint(op.apply_version);
   return Kind::raise_version;
+}
+Kind body_of(const TakeOver& op, ByteWriter* out) {
+  out->varint(op.session.value);
+  out->varint(op.holder.value);
+  return Kind::take_over;
 }
 
 Kind body_of(const Tick&, ByteWriter*) { return Kind::tick; }
@@ -179,6 +186,11 @@ bool decode(Kind kind, Bytes body, Op* op) {
       p.connected = get_sessions(&in, &ok);
       p.gone = get_sessions(&in, &ok);
       *op = std::move(p);
+      break;
+    }
+    case Kind::take_over: {
+      const SessionNum session(in.varint());
+      *op = TakeOver{session, HolderId(in.varint())};
       break;
     }
     default:

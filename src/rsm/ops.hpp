@@ -14,6 +14,7 @@
 
 #include "base/byte_io.hpp"
 #include "base/bytes.hpp"
+#include "base/holder.hpp"
 #include "base/result.hpp"
 #include "base/strong_id.hpp"
 #include "base/uuid.hpp"
@@ -65,6 +66,12 @@ struct RaiseVersion {
   ServiceNum service;
   uint32_t apply_version = 0;
 };
+// Another process takes the session. Has an effect only if its holder's generation is higher than
+// that of the present one, so the order in the log decides between several (decision 0021).
+struct TakeOver {
+  SessionNum session;
+  HolderId holder;
+};
 
 // The leader's cluster time has reached the earliest timer of some service. Which timers run is
 // decided by the entry's time (decision 0018); without one that is due it has no effect.
@@ -77,7 +84,7 @@ struct Presence {
 };
 
 using Op = std::variant<CreateSession, CloseSession, Command, Acknowledge, Touch, Expire,
-                        CreateService, RaiseVersion, Tick, Presence>;
+                        CreateService, RaiseVersion, Tick, Presence, TakeOver>;
 
 // Appends operations to one payload. `command` takes the payload as a slice: this is the
 // one copy a command's bytes make on a leader.

@@ -168,4 +168,16 @@ Status Applier::on(const RaiseVersion& op, uint64_t* outcome) {
   return Status::ok();
 }
 
+Status Applier::on(const TakeOver& op, uint64_t* outcome) {
+  Session* session = s_.sessions.find(op.session);
+  if (session == nullptr) return Status::ok();
+  if (supersedes(op.holder, session->holder)) {
+    session->holder = op.holder;
+    session->last_active = now_;
+  }
+  *outcome = session->holder.value;
+  out_->takeovers.push_back({session->num, session->holder});
+  return Status::ok();
+}
+
 }  // namespace raftcs::rsm

@@ -53,6 +53,7 @@ SessionInfo Session::info() const {
   i.num = num;
   i.id = id;
   i.proof = proof;
+  i.holder = holder;
   i.timeout_ms = timeout_ms;
   i.created = created;
   i.last_active = last_active;

@@ -32,6 +32,7 @@ struct Session {
   SessionNum num;
   Uuid id;
   Uuid proof;
+  HolderId holder;  // the process it belongs to
   uint64_t timeout_ms = 0;
   LogTime created;
   LogTime last_active;

@@ -2,6 +2,8 @@
 // can check: a snapshot comes from a disk or from another node.
 #include "rsm/snapshot_format.hpp"
 
+#include "base/mutant.hpp"
+
 namespace raftcs::rsm {
 namespace {
 
@@ -41,8 +43,7 @@ void get_replies(ChunkReader* in, const SnapshotHead& head, ReplyCache* replies)
     r.digest = in->u64();
     r.index = Index(in->varint());
     r.data = in->blob();
-    if (at < least || at >= head.limits.replies_max || r.index > head.applied ||
-        r.app_code < 0 ||
+    if (at < least || at >= head.limits.replies_max || r.index > head.applied || r.app_code < 0 ||
         (r.state != CachedReply::State::applied && r.state != CachedReply::State::unknown_service))
       return in->fail("a cached reply is impossible");
     least = at + 1;
@@ -112,9 +113,11 @@ void encode(const Session& session, ByteWriter* out) {
   out->varint(session.num.value);
   put_uuid(session.id, out);
   put_uuid(session.proof, out);
+  out->varint(session.holder.value);
   out->varint(session.timeout_ms);
   out->u64(static_cast<uint64_t>(session.created.ns));
-  out->u64(static_cast<uint64_t>(session.last_active.ns));
+  const LogTime last_active = RCS_MUTANT("SE-02") ? session.created : session.last_active;
+  out->u64(static_cast<uint64_t>(last_active.ns));
   out->u8(session.connected ? 1 : 0);
   out->varint(session.highest_request.value);
   out->varint(session.capabilities.size());
@@ -122,7 +125,9 @@ void encode(const Session& session, ByteWriter* out) {
     out->text(name);
     out->text(value);
   }
-  put_replies(session.replies, out);
+  ReplyCache none;
+  none.set_floor(session.replies.floor());
+  put_replies(RCS_MUTANT("SE-01") ? none : session.replies, out);
   out->varint(session.acked_push.value);
   out->varint(session.pushes.size());
   for (size_t i = 0; i < session.pushes.size(); ++i) {
@@ -139,6 +144,7 @@ std::unique_ptr<Session> decode_session(ChunkReader* in, const SnapshotHead& hea
   session->num = SessionNum(in->varint());
   session->id = as_asked.id = in->uuid();
   session->proof = as_asked.proof = in->uuid();
+  if (in->version() >= 2) session->holder = HolderId(in->varint());
   session->timeout_ms = as_asked.timeout_ms = in->varint();
   session->created = LogTime{static_cast<int64_t>(in->u64())};
   session->last_active = LogTime{static_cast<int64_t>(in->u64())};

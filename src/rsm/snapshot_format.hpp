@@ -24,7 +24,7 @@
 namespace raftcs::rsm {
 
 constexpr uint32_t kSnapshotMagic = 0x4D534352;  // "RCSM"
-constexpr uint32_t kSnapshotVersion = 2;  // 2: sessions are connected or not
+constexpr uint32_t kSnapshotVersion = 2;  // 2: sessions have a holder and are connected or not
 constexpr uint32_t kSnapshotVersionMin = 1;
 constexpr size_t kSnapshotChunk = 64 * 1024;
 

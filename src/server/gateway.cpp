@@ -1,4 +1,4 @@
-// gateway.cpp: what clients send and what they are answered.
+// gateway.cpp: what clients send and what they are answered (sessions begin in opening.cpp).
 //
 // Everything here is routing: a session's number is looked up by connection and channel, a
 // command is copied once into the batch under construction, and replies find their way back
@@ -12,24 +12,7 @@ namespace raftcs::server {
 namespace {
 
 constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is under way
-constexpr uint64_t kRetryLimitMs = 1'000;  // sessions must end before there is room
 constexpr size_t kAdminCallsPerTurn = 64;
-constexpr size_t kCapabilityBytesMax = 255;
-constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
-
-bool good_capabilities(const std::vector<std::pair<std::string, std::string>>& capabilities) {
-  if (capabilities.empty()) return false;
-  for (const auto& [name, value] : capabilities) {
-    if (name.empty() || value.empty() || name.size() > kCapabilityBytesMax ||
-        value.size() > kCapabilityBytesMax)
-      return false;
-    for (char ch : name)
-      if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-            ch == '_' || ch == '-' || ch == '.'))
-        return false;
-  }
-  return true;
-}
 
 const char* busy_text(Verdict verdict) {
   switch (verdict) {
@@ -101,15 +84,7 @@ Session* Node::Impl::session_of(Connection& c, wire::Channel channel) {
 void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now) {
   if (auto it = c.channels.find(channel); it != c.channels.end() && it->second != &s)
     unbind(*it->second);
-  if (s.bound && !(s.conn == c.id && s.channel == channel)) {
-    if (auto old = connections_.find(s.conn); old != connections_.end()) {
-      wire::SessionClosed taken;
-      taken.channel = s.channel;
-      taken.reason = wire::CloseReason::taken_over;
-      send(old->second, taken);
-    }
-    unbind(s);
-  }
+  if (!(s.conn == c.id && s.channel == channel)) drop_binding(s, wire::CloseReason::taken_over);
   s.bound = true;
   s.conn = c.id;
   s.channel = channel;
@@ -120,6 +95,18 @@ void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId r
   c.channels[channel] = &s;
   heard_of(s, now);
   fetch_pushes(s);
+}
+
+// Tells the channel why, if there is one.
+void Node::Impl::drop_binding(Session& s, wire::CloseReason reason) {
+  if (!s.bound) return;
+  if (auto old = connections_.find(s.conn); old != connections_.end()) {
+    wire::SessionClosed m;
+    m.channel = s.channel;
+    m.reason = reason;
+    send(old->second, m);
+  }
+  unbind(s);
 }
 
 void Node::Impl::unbind(Session& s) {
@@ -172,82 +159,6 @@ void Node::Impl::on_message(Connection& c, wire::Hello&& m, Mono) {
   c.greeted = true;
   c.foreign = !m.cluster.is_zero() && m.cluster != identity_.cluster;
   send(c, w);
-}
-
-void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
-  using wire::RejectReason;
-  if (c.foreign)
-    return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
-                  "this server belongs to cluster " + identity_.cluster.hex());
-  if (!serving())
-    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (stopping_ || (draining_ && successor()))
-    return reject(c, m.channel, m.nonce, RejectReason::draining,
-                  "the server hands leadership over; ask again soon", kRetrySoonMs);
-  if (m.nonce == 0 || m.proof.is_zero())
-    return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce and proof must not be zero");
-  if (!good_capabilities(m.capabilities))
-    return reject(
-        c, m.channel, m.nonce, RejectReason::invalid,
-        "capabilities need at least one name=value; names are letters, digits, '_', '-', '.'");
-  if (auto it = by_proof_.find(m.proof);
-      it != by_proof_.end()) {  // asked again after a lost answer
-    Session& s = sessions_.at(it->second);
-    bind(c, m.channel, s, PushId(), now);
-    return send(c, wire::SessionCreated{m.channel, m.nonce, s.id, s.timeout_ms});
-  }
-  auto pending = creates_.find(m.proof);
-  if (pending != creates_.end()) {
-    pending->second = {c.id, m.channel, m.nonce};
-    return;
-  }
-  if (sessions_.size() + creates_.size() >= options_.sessions_max) {
-    ++counters_.sessions_limit;
-    return reject(c, m.channel, m.nonce, RejectReason::limit,
-                  "the cluster has as many sessions as limits.sessions allows", kRetryLimitMs);
-  }
-  const Decision admitted = admission_.session(creates_.size(), now);
-  if (!admitted.accepted())
-    return reject(c, m.channel, m.nonce, RejectReason::overloaded,
-                  admitted.verdict == Verdict::rate
-                      ? "more sessions are opened than limits.sessions_per_second"
-                      : "the cluster is overloaded: no new sessions at the moment",
-                  admitted.retry_after_ms);
-  rsm::CreateSession op;
-  op.id = environment_.random->uuid();
-  op.proof = m.proof;
-  uint64_t wished = m.timeout_ms == 0 ? kDefaultSessionTimeoutMs : m.timeout_ms;
-  op.timeout_ms =
-      std::clamp(wished, options_.session_timeout_ms_min, options_.session_timeout_ms_max);
-  op.capabilities = std::move(m.capabilities);
-  std::sort(op.capabilities.begin(), op.capabilities.end());
-  creates_[m.proof] = {c.id, m.channel, m.nonce};
-  batch_.add(std::move(op));
-  count_op();
-}
-
-void Node::Impl::on_message(Connection& c, wire::ContinueSession&& m, Mono now) {
-  using wire::RejectReason;
-  if (c.foreign)
-    return reject(c, m.channel, m.nonce, RejectReason::wrong_cluster,
-                  "this server belongs to cluster " + identity_.cluster.hex());
-  if (!serving())
-    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
-  if (m.nonce == 0)
-    return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce must not be zero");
-  auto it = by_id_.find(m.session);
-  // A leader that was cut off or asleep may not know of sessions that others have opened since.
-  if (it == by_id_.end() && !raft_.has_quorum_contact(now))
-    return reject(c, m.channel, m.nonce, RejectReason::not_leader, "leadership is in doubt");
-  if (it == by_id_.end())
-    return reject(c, m.channel, m.nonce, RejectReason::session_expired,
-                  "the cluster has no such session");
-  Session& s = sessions_.at(it->second);
-  if (s.proof != m.proof)
-    return reject(c, m.channel, m.nonce, RejectReason::wrong_proof,
-                  "the proof is not this session's");
-  bind(c, m.channel, s, m.received_push, now);
-  send(c, wire::SessionContinued{m.channel, m.nonce, s.timeout_ms, s.highest_request});
 }
 
 void Node::Impl::on_message(Connection& c, wire::KeepAlive&& m, Mono now) {
@@ -441,27 +352,6 @@ Session& Node::Impl::mirror(SessionNum num, const Uuid& id, const Uuid& proof,
   return s;
 }
 
-void Node::Impl::session_started(const rsm::SessionStarted& started, Mono now) {
-  auto pending = creates_.find(started.proof);
-  std::optional<PendingCreate> waiting;
-  if (pending != creates_.end()) {
-    waiting = pending->second;
-    creates_.erase(pending);
-  }
-  auto conn = waiting ? connections_.find(waiting->conn) : connections_.end();
-  if (!started.num) {
-    if (conn != connections_.end())
-      reject(conn->second, waiting->channel, waiting->nonce, wire::RejectReason::limit,
-             started.refused);
-    return;
-  }
-  Session& s = mirror(started.num, started.id, started.proof, started.timeout_ms);
-  s.last_heard = now;
-  if (conn == connections_.end()) return;
-  bind(conn->second, waiting->channel, s, PushId(), now);
-  send(conn->second, wire::SessionCreated{waiting->channel, waiting->nonce, s.id, s.timeout_ms});
-}
-
 void Node::Impl::session_ended(const rsm::SessionEnded& ended) {
   auto it = sessions_.find(ended.num);
   if (it == sessions_.end()) return;
@@ -481,6 +371,7 @@ void Node::Impl::session_ended(const rsm::SessionEnded& ended) {
 
 void Node::Impl::forget_session(Session& s) {
   unbind(s);
+  refuse_takeover(s, wire::RejectReason::session_expired, "the session has ended");
   if (s.heard) std::erase(heard_, &s);
   if (s.ack_due) std::erase(acks_due_, &s);
   admission_.forget(Admission::asker(s.num));
@@ -491,6 +382,7 @@ void Node::Impl::forget_session(Session& s) {
 
 void Node::Impl::restore_mirror(const Restored& restored) {
   close_all(wire::CloseReason::not_leader);
+  refuse_takeovers();
   heard_.clear();
   acks_due_.clear();
   sessions_.clear();
@@ -501,6 +393,7 @@ void Node::Impl::restore_mirror(const Restored& restored) {
     Session& s = mirror(info.num, info.id, info.proof, info.timeout_ms);
     s.highest_request = info.highest_request;
     s.connected = info.connected;
+    s.holder = info.holder;
   }
   for (const rsm::ServiceInfo& info : restored.services) services_[info.name] = info;
   snapshot_index_ = std::max(snapshot_index_, restored.meta.index);

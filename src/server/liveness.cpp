@@ -15,13 +15,22 @@ namespace {
 constexpr uint64_t kTouchesPerTimeout = 8;
 constexpr DurationNs kIntervalMinNs = 50 * kNsPerMs;
 constexpr DurationNs kIntervalMaxNs = 5 * kNsPerSecond;
+
+DurationNs interval_of(uint64_t timeout_ms) {
+  auto interval = static_cast<DurationNs>(timeout_ms / kTouchesPerTimeout) * kNsPerMs;
+  return std::clamp(interval, kIntervalMinNs, kIntervalMaxNs);
+}
 }  // namespace
 
 DurationNs Node::Impl::liveness_interval() const {
   uint64_t shortest_ms = options_.session_timeout_ms_max;
   for (const auto& [num, s] : sessions_) shortest_ms = std::min(shortest_ms, s.timeout_ms);
-  auto interval = static_cast<DurationNs>(shortest_ms / kTouchesPerTimeout) * kNsPerMs;
-  return std::clamp(interval, kIntervalMinNs, kIntervalMaxNs);
+  return interval_of(shortest_ms);
+}
+
+// A session with a shorter timeout than those before wants to be looked at earlier.
+void Node::Impl::watch(const Session& s, Mono now) {
+  liveness_at_ = std::min(liveness_at_, now + interval_of(s.timeout_ms));
 }
 
 void Node::Impl::liveness_tick(Mono now) {
@@ -40,7 +49,10 @@ void Node::Impl::flush_touches(Mono now) {
   }
   heard_.clear();
   last_touch_ = now;
-  if (touch.sessions.empty()) return;
+  // Cluster time is what the log has of it. An idle log would let a leader that falls take the age
+  // of silent sessions with it, so time passes in the log while there are sessions (W-S7).
+  const bool log_is_idle = !sessions_.empty() && now - last_proposed_ >= liveness_interval();
+  if (touch.sessions.empty() && !log_is_idle) return;
   std::sort(touch.sessions.begin(), touch.sessions.end());
   batch_.add(std::move(touch));
 }

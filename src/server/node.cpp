@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/mutant.hpp"
 #include "raft/membership.hpp"
 #include "server/node_impl.hpp"
 
@@ -165,6 +166,7 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
   }
   bool swapped = member != nullptr && !member->incarnation.is_zero() &&
                  member->incarnation != envelope.incarnation;
+  if (RCS_MUTANT("MB-08")) swapped = false;
   if (envelope.cluster != identity_.cluster || envelope.to != identity_.node ||
       envelope.from == identity_.node || swapped) {
     if (++counters_.foreign_peer == 1 || (counters_.foreign_peer & 0xfff) == 0)
@@ -249,6 +251,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
     if (proposals_committed_ > 0) --proposals_committed_;
   }
   for (const auto& started : done.output.sessions_started) session_started(started, now);
+  for (const auto& taken : done.output.takeovers) session_taken(taken, now);
   answer_replies(done.output.replies);
   for (auto& push : done.output.pushes) deliver(push);
   for (auto& fetched : done.pushes_fetched) deliver_fetched(fetched);
@@ -470,6 +473,7 @@ void Node::Impl::flush_batch(Mono now) {
     raft::Refusal refusal = raft_.propose(sealed_.front().payload, now, &index, &term);
     if (refusal == raft::Refusal::not_leader) return drop_batch();
     if (refusal != raft::Refusal::none) return;  // transferring or too much uncommitted: keep
+    last_proposed_ = now;
     proposals_.push_back({index, std::move(sealed_.front().bill)});
     sealed_.pop_front();
   }
@@ -532,6 +536,7 @@ void Node::Impl::lost_leadership(Mono) {
       reject(it->second, create.channel, create.nonce, wire::RejectReason::not_leader,
              "leadership was lost");
   }
+  refuse_takeovers();
   for (const QueryItem& item : std::exchange(reads_, {}))
     fail_accepted(item, RAFTCS_ERR_NOT_LEADER);
   fail_admin_waiters(
@@ -611,7 +616,8 @@ void Node::Impl::maybe_snapshot(Mono now) {
              !admin_snapshots_.empty();
   if (!due) return;
   snapshotting_ = true;
-  out_.apply.push_back(ApplyBeginSnapshot{applied_membership_});
+  out_.apply.push_back(
+      ApplyBeginSnapshot{RCS_MUTANT("SN-04") ? raft_.membership() : applied_membership_});
 }
 
 // --- what others see -------------------------------------------------------------------------

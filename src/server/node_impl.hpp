@@ -3,6 +3,7 @@
 //   node.cpp      inputs, effects of consensus, lanes, roles, stopping
 //   gateway.cpp   what clients send, and what they are answered
 //   pushes.cpp    delivery of server-started requests, acknowledgements
+//   opening.cpp   how sessions begin, go on and change hands
 //   stopping.cpp  handing leadership over, draining, stopping, failing
 //   liveness.cpp  touches and expiry of sessions
 //   timers.cpp    timers of state machines, presence of sessions
@@ -28,12 +29,14 @@ struct Session {
   SessionNum num;
   Uuid id;
   Uuid proof;
+  HolderId holder;  // the process it belongs to, by the log
   uint64_t timeout_ms = 0;
   RequestId highest_request;
 
   bool bound = false;
   net::ConnId conn = 0;
   wire::Channel channel = 0;
+  uint64_t nonce = 0;     // the highest of `holder` that was bound: an earlier attempt is stale
   uint64_t epoch = 0;     // rises with every binding; fences fetched pushes
   uint32_t inflight = 0;  // requests accepted and not answered on this binding
   PushId sent_push;       // delivered to this binding up to here
@@ -72,6 +75,15 @@ struct PendingCreate {
   net::ConnId conn = 0;
   wire::Channel channel = 0;
   uint64_t nonce = 0;
+};
+
+// A newer holder waits for its TakeOver to be applied.
+struct PendingTakeover {
+  net::ConnId conn = 0;
+  wire::Channel channel = 0;
+  uint64_t nonce = 0;
+  HolderId holder;
+  PushId received_push;
 };
 
 // Who asked for administration: a connection's correlation, or a local token.
@@ -149,8 +161,6 @@ struct Node::Impl {
 
   // gateway.cpp
   void on_message(Connection& c, wire::Hello&& m, Mono now);
-  void on_message(Connection& c, wire::CreateSession&& m, Mono now);
-  void on_message(Connection& c, wire::ContinueSession&& m, Mono now);
   void on_message(Connection& c, wire::KeepAlive&& m, Mono now);
   void on_message(Connection& c, wire::Request&& m, Mono now);
   void on_message(Connection& c, wire::Query&& m, Mono now);
@@ -166,6 +176,7 @@ struct Node::Impl {
   // The session bound to the channel; none: the client is told why and null comes back.
   Session* session_of(Connection& c, wire::Channel channel);
   void bind(Connection& c, wire::Channel channel, Session& s, PushId received, Mono now);
+  void drop_binding(Session& s, wire::CloseReason reason);
   void unbind(Session& s);
   void heard_of(Session& s, Mono now);
   void answer_replies(std::vector<rsm::Reply>& replies);
@@ -174,7 +185,6 @@ struct Node::Impl {
   void settle(const QueryItem& item);
   void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before
   void count_op();  // something was added to the batch
-  void session_started(const rsm::SessionStarted& started, Mono now);
   void session_ended(const rsm::SessionEnded& ended);
   void forget_session(Session& s);
   Session& mirror(SessionNum num, const Uuid& id, const Uuid& proof, uint64_t timeout_ms);
@@ -202,8 +212,20 @@ struct Node::Impl {
   void presence_changed(const rsm::PresenceChanged& change);
   void probe(net::ConnId id, Mono now);
 
+  // opening.cpp
+  void on_message(Connection& c, wire::CreateSession&& m, Mono now);
+  void on_message(Connection& c, wire::ContinueSession&& m, Mono now);
+  void create_known(Connection& c, const wire::CreateSession& m, Session& s, Mono now);
+  void take_over(Connection& c, const wire::ContinueSession& m, Session& s);
+  void session_started(const rsm::SessionStarted& started, Mono now);
+  void session_taken(const rsm::TakenOver& taken, Mono now);
+  void reject_taken(Connection& c, wire::Channel channel, uint64_t nonce, HolderId holder);
+  void refuse_takeover(Session& s, wire::RejectReason reason, const char* text);
+  void refuse_takeovers();  // all of them: this node does not lead
+
   // liveness.cpp
   void liveness_tick(Mono now);
+  void watch(const Session& s, Mono now);
   void flush_touches(Mono now);
   void expire_silent(const std::vector<SessionNum>& silent, Mono now);
   DurationNs liveness_interval() const;
@@ -279,6 +301,7 @@ struct Node::Impl {
   std::unordered_map<Uuid, SessionNum> by_id_;
   std::unordered_map<Uuid, SessionNum> by_proof_;
   std::unordered_map<Uuid, PendingCreate> creates_;  // by proof
+  std::unordered_map<SessionNum, PendingTakeover> takeovers_;
   std::map<std::string, rsm::ServiceInfo, std::less<>> services_;
   rsm::OpsWriter batch_;
   uint64_t batch_commands_ = 0;
@@ -306,6 +329,7 @@ struct Node::Impl {
   bool tick_asked_ = false;
   bool wants_presence_ = false;
   Mono presence_at_;
+  Mono last_proposed_;  // operations went into the log
   Mono idle_sweep_at_;
 
   // administration

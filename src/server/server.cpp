@@ -159,6 +159,11 @@ Status RealServer::bind_sockets() {
   o.frame_bytes_max = options_.frame_bytes_max;
   RCS_ASSIGN(sockets, net::ServerSockets::bind(o));
   sockets_ = std::move(sockets);
+  for (const ClusterMember& m : options_.cluster) {  // what the others tell about this one
+    if (m.id != options_.id) continue;
+    if (options_.client_advertise.empty()) options_.client_advertise = m.client_address;
+    if (options_.peer_advertise.empty()) options_.peer_advertise = m.peer_address;
+  }
   if (options_.client_advertise.empty()) options_.client_advertise = sockets_->client_address();
   if (options_.peer_advertise.empty()) options_.peer_advertise = sockets_->peer_address();
   return Status::ok();

@@ -34,7 +34,7 @@ struct Options {
   std::string data_dir;
   std::string client_listen = "tcp://127.0.0.1:7001";  // port 0 or * picks a free one
   std::string peer_listen = "tcp://127.0.0.1:7101";
-  std::string client_advertise;  // what clients are told; empty: what was bound
+  std::string client_advertise;  // what clients are told; empty: as in cluster, else what was bound
   std::string peer_advertise;
   std::string plugins_dir;              // empty: no plugins
   std::string cluster_name = "raftcs";  // part of a new cluster's identity

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.hpp"
 #include "storage/write_encoder.hpp"
 
 namespace raftcs::storage {
@@ -144,7 +145,7 @@ Status LogFiles::add_spare() {
   RCS_ASSIGN(file, fs_.open(path, sys::OpenMode::create));
   spare.file = std::move(file);
   Status status = prepare(*spare.file, &spare.prepared, kSectorBytes);
-  if (status.is_ok()) status = fs_.sync_directory(directory_);
+  if (status.is_ok() && !RCS_MUTANT("PS-04")) status = fs_.sync_directory(directory_);
   if (!status.is_ok()) {
     spare.file.reset();
     // With the disk full this gives back what it took; else the next opening removes it.
@@ -164,6 +165,7 @@ Status LogFiles::commit(const WriteBatch& batch, bool begins_session, bool roll)
     start.last = last_;
     start.last_term = last_term_;
     start.hard_state = hard_state_;
+    if (RCS_MUTANT("EL-04")) start.hard_state.vote = NodeId();
   }
   const RecordSeed seed(incarnation_, roll ? start.number : segments_.back().number);
   const WriteEncoder::Place place{roll ? 0 : align_up(end_, kSectorBytes),
@@ -176,6 +178,7 @@ Status LogFiles::commit(const WriteBatch& batch, bool begins_session, bool roll)
   sys::File& file = roll ? *spares_.front().file : *active_;
   Status status = file.write_pieces_at(place.offset, encoder.pieces());
   if (status.is_ok()) status = file.sync_data();
+  if (RCS_MUTANT("PS-02") && !status.is_ok()) status = file.sync_data();
   // Even "no space": parts of the write may be there, so nothing may follow it.
   if (!status.is_ok()) return poison_.set({RAFTCS_ERR_IO, status.text()});
   if (roll) {

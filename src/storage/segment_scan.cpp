@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "base/mutant.hpp"
+
 namespace raftcs::storage {
 namespace {
 
@@ -88,6 +90,7 @@ class Scanner {
 
   // Is there a durable write behind the end?
   void look_behind() {
+    if (RCS_MUTANT("PS-06")) return;
     ScannedRecord r;
     for (uint64_t at = align_up(scan_.end, kSectorBytes); at < image_.size(); at += kSectorBytes) {
       if (!read_record(at, &r) || !begins_write(r)) continue;

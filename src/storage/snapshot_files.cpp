@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/crc32c.hpp"
+#include "base/mutant.hpp"
 #include "storage/record.hpp"
 
 namespace raftcs::storage {
@@ -85,7 +86,7 @@ class SnapshotFiles::Writer final : public SnapshotWriter {
     const Bytes trailer = encode_snapshot_trailer(meta_);
     RCS_TRY(file_->write_at(body_offset_ + size_, trailer.data(), trailer.size()));
     RCS_TRY(file_->write_at(0, header.data(), header.size()));
-    return file_->sync_data();
+    return RCS_MUTANT("SN-09") ? Status::ok() : file_->sync_data();
   }
 
   SnapshotFiles& owner_;
@@ -154,7 +155,7 @@ Status SnapshotFiles::open(std::vector<std::string>* notes) {
 
 Status SnapshotFiles::publish(const std::string& temporary, const raft::SnapshotMeta& meta) {
   RCS_TRY(absorb(fs_.rename(temporary, path_of(meta.index))));
-  Status synced = fs_.sync_directory(directory_);
+  Status synced = RCS_MUTANT("PS-04") ? Status::ok() : fs_.sync_directory(directory_);
   if (!synced) return poison_.set({RAFTCS_ERR_IO, synced.text()});
   std::optional<raft::SnapshotMeta> before;
   {

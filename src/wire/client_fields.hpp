@@ -45,7 +45,7 @@ template <>
 struct Fields<ContinueSession> {
   static constexpr MessageType kType = MessageType::continue_session;
   static constexpr const char* kName = "continue_session";
-  static constexpr uint32_t kCount = 5;
+  static constexpr uint32_t kCount = 6;
   template <class Io, class M>
   static void walk(Io& io, M& m) {
     io.channel("channel", m.channel);
@@ -53,6 +53,7 @@ struct Fields<ContinueSession> {
     io.uuid("session", m.session);
     io.uuid("proof", m.proof);
     io.id_or_zero("received_push", m.received_push);
+    io.id_or_zero("holder", m.holder);
   }
 };
 

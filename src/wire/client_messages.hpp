@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/holder.hpp"
 #include "base/strong_id.hpp"
 #include "base/uuid.hpp"
 #include "raftcs_status.h"
@@ -67,12 +68,13 @@ enum class RejectReason : uint8_t {
   limit = 6,                // too many sessions
   draining = 7,             // the server is stopping
   wrong_cluster = 8,
+  taken_over = 9,           // by a newer holder; `holder` says which
 };
 enum class CloseReason : uint8_t {
   shutdown = 1,             // the server stops; go elsewhere
   not_leader = 2,           // go to the leader, if known
   session_error = 3,        // the channel is not bound here: continue again
-  taken_over = 4,           // another connection continued the session
+  taken_over = 4,           // another connection holds the session now
   expired = 5,
   closed = 6,               // answers close_session
 };
@@ -104,7 +106,7 @@ struct Hello {
 };
 struct CreateSession {
   Channel channel = 0;
-  uint64_t nonce = 0;  // non-zero, fresh for each attempt, echoed
+  uint64_t nonce = 0;  // non-zero, higher than of any attempt before, echoed
   Uuid proof;          // the session's secret; the same proof asks for the same session
   uint64_t timeout_ms = 0;  // wished; the welcome's limits apply
   std::vector<std::pair<std::string, std::string>> capabilities;
@@ -116,6 +118,7 @@ struct ContinueSession {
   Uuid session;
   Uuid proof;
   PushId received_push;  // highest server-started request the client has; go on after it
+  HolderId holder{};     // 0: the process that created the session
   bool operator==(const ContinueSession&) const = default;
 };
 struct KeepAlive {
@@ -194,6 +197,7 @@ struct SessionRejected {
   LeaderHint leader;
   uint64_t retry_after_ms = 0;
   std::string text;
+  HolderId holder{};  // with taken_over: who holds the session
   bool operator==(const SessionRejected&) const = default;
 };
 struct SessionClosed {

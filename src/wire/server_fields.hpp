@@ -61,15 +61,16 @@ template <>
 struct Fields<SessionRejected> {
   static constexpr MessageType kType = MessageType::session_rejected;
   static constexpr const char* kName = "session_rejected";
-  static constexpr uint32_t kCount = 6;
+  static constexpr uint32_t kCount = 7;
   template <class Io, class M>
   static void walk(Io& io, M& m) {
     io.channel("channel", m.channel);
     io.nonce("nonce", m.nonce);
-    io.choice("reason", m.reason, RejectReason::not_leader, RejectReason::wrong_cluster);
+    io.choice("reason", m.reason, RejectReason::not_leader, RejectReason::taken_over);
     io.leader("leader", m.leader);
     io.u64("retry_after_ms", m.retry_after_ms);
     io.sentence("text", m.text);
+    io.id_or_zero("holder", m.holder);
   }
 };
 

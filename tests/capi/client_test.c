@@ -35,7 +35,54 @@ static void submit_times_out(void **state) {
     assert_int_equal(raftcs_event_status(event), RAFTCS_ERR_TIMED_OUT);
     assert_int_equal(raftcs_event_outcome(event), RAFTCS_OUTCOME_NOT_APPLIED);
     raftcs_event_destroy(event);
-    assert_int_equal(raftcs_client_wait_connected(client, 20), RAFTCS_ERR_TIMED_OUT);
+    assert_int_equal(raftcs_client_wait_connected(client, 20), RAFTCS_ERR_UNREACHABLE);
+    raftcs_client_destroy(client);
+    raftcs_queue_destroy(queue);
+}
+
+static void why_it_is_not_connected(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_client_t *client = client_on(queue, "client.connect_timeout_ms", "50");
+    raftcs_call_options_t o = {.struct_size = sizeof o, .timeout_ms = 500};
+    raftcs_client_info_t info = {.struct_size = sizeof info};
+    raftcs_event_t *event = NULL;
+    OK(raftcs_client_open(client));
+    OK(raftcs_client_submit(client, "kv", 5, "abc", 3, &o, NULL));
+    assert_int_equal(raftcs_client_wait_connected(client, 400), RAFTCS_ERR_UNREACHABLE);
+    event = next_of(queue, RAFTCS_EVENT_REPLY);
+    assert_int_equal(raftcs_event_status(event), RAFTCS_ERR_TIMED_OUT);
+    assert_non_null(strstr(raftcs_event_text(event), "does not answer"));
+    assert_int_equal(raftcs_event_is_retriable(event), 1); /* it never left */
+    raftcs_event_destroy(event);
+    do { /* the one of attempt 2 or a later one says why */
+        event = next_of(queue, RAFTCS_EVENT_CLIENT_STATE);
+        assert_int_equal(raftcs_event_app_code(event), RAFTCS_CLIENT_CONNECTING_NEW);
+        assert_int_equal(raftcs_event_is_retriable(event), 0);
+        if (raftcs_event_status(event) != RAFTCS_OK) break;
+        raftcs_event_destroy(event);
+    } while (1);
+    assert_int_equal(raftcs_event_status(event), RAFTCS_ERR_UNREACHABLE);
+    raftcs_event_destroy(event);
+    OK(raftcs_client_info(client, &info));
+    assert_int_equal(info.struct_size, sizeof info);
+    assert_int_equal(info.trouble, RAFTCS_ERR_UNREACHABLE);
+    assert_true(info.attempts >= 2);
+    assert_int_equal(info.session_timeout_ms, 0);
+    assert_int_equal(info.rtt_smoothed_us, -1);
+    info.struct_size = 88; /* of a program that was built before the struct grew */
+    info.attempts = 12345;
+    OK(raftcs_client_info(client, &info));
+    assert_int_equal(info.struct_size, 88);
+    assert_int_equal(info.attempts, 12345);
+    OK(raftcs_client_submit(client, "kv", 6, "abc", 3, NULL, NULL));
+    OK(raftcs_client_close(client, 0));
+    event = next_of(queue, RAFTCS_EVENT_REPLY);
+    assert_int_equal(raftcs_event_status(event), RAFTCS_ERR_CLOSED);
+    assert_int_equal(raftcs_event_outcome(event), RAFTCS_OUTCOME_NOT_APPLIED);
+    assert_int_equal(raftcs_event_is_retriable(event), 0); /* not on this client */
+    raftcs_event_destroy(event);
+    assert_int_equal(raftcs_event_is_retriable(NULL), 0);
     raftcs_client_destroy(client);
     raftcs_queue_destroy(queue);
 }
@@ -283,6 +330,7 @@ static void forked_children(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(submit_times_out),
+        cmocka_unit_test(why_it_is_not_connected),
         cmocka_unit_test(close_before_open_ends_everything_once),
         cmocka_unit_test(descriptors_follow_the_queue),
         cmocka_unit_test(interrupts),

@@ -208,6 +208,72 @@ static void commands_queries_and_pushes(void **state) {
     raftcs_queue_destroy(queue);
 }
 
+/* Everything until a session is lost; the event's status. */
+static raftcs_status_t lost_status(raftcs_queue_t *queue) {
+    raftcs_event_t *event = next_of(queue, RAFTCS_EVENT_SESSION_LOST);
+    raftcs_status_t status = raftcs_event_status(event);
+    raftcs_event_destroy(event);
+    return status;
+}
+
+static raftcs_client_t *resume_at(const char *endpoint, raftcs_queue_t *queue, const void *token,
+                                  size_t len) {
+    raftcs_config_t *config = config_with("client.endpoints", endpoint);
+    raftcs_client_t *client = NULL;
+    OK(raftcs_client_create(config, queue, 61, &client, NULL));
+    raftcs_config_destroy(config);
+    OK(raftcs_client_resume(client, token, len));
+    assert_int_equal(raftcs_client_resume(client, token, len), RAFTCS_ERR_BAD_STATE);
+    OK(raftcs_client_wait_connected(client, 20000));
+    return client;
+}
+
+static void a_session_changes_hands(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue(), *first_queue = new_queue(), *next_queue = new_queue();
+    raftcs_server_t *server = start_server(queue);
+    raftcs_client_t *first = connect_to(server, first_queue);
+    raftcs_server_info_t where = {.struct_size = sizeof where};
+    raftcs_client_info_t info = {.struct_size = sizeof info}, fresh = {.struct_size = sizeof fresh};
+    char token[1024];
+    size_t len = 0;
+    OK(raftcs_server_info(server, &where));
+    OK(raftcs_client_export_session(first, token, sizeof token, &len));
+    raftcs_client_t *next = resume_at(where.client_address, next_queue, token, len);
+    assert_int_equal(lost_status(first_queue), RAFTCS_ERR_SESSION_TAKEN);
+    assert_int_equal(raftcs_client_wait_connected(first, 20000), RAFTCS_ERR_SESSION_TAKEN);
+    OK(raftcs_client_info(first, &info));
+    assert_int_equal(info.state, RAFTCS_CLIENT_DISCONNECTED);
+    assert_int_equal(info.sessions_lost, 1);
+
+    raftcs_client_t *last = resume_at(where.client_address, first_queue, token, len); /* again */
+    assert_int_equal(lost_status(next_queue), RAFTCS_ERR_SESSION_TAKEN);
+    raftcs_event_t *event = NULL;
+    OK(raftcs_client_submit_wait(last, "sum", "abc", 3, NULL, &event));
+    assert_int_equal(raftcs_event_outcome(event), RAFTCS_OUTCOME_APPLIED);
+    assert_int_equal(raftcs_event_is_retriable(event), 0);
+    raftcs_event_destroy(event);
+
+    OK(raftcs_client_open(first)); /* a lost client opens a new session */
+    OK(raftcs_client_wait_connected(first, 20000));
+    OK(raftcs_client_info(first, &fresh));
+    assert_memory_not_equal(fresh.session_id, info.session_id, 16);
+    assert_int_equal(fresh.session_timeout_ms, 10000);
+    assert_int_equal(fresh.trouble, RAFTCS_OK);
+    token[len / 2] ^= 1;
+    raftcs_client_t *none = client_on(queue, NULL, NULL);
+    assert_int_equal(raftcs_client_resume(none, token, len), RAFTCS_ERR_MALFORMED);
+    assert_int_equal(raftcs_client_resume(none, token, len - 1), RAFTCS_ERR_MALFORMED);
+    raftcs_client_destroy(none);
+    raftcs_client_destroy(first);
+    raftcs_client_destroy(next);
+    raftcs_client_destroy(last);
+    raftcs_server_destroy(server);
+    raftcs_queue_destroy(first_queue);
+    raftcs_queue_destroy(next_queue);
+    raftcs_queue_destroy(queue);
+}
+
 static void the_state_outlives_a_restart(void **state) {
     (void)state;
     raftcs_queue_t *queue = new_queue();
@@ -387,6 +453,7 @@ int main(void) {
         cmocka_unit_test(the_state_outlives_a_restart),
         cmocka_unit_test(threads_that_wait),
         cmocka_unit_test(logs_of_the_stopped_node),
+        cmocka_unit_test(a_session_changes_hands),
         cmocka_unit_test(stop_before_start),
         cmocka_unit_test(destroyed_in_a_callback),
     };

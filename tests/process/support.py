@@ -2,7 +2,7 @@
 
 RAFTCS_BUILD_DIR names the build directory (ctest sets it). Servers run on ports of 127.0.0.1 in a
 temporary directory, and are ended by their own pids. Nothing is skipped: a missing program is an
-error.
+error. suite.py builds on this what the integration suites share.
 """
 import json
 import os
@@ -13,12 +13,16 @@ import subprocess
 import tempfile
 import time
 
+import proxy
+
 BUILD = os.environ.get('RAFTCS_BUILD_DIR') or os.path.join(
     os.path.dirname(os.path.abspath(__file__)), '..', '..', 'build', 'release')
 BUILD = os.path.abspath(BUILD)
 SERVER = os.path.join(BUILD, 'bin', 'raftcs-server')
 CLI = os.path.join(BUILD, 'bin', 'raftcs')
 PLUGINS = os.path.join(BUILD, 'plugins-out')
+# A test that is ended by force takes its servers along.
+WITH_US = ['setpriv', '--pdeathsig', 'KILL'] if shutil.which('setpriv') else []
 
 
 def free_ports(count):
@@ -53,14 +57,22 @@ class Server:
 
     def __init__(self, log, arguments):
         self.log = log
-        self.arguments = [SERVER] + [str(a) for a in arguments]
+        self.arguments = WITH_US + [SERVER] + [str(a) for a in arguments]
         self.process = None
+        self.paused = False
 
     def start(self, timeout=60):
+        return self.launch().wait_ready(timeout)
+
+    def launch(self):
         with open(self.log, 'ab') as out:
             self.offset = out.tell()
             self.process = subprocess.Popen(self.arguments, stdout=out, stderr=out,
                                             stdin=subprocess.DEVNULL)
+        self.paused = False
+        return self
+
+    def wait_ready(self, timeout=60):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             line = self.ready_line()
@@ -84,13 +96,24 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def kill(self):
+        """As a crash does it."""
         self.process.kill()
         self.process.wait()
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+        self.paused = True
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.paused = False
 
     def stop(self, timeout=30):
         """Asks it to stop; gives the exit code."""
         if not self.running():
             return self.process.returncode if self.process else 0
+        if self.paused:
+            self.go_on()
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(timeout)
@@ -100,16 +123,25 @@ class Server:
 
 
 class Cluster:
-    """`count` servers in a temporary directory; a context manager."""
+    """`count` servers in a temporary directory; a context manager.
 
-    def __init__(self, count=3, settings=()):
+    With `relays` the addresses that members and clients are told are those of proxy.Network, which
+    is then `network`; `real_ports` lead to the servers themselves."""
+
+    def __init__(self, count=3, settings=(), relays=False, plugins=('kv.so',)):
         self.folder = tempfile.mkdtemp(prefix='raftcs-test-')
-        self.plugins = plugins_only(os.path.join(self.folder, 'plugins'))
+        self.plugins = plugins_only(os.path.join(self.folder, 'plugins'), plugins)
         ports = free_ports(2 * count)
         self.client_ports = {i + 1: ports[2 * i] for i in range(count)}
         self.peer_ports = {i + 1: ports[2 * i + 1] for i in range(count)}
-        members = ','.join(f'{i}=tcp://127.0.0.1:{self.peer_ports[i]}/'
-                           f'tcp://127.0.0.1:{self.client_ports[i]}' for i in self.client_ports)
+        self.real_ports = self.client_ports
+        self.network = None
+        told_clients, told_peers = self.client_ports, self.peer_ports
+        if relays:
+            self.network = proxy.Network(self.client_ports, self.peer_ports)
+            told_clients, told_peers = self.network.client_ports, self.network.peer_ports
+        members = ','.join(f'{i}=tcp://127.0.0.1:{told_peers[i]}/tcp://127.0.0.1:{told_clients[i]}'
+                           for i in self.client_ports)
         self.servers = {}
         for i in self.client_ports:
             arguments = ['--id', i, '--data', os.path.join(self.folder, f'node-{i}'),
@@ -121,12 +153,15 @@ class Cluster:
             for pair in settings:
                 arguments += ['--set', pair]
             self.servers[i] = Server(os.path.join(self.folder, f'node-{i}.log'), arguments)
-        self.endpoints = ','.join(f'127.0.0.1:{p}' for p in self.client_ports.values())
+        self.addresses = {i: f'tcp://127.0.0.1:{p}' for i, p in told_clients.items()}
+        self.endpoints = ','.join(f'127.0.0.1:{p}' for p in told_clients.values())
 
     def __enter__(self):
         try:
             for server in self.servers.values():
-                server.start()
+                server.launch()
+            for server in self.servers.values():
+                server.wait_ready()
         except BaseException:
             self.__exit__()
             raise
@@ -135,12 +170,16 @@ class Cluster:
     def __exit__(self, *_):
         for server in self.servers.values():
             if server.running():
+                if server.paused:
+                    server.go_on()
                 server.process.terminate()
         for server in self.servers.values():
             try:
                 server.stop(20)
             except AssertionError:
                 pass
+        if self.network:
+            self.network.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def cli(self, *arguments, **keywords):

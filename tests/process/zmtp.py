@@ -52,9 +52,11 @@ class Dealer:
         return flags, self.exactly(size)
 
     def receive_message(self):
-        """The next message's last part; commands (PING) are passed over."""
+        """The next message's last part; a PING is answered, other commands are passed over."""
         while True:
             flags, body = self.receive()
+            if flags & 4 and body.startswith(b'\x04PING'):
+                self.socket.sendall(frame(b'\x04PONG' + body[7:], command=True))
             if not flags & 5:
                 return body
 

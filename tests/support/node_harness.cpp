@@ -255,7 +255,8 @@ Uuid TestClient::proof_of(uint64_t secret) {
 }
 
 void TestClient::ask_create(wire::Channel channel, uint64_t secret, uint64_t timeout_ms) {
-  send(wire::CreateSession{channel, ++nonces_, proof_of(secret), timeout_ms, {{"kind", "test"}}});
+  send(wire::CreateSession{
+      channel, cluster_.next_nonce(), proof_of(secret), timeout_ms, {{"kind", "test"}}});
 }
 
 bool TestClient::create(wire::Channel channel, uint64_t secret, uint64_t timeout_ms) {
@@ -268,8 +269,8 @@ bool TestClient::create(wire::Channel channel, uint64_t secret, uint64_t timeout
 }
 
 bool TestClient::resume(wire::Channel channel, const Uuid& session_id, uint64_t secret) {
-  const uint64_t nonce = ++nonces_;
-  send(wire::ContinueSession{channel, nonce, session_id, proof_of(secret), PushId()});
+  const uint64_t nonce = cluster_.next_nonce();
+  send(wire::ContinueSession{channel, nonce, session_id, proof_of(secret), PushId(), HolderId()});
   cluster_.settle();
   auto answer = last<wire::SessionContinued>();
   if (!answer || answer->nonce != nonce) return false;

@@ -73,6 +73,8 @@ class NodeHarness {
   net::ConnId connect(uint64_t id);
   void send(uint64_t id, net::ConnId conn, const Bytes& frame);
   std::vector<wire::ServerMessage> take(net::ConnId conn);
+  // Rising over all clients: a server takes a lower one of a session for a late attempt.
+  uint64_t next_nonce() { return ++nonces_; }
 
  private:
   struct Machine {
@@ -111,6 +113,7 @@ class NodeHarness {
   std::deque<PeerFrame> wire_;
   std::map<net::ConnId, std::vector<wire::ServerMessage>> inboxes_;
   net::ConnId conns_ = 0;
+  uint64_t nonces_ = 0;
   uint64_t admin_tokens_ = 0;
 };
 
@@ -156,7 +159,6 @@ class TestClient {
   NodeHarness& cluster_;
   uint64_t node_;
   net::ConnId conn_;
-  uint64_t nonces_ = 0;
   std::map<wire::Channel, Uuid> sessions_;
   std::vector<wire::ServerMessage> received_;
 };

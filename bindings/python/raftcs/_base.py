@@ -38,6 +38,15 @@ class ClientInfo(NamedTuple):
     reconnects: int
     server_requests: int
     rtt_us: int
+    rtt_smoothed_us: int
+    latency_us: int
+    session_timeout_ms: int
+    attempts: int
+    late_replies: int
+    busy: int
+    sessions_lost: int
+    malformed_frames: int
+    trouble: int
 
 
 def reply_of(event: Event) -> Reply:
@@ -134,7 +143,13 @@ class BaseClient:
         errors.check(api.raftcs_client_info(self._handle(), byref(row)))
         return ClientInfo(row.state, bytes(row.session_id), row.leader, row.outstanding,
                           row.submitted, row.completed, row.resent, row.reconnects,
-                          row.server_requests, row.rtt_us)
+                          row.server_requests, row.rtt_us, row.rtt_smoothed_us,
+                          row.latency_us, row.session_timeout_ms, row.attempts, row.late_replies,
+                          row.busy, row.sessions_lost, row.malformed_frames, row.trouble)
+
+    def reopen(self) -> None:
+        """Opens a new session after the old one was lost; harmless otherwise."""
+        errors.check(api.raftcs_client_open(self._handle()))
 
     def export_session(self) -> bytes:
         """The session as a token for Client(config, session=token). Secret. A process that resumes

@@ -12,11 +12,12 @@ What must hold
 from __future__ import annotations
 
 import atexit
+import json
 import math
 import threading
 import time
 from ctypes import byref, c_int, c_size_t, c_void_p, sizeof, string_at
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from . import _ffi, errors
 from ._library import api, text
@@ -63,13 +64,20 @@ class ServerRequest(NamedTuple):
 
 
 class StateEvent(NamedTuple):
-    """A change of the client: its state, its session, or the cluster's topology."""
+    """A change of the client: its state, its session, or the cluster's topology. While connecting,
+    `status` and `text` say why it takes so long; `data` is the JSON that raftcs.h describes."""
 
     kind: int
     state: int
     status: int
     data: bytes
     text: str
+
+    @property
+    def details(self) -> Dict[str, Any]:
+        """The document in `data`; empty when there is none."""
+        found = json.loads(self.data or b"{}")
+        return found if isinstance(found, dict) else {}
 
 
 class Queue:

@@ -155,6 +155,16 @@ class ClientInfo(Structure):
         ("reconnects", c_uint64),
         ("server_requests", c_uint64),
         ("rtt_us", c_int64),
+        ("rtt_smoothed_us", c_int64),
+        ("latency_us", c_int64),
+        ("session_timeout_ms", c_uint64),
+        ("attempts", c_uint64),
+        ("late_replies", c_uint64),
+        ("busy", c_uint64),
+        ("sessions_lost", c_uint64),
+        ("malformed_frames", c_uint64),
+        ("trouble", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -248,6 +258,8 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
         (c_int32, (c_void_p, POINTER(c_void_p), POINTER(c_size_t),)),
     "raftcs_event_text":
         (c_char_p, (c_void_p,)),
+    "raftcs_event_is_retriable":
+        (c_int32, (c_void_p,)),
     "raftcs_event_destroy":
         (None, (c_void_p,)),
     "raftcs_event_destroy_batch":
@@ -356,6 +368,7 @@ class Api:
     raftcs_event_index: Callable[..., int]
     raftcs_event_data: Callable[..., int]
     raftcs_event_text: Callable[..., Optional[bytes]]
+    raftcs_event_is_retriable: Callable[..., int]
     raftcs_event_destroy: Callable[..., None]
     raftcs_event_destroy_batch: Callable[..., None]
     raftcs_client_create: Callable[..., int]

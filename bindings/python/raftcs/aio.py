@@ -129,7 +129,8 @@ class AsyncClient(BaseClient):
     # ---- events
 
     async def wait_connected(self, timeout: float = 10.0) -> "AsyncClient":
-        """Until the session is open; raises what ended the attempt, or TimedOut."""
+        """Until the session is open; raises what ended the attempt, or why it takes so long:
+        NoLeader, Unreachable, Busy, TimedOut. The attempt goes on."""
         stream = self._subscribe()
         try:
             if self.info().state != _ffi.CLIENT_CONNECTED:
@@ -137,7 +138,8 @@ class AsyncClient(BaseClient):
         except _Ended:
             raise errors.make(_ffi.ERR_CLOSED, outcome=_ffi.OUTCOME_NONE) from None
         except asyncio.TimeoutError:
-            raise errors.make(_ffi.ERR_TIMED_OUT, outcome=_ffi.OUTCOME_NONE) from None
+            trouble = self.info().trouble or _ffi.ERR_TIMED_OUT
+            raise errors.make(trouble, outcome=_ffi.OUTCOME_NONE) from None
         finally:
             self._watchers.discard(stream)
         return self
@@ -210,6 +212,8 @@ class AsyncClient(BaseClient):
             self._lost = event.error()
             if self._lost is not None:
                 self._requests.end(self._lost)
+        elif event.app_code not in (0, _ffi.CLIENT_DISCONNECTED):
+            self._lost = self._requests.ended = None  # a new session is on its way
         for stream in self._watchers:
             stream.put(StateEvent(event.kind, event.app_code, event.status, event.data, event.text))
 

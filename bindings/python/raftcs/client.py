@@ -64,7 +64,8 @@ class Client(BaseClient):
         self._mail = Mailbox(self._queue, self._on_event)
 
     def wait_connected(self, timeout: float = 10.0) -> "Client":
-        """Until the session is open; raises what ended the attempt, or TimedOut."""
+        """Until the session is open; raises what ended the attempt, or why it takes so long:
+        NoLeader, Unreachable, Busy, TimedOut. The attempt goes on."""
         status = api.raftcs_client_wait_connected(self._handle(), int(timeout * 1000))
         errors.check(status)
         return self
@@ -141,6 +142,8 @@ class Client(BaseClient):
                                            event.text))
             if event.kind == _ffi.EVENT_SESSION_LOST:
                 self._lost = event.error()
+            elif event.app_code not in (0, _ffi.CLIENT_DISCONNECTED):
+                self._lost = None  # a new session is on its way
 
     def __enter__(self) -> "Client":
         return self

@@ -35,8 +35,14 @@ class RaftcsError(Exception):
 
     @property
     def retriable(self) -> bool:
-        """May the same call succeed later without any change?"""
+        """May the same call succeed later without any change? Says nothing about what the first
+        one did: see safe_to_retry."""
         return bool(api.raftcs_status_is_retriable(self.status))
+
+    @property
+    def safe_to_retry(self) -> bool:
+        """The call had no effect and never will, and the same call again may succeed."""
+        return self.outcome == _ffi.OUTCOME_NOT_APPLIED and self.retriable
 
     @property
     def fatal(self) -> bool:

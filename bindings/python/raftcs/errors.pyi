@@ -10,6 +10,7 @@ class RaftcsError(Exception):
     app_code: int
     name: str
     retriable: bool
+    safe_to_retry: bool
     fatal: bool
     def __init__(self, text: str = ..., *, status: Optional[int] = ...,
                  outcome: Optional[int] = ..., retry_after_ms: int = ...,

@@ -174,7 +174,9 @@ void Session::open() {
     std::string text = "no session with the cluster within " + std::to_string(timeout_ms_) +
                        " ms: " + describe(status) +
                        " Check that a majority of its servers runs: raftcs status";
-    throw Failure(exit_code_of_refusal(status), text);
+    // Nothing was sent, and the library would go on trying: only a refusal for good has failed.
+    bool later = status == RAFTCS_ERR_TIMED_OUT || raftcs_status_is_retriable(status);
+    throw Failure(later ? kUnavailable : exit_code_of_refusal(status), text);
   }
 }
 

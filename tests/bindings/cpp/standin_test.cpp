@@ -33,7 +33,27 @@ TEST(Standin, FuturesGiveRepliesAndThrowErrors) {
   } catch (const Error& error) {
     EXPECT_EQ(error.status(), RAFTCS_ERR_TIMED_OUT);
     EXPECT_TRUE(error.may_have_happened());
+    EXPECT_TRUE(error.retriable());
+    EXPECT_FALSE(error.safe_to_retry());
   }
+  try {
+    client.submit("s", "late").get();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_TRUE(error.safe_to_retry());
+  }
+}
+
+TEST(Standin, EventsSayWhetherTheSameCallAgainIsSafe) {
+  raftcs::Pump pump;
+  Client client(config(), pump);
+  std::vector<bool> safe;
+  for (const char* verb : {"echo x", "unknown", "late"})
+    client.submit("s", verb, [&](Event event) { safe.push_back(event.safe_to_retry()); });
+  pump.drain();
+  EXPECT_EQ(safe, (std::vector<bool>{false, false, true}));
+  EXPECT_EQ(client.info().session_timeout_ms, 13u);
+  EXPECT_EQ(client.info().trouble, RAFTCS_ERR_BUSY);
 }
 
 TEST(Standin, CallbacksRunWherePumpRuns) {

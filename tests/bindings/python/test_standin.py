@@ -37,6 +37,9 @@ class Errors(unittest.TestCase):
                 c.submit("s", b"late")
             self.assertNotIsInstance(late.exception, raftcs.OutcomeUnknown)
             self.assertEqual(late.exception.outcome, raftcs.NOT_APPLIED)
+            self.assertTrue(unknown.exception.retriable)
+            self.assertFalse(unknown.exception.safe_to_retry)
+            self.assertTrue(late.exception.safe_to_retry)
 
     def test_a_status_that_nobody_knows_has_its_family(self):
         with client() as c:
@@ -77,8 +80,23 @@ class Blocking(unittest.TestCase):
                              {"verb": "status", "endpoint": "tcp://x:1", "args": {"a": [1]}})
             c.ack(5)
             self.assertEqual(c.submit("s", b"acked").data, b"5")
-            states = [event.state for event in c.states()]
+            events = c.states()
+            states = [event.state for event in events]
             self.assertEqual(states, [raftcs.CONNECTING_NEW, raftcs.CONNECTED])
+            self.assertEqual(events[0].details, {"attempt": 3, "at_risk": False})
+
+    def test_info_has_every_field(self):
+        with client() as c:
+            self.assertEqual(tuple(c.info())[-9:], (11, 12, 13, 14, 15, 16, 17, 18, -200))
+
+    def test_a_lost_session_is_reopened(self):
+        with client() as c:
+            c.submit("s", b"lose")
+            with self.assertRaises(errors.SessionExpired):
+                next(c.server_requests(5))
+            c.reopen()
+            c.submit("s", b"push 1")
+            self.assertEqual(next(c.server_requests(5)).id, 1)
 
     def test_settings_live_until_the_client_is_made(self):
         for _ in range(200):

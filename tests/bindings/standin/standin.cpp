@@ -154,7 +154,8 @@ raftcs_status_t refuse(raftcs_status_t status, const std::string& text, raftcs_e
 
 void set_state(raftcs_client_t* client, int32_t state) {
   client->state = state;
-  raftcs_event* event = make(RAFTCS_EVENT_CLIENT_STATE, client->tag, 0, "");
+  raftcs_event* event =
+      make(RAFTCS_EVENT_CLIENT_STATE, client->tag, 0, "{\"attempt\":3,\"at_risk\":false}");
   event->info.app_code = state;
   event->info.outcome = RAFTCS_OUTCOME_NONE;
   client->mail->push(event);
@@ -304,6 +305,10 @@ raftcs_status_t raftcs_event_info(const raftcs_event_t* event, raftcs_event_info
   out->text = event->text.c_str();
   return RAFTCS_OK;
 }
+int32_t raftcs_event_is_retriable(const raftcs_event_t* event) {
+  return event->info.outcome == RAFTCS_OUTCOME_NOT_APPLIED &&
+         raftcs_status_is_retriable(event->info.status);
+}
 void raftcs_event_destroy(raftcs_event_t* event) { delete event; }
 void raftcs_event_destroy_batch(raftcs_event_t* const* events, size_t count) {
   for (size_t i = 0; i < count; ++i) delete events[i];
@@ -375,6 +380,15 @@ raftcs_status_t raftcs_client_info(raftcs_client_t* client, raftcs_client_info_t
   out->state = client->state;
   out->outstanding = client->held.size();
   out->submitted = client->last_op;
+  out->rtt_smoothed_us = 11;
+  out->latency_us = 12;
+  out->session_timeout_ms = 13;
+  out->attempts = 14;
+  out->late_replies = 15;
+  out->busy = 16;
+  out->sessions_lost = 17;
+  out->malformed_frames = 18;
+  out->trouble = RAFTCS_ERR_BUSY;
   return RAFTCS_OK;
 }
 raftcs_status_t raftcs_client_export_session(raftcs_client_t*, void* out, size_t cap,

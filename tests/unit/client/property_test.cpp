@@ -1,5 +1,6 @@
 // property_test.cpp: the engine against a small exactly-once cluster that loses links, moves
-// its leader, delays each link by its own random time and stops answering at random.
+// its leader, delays each link by its own random time and stops answering at random; sessions
+// expire, are closed, kept and resumed, and taken over by others.
 //
 // Checked on every seed: every operation ends exactly once; APPLIED means applied once and
 // with the reply of that very command, NOT_APPLIED means never applied; ids of a session
@@ -24,6 +25,8 @@ struct Replicated {
   Uuid proof;
   std::map<uint64_t, std::pair<std::string, std::string>> replies;  // id -> payload, reply
   uint64_t floor = 0, highest = 0, pushed = 0, acked = 0;
+  HolderId holder;
+  bool gone = false;
 };
 
 struct Conn {
@@ -66,6 +69,13 @@ class Cluster3 {
     for (auto& e : fx.events) on_event(e);
   }
   void on_event(const Event& e) {
+    EXPECT_EQ(closed.count(e.session), 0u) << "an event after closed";
+    if (e.kind == EventKind::closed) closed.insert(e.session);
+    if (e.kind == EventKind::session_lost) {
+      ++lost[e.status];
+      pushes[e.session] = 0;
+    }
+    if (e.kind == EventKind::push) ++all_pushes[e.session];
     if (e.kind == EventKind::push) {
       EXPECT_EQ(e.op_id, ++pushes[e.session]);
       return;
@@ -104,6 +114,10 @@ class Cluster3 {
         return reply(link, wire::SessionRejected{n->channel, n->nonce,
                                                  wire::RejectReason::not_leader, hint(), 10, ""});
       if (sessions.count(n->proof) == 0) sessions[n->proof].proof = n->proof;  // id = proof here
+      if (sessions[n->proof].gone)
+        return reply(link,
+                     wire::SessionRejected{
+                         n->channel, n->nonce, wire::RejectReason::session_expired, {}, 0, ""});
       bind(link, n->channel, n->proof);
       reply(link, wire::SessionCreated{n->channel, n->nonce, n->proof, 9'000});
       push_all(link, n->channel);
@@ -111,6 +125,17 @@ class Cluster3 {
       if (!leads)
         return reply(link, wire::SessionRejected{k->channel, k->nonce,
                                                  wire::RejectReason::not_leader, hint(), 10, ""});
+      Replicated& s = sessions[k->session];
+      if (s.gone)
+        return reply(link,
+                     wire::SessionRejected{
+                         k->channel, k->nonce, wire::RejectReason::session_expired, {}, 0, ""});
+      if (k->holder != s.holder && !supersedes(k->holder, s.holder))
+        return reply(
+            link, wire::SessionRejected{
+                      k->channel, k->nonce, wire::RejectReason::taken_over, {}, 0, "", s.holder});
+      if (k->holder != s.holder) leave(k->session, wire::CloseReason::taken_over);
+      s.holder = k->holder;
       bind(link, k->channel, k->session);
       reply(link, wire::SessionContinued{k->channel, k->nonce, 9'000,
                                          RequestId(sessions[k->session].highest)});
@@ -134,6 +159,30 @@ class Cluster3 {
       }
     } else if (auto* r = std::get_if<wire::Request>(&m)) {
       request(link, *r, leads);
+    }
+  }
+  // Every channel of the session is told.
+  void leave(const Uuid& id, wire::CloseReason reason) {
+    for (auto& [link, c] : conns)
+      for (auto it = c.bound.begin(); it != c.bound.end();) {
+        if (it->second != id) {
+          ++it;
+          continue;
+        }
+        if (c.up) reply(link, wire::SessionClosed{it->first, reason, {}});
+        it = c.bound.erase(it);
+      }
+  }
+  void session_fault() {
+    if (sessions.empty() || !random.chance(0.002)) return;
+    auto it = sessions.begin();
+    std::advance(it, static_cast<long>(random.below(sessions.size())));
+    if (random.chance(0.5)) {
+      it->second.gone = true;
+      leave(it->first, wire::CloseReason::expired);
+    } else {  // a process elsewhere resumed with its token
+      it->second.holder = successor_of(it->second.holder, random.next());
+      leave(it->first, wire::CloseReason::taken_over);
     }
   }
   void bind(LinkId link, wire::Channel channel, const Uuid& id) {
@@ -225,22 +274,62 @@ class Cluster3 {
   std::map<Uuid, Replicated> sessions;
   std::map<uint64_t, int> applied;
   std::map<uint64_t, int32_t> ended;
-  std::map<SessionHandle, uint64_t> pushes;
+  std::map<SessionHandle, uint64_t> pushes, all_pushes;
+  std::map<raftcs_status_t, uint64_t> lost;
+  std::set<SessionHandle> closed;
 };
 
-void run_seed(uint64_t seed) {
+struct Tally {
+  std::map<raftcs_status_t, uint64_t> lost;
+  uint64_t resumed = 0, closed = 0;
+};
+
+// Closes a session, and makes another in its place; kept ones are resumed by it.
+SessionHandle replace(Cluster3& w, SessionHandle old, const SessionOptions& o, Tally* tally) {
+  const bool keep = w.random.chance(0.5);
+  auto token = w.engine.export_session(old);
+  w.engine.close(old, keep, w.now);
+  const SessionHandle next = w.engine.add(o);
+  ++tally->closed;
+  if (keep && token.is_ok()) {
+    ++tally->resumed;
+    EXPECT_TRUE(w.engine.resume(next, *token, w.now).is_ok());
+    // What the token says was received; the rest comes again.
+    w.pushes[next] = w.pushes[old];
+  } else {
+    w.engine.open(next, w.now);
+  }
+  return next;
+}
+
+// Calm: the cluster changes leaders and loses links. Rough: sessions end in all ways as well.
+void run_seed(uint64_t seed, bool rough, Tally* tally) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Cluster3 w(seed);
   std::vector<SessionHandle> all;
   for (int i = 0; i < 4; ++i) {
     SessionOptions o = options_for({kA, kB, kC});
     o.window_max = 4;
+    o.renew_on_expiry = rough && i % 2 == 0;
     all.push_back(w.engine.add(o));
     w.engine.open(all.back(), w.now);
   }
+  std::vector<SessionHandle> ever = all;
   uint64_t op = 0;
   for (int t = 0; t < 8'000; ++t) {
     w.fault();
+    if (rough) {
+      w.session_fault();
+      const size_t i = w.random.below(all.size());
+      if (w.random.chance(0.001)) {
+        SessionOptions o = options_for({kA, kB, kC});
+        o.window_max = 4;
+        o.renew_on_expiry = i % 2 == 0;
+        all[i] = replace(w, all[i], o, tally);
+        ever.push_back(all[i]);
+      }
+      if (w.random.chance(0.01)) w.engine.open(all[i], w.now);  // harmless, or after a loss
+    }
     if (w.random.chance(0.1)) {
       const SessionHandle s = all[w.random.below(all.size())];
       const Mono deadline = w.random.chance(0.3)
@@ -263,13 +352,14 @@ void run_seed(uint64_t seed) {
   for (int t = 0; t < 60'000 && w.ended.size() < op; ++t) w.step();  // L2
   EXPECT_EQ(w.ended.size(), op);
   uint64_t submitted = 0;
-  for (SessionHandle s : all) {
+  for (SessionHandle s : ever) {
     const SessionInfo i = w.engine.info(s);
     EXPECT_EQ(i.outstanding, 0u);
     EXPECT_EQ(i.submitted, i.completed);
-    EXPECT_EQ(i.pushes, w.pushes[s]);
+    EXPECT_EQ(i.pushes, w.all_pushes[s]);
     submitted += i.submitted;
   }
+  for (auto& [status, n] : w.lost) tally->lost[status] += n;
   EXPECT_EQ(submitted, op);
   for (auto& [id, n] : w.applied) {
     EXPECT_LE(n, w.ended[id] == RAFTCS_OUTCOME_NOT_APPLIED ? 0 : 1) << "op " << id;  // X1, X3
@@ -279,7 +369,18 @@ void run_seed(uint64_t seed) {
 }  // namespace
 
 TEST(ClientProperty, ExactlyOnceUnderLeaderChangesAndLinkLoss) {
-  for (uint64_t seed = 1; seed <= 30 && !HasFailure(); ++seed) run_seed(seed);
+  Tally tally;
+  for (uint64_t seed = 1; seed <= 30 && !HasFailure(); ++seed) run_seed(seed, false, &tally);
+  EXPECT_TRUE(tally.lost.empty());
+}
+
+TEST(ClientProperty, NothingEndsTwiceOrHangsWhenSessionsEndInAllWays) {
+  Tally tally;
+  for (uint64_t seed = 1001; seed <= 1030 && !HasFailure(); ++seed) run_seed(seed, true, &tally);
+  EXPECT_GE(tally.lost[RAFTCS_ERR_SESSION_EXPIRED], 20u);
+  EXPECT_GE(tally.lost[RAFTCS_ERR_SESSION_TAKEN], 20u);
+  EXPECT_GE(tally.resumed, 20u);
+  EXPECT_GE(tally.closed - tally.resumed, 20u);
 }
 
 }  // namespace raftcs::client::testing

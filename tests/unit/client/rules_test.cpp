@@ -144,7 +144,7 @@ TEST(ClientRules, BusyHalvesWhatIsInFlightAndAnswersGiveItBack) {
   while (w.get<wire::Request>(w.link)) {
   }
   w.run(100 * kMs);
-  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "one BUSY and the refusals beside it count once";
+  ASSERT_EQ(w.count<wire::Request>(w.link), 32u) << "the refusals of one burst count once";
   uint64_t answered = 0, sent = 0;
   while (answered < 1'900) {
     auto request = w.get<wire::Request>(w.link);
@@ -222,6 +222,40 @@ TEST(ClientRules, QueryIsRetriedUntilItsDeadline) {
   ASSERT_TRUE(e);
   EXPECT_EQ(e->status, RAFTCS_ERR_TIMED_OUT);
   EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+}
+
+TEST(ClientRules, ALostQueryIsSentAgainThoughTheLinkLives) {
+  Bound w;
+  w.query(w.s, 1);
+  auto q = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(q);
+  for (int i = 0; i < 400 && w.engine.info(w.s).reconnects == 0; ++i) {
+    w.run(100 * kMs);
+    w.answer_probes(w.link);
+    if (auto c = w.get<wire::ContinueSession>(w.link))
+      w.give(w.link, wire::SessionContinued{c->channel, c->nonce, 9'000, {}});
+  }
+  auto again = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->correlation, q->correlation);
+}
+
+TEST(ClientRules, AServerThatDoesNotLeadIsLeftThoughItNeverSaidGoodbye) {
+  Bound w(options_for({kA, kB}));
+  const std::string other = w.endpoint_of[w.link] == kA ? kB : kA;
+  w.query(w.s, 1);
+  auto q = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(q);
+  wire::QueryResponse r;
+  r.channel = w.ch;
+  r.correlation = q->correlation;
+  r.status = RAFTCS_ERR_NOT_LEADER;
+  w.give(w.link, r);
+  w.run(200 * kMs);
+  const LinkId next = w.link_to(other);
+  ASSERT_NE(next, 0u);
+  w.serve_again(next);
+  EXPECT_EQ(w.get<wire::Query>(next)->correlation, q->correlation);
 }
 
 TEST(ClientRules, QRY09_StaleQueriesNeedNoSession) {
@@ -368,7 +402,7 @@ TEST(ClientToken, UnclaimedIdsAreGivenUpAfterATimeout) {
   EXPECT_EQ(x.get<wire::Request>(link)->lowest_pending, RequestId(1));
   for (int i = 0; i < 20; ++i) {
     x.run(500 * kMs);
-    if (auto k = x.get<wire::TopologyRequest>(link)) x.give(link, wire::Topology{});
+    x.answer_probes(link);
   }
   x.submit(s, 2, "p1");  // too late to claim
   auto r = x.get<wire::Request>(link);

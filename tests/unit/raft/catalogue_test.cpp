@@ -202,6 +202,25 @@ TEST_F(Catalogue, EL_12_DoesNotCampaignOnATailThatIsNotDurable) {
   EXPECT_EQ(node_->role(), Role::pre_candidate);
 }
 
+TEST_F(Catalogue, EL_13_TheTargetOfATransferReceivesItsSnapshotFirst) {
+  SnapshotChunk c;
+  c.meta.index = Index(3);
+  c.meta.term = Term(2);
+  c.meta.size = 8;
+  ASSERT_EQ(get(2, 2, c).write_chunks.size(), 1u);
+  EXPECT_TRUE(get(2, 2, TimeoutNow{}).messages.empty());
+  EXPECT_EQ(node_->role(), Role::follower);
+}
+
+TEST_F(Catalogue, EL_14_SeeingATermIsNoVoteInIt) {
+  boot({1, 2, 2});
+  const Effects e = get(2, 9, VoteRequest{false, false, Index(1), Term(1)});
+  EXPECT_EQ(node_->term(), Term(9));
+  EXPECT_FALSE(only<VoteResponse>(e)->granted);
+  EXPECT_EQ(status().vote, NodeId(0));
+  EXPECT_TRUE(only<VoteResponse>(get(3, 9, VoteRequest{false, false, Index(3), Term(2)}))->granted);
+}
+
 TEST_F(Catalogue, EL_15_HigherTermEndsEveryRole) {
   lead();
   get(3, 50, AppendResponse{});
@@ -225,6 +244,17 @@ TEST_F(Catalogue, EL_17_ANodeWithoutConfigurationVotesButDoesNotCampaign) {
   EXPECT_EQ(node_->role(), Role::follower);
 }
 
+TEST_F(Catalogue, EL_18_LeadingAgainTakesAnotherTerm) {
+  lead();
+  EXPECT_EQ(node_->term(), Term(2));
+  node_->step_down(now_);
+  tick_election();
+  const Effects e = get(2, 3, VoteResponse{true, true, Term(3)});
+  EXPECT_EQ(node_->term(), Term(3));
+  ASSERT_TRUE(e.hard_state);
+  EXPECT_EQ(*e.hard_state, (HardState{Term(3), NodeId(1)}));
+}
+
 TEST_F(Catalogue, LR_01_AnOlderShorterAppendRemovesNothing) {
   get(2, 2, append(1, 1, 0, {entry(2, 2), entry(3, 2), entry(4, 2), entry(5, 2)}));
   const Effects e = get(2, 2, append(1, 1, 0, {entry(2, 2)}));
@@ -239,7 +269,32 @@ TEST_F(Catalogue, LR_02_AckIsOfTheRequestNotOfTheOwnTail) {
   EXPECT_EQ(only<AppendResponse>(e)->match, Index(1));
 }
 
+TEST_F(Catalogue, LR_03_AnswersOfAnOlderTermAreVoid) {
+  lead();
+  get(2, 2, ack(2));
+  node_->step_down(now_);
+  get(3, 2, append(2, 2, 0));
+  tick_election();
+  get(2, 3, VoteResponse{true, true, Term(3)});
+  persist();
+  get(2, 3, VoteResponse{false, true, Term(3)});
+  ASSERT_EQ(node_->role(), Role::leader);
+  persist();
+  get(2, 2, ack(3));  // of the leadership before; another entry was meant
+  EXPECT_EQ(node_->commit_index(), Index(2));
+  get(2, 3, ack(3));
+  EXPECT_EQ(node_->commit_index(), Index(3));
+}
+
+TEST_F(Catalogue, PS_01_AckWaitsForItsWrite) {
+  const Effects e = get(2, 2, append(1, 1, 0, {entry(2, 2)}));
+  ASSERT_EQ(e.messages.size(), 1u);
+  EXPECT_EQ(e.messages[0].after_write, e.write_seq);
+}
+
 TEST_F(Catalogue, LR_07_WhatIsCommittedMatchesByDefinition) {
+  options_.trailing_entries = 0;
+  boot({1});
   get(2, 2, append(1, 1, 3, {entry(2, 2), entry(3, 2)}));
   persist();
   EXPECT_EQ(node_->commit_index(), Index(3));
@@ -247,9 +302,9 @@ TEST_F(Catalogue, LR_07_WhatIsCommittedMatchesByDefinition) {
   meta.index = Index(3);
   meta.term = Term(2);
   meta.membership = three();
-  options_.trailing_entries = 0;
   node_->applied(Index(3));
   node_->snapshot_taken(meta, now_);
+  ASSERT_EQ(status().first, Index(4)) << "prev must be one that is compacted";
   const Effects e = get(2, 2, append(1, 1, 0, {entry(2, 2), entry(3, 2), entry(4, 2)}));
   EXPECT_TRUE(only<AppendResponse>(e)->success);
   EXPECT_EQ(node_->last_index(), Index(4));
@@ -413,6 +468,22 @@ TEST_F(Catalogue, SN_02_07_08_ChunksResumeRepeatAndReplaceTheWholeLog) {
   EXPECT_EQ(node_->term(), Term(5));  // SN-06
 }
 
+TEST_F(Catalogue, SN_05_AConfigurationGoesWithTheLogThatHeldIt) {
+  Membership two = three();
+  two.members.pop_back();
+  Entry config = entry(2, 2);
+  config.type = EntryType::config;
+  config.payload = encode_membership(two);
+  get(2, 2, append(1, 1, 0, {config}));
+  ASSERT_EQ(node_->membership(), two);
+  SnapshotMeta meta;
+  meta.index = Index(3);
+  meta.term = Term(3);
+  meta.membership = three();
+  node_->snapshot_chunk_written(NodeId(3), meta, 0, true, now_);
+  EXPECT_EQ(node_->membership(), three());
+}
+
 TEST_F(Catalogue, SN_09_AChunkThatCannotBeStoredIsAskedForAgain) {
   boot({1, 2, 2, 2});
   SnapshotChunk c;
@@ -478,6 +549,7 @@ TEST_F(Catalogue, RD_03_AnAnswerConfirmsOnlyItsOwnRound) {
 }
 
 TEST_F(Catalogue, MB_01_NoConfigurationBeforeAnOwnCommit) {
+  get(3, 1, append(1, 1, 1));  // the configuration in force is known to be committed
   lead();
   Membership two = three();
   two.members.pop_back();

@@ -34,12 +34,12 @@ struct Model {
     int64_t last_active = 0;
     std::map<uint64_t, std::pair<std::string, ModelReply>> replies;  // id -> payload, reply
     std::map<uint64_t, std::pair<uint64_t, std::string>> pushes;     // id -> service, payload
-    uint64_t last_push = 0, acked = 0;
+    uint64_t last_push = 0, acked = 0, holder = 0;
     bool connected = true;
   };
   Limits limits;
   std::map<uint64_t, Session> sessions;
-  std::map<uint64_t, uint64_t> proofs;  // of live sessions
+  std::map<uint64_t, uint64_t> proofs;                 // of live sessions
   std::map<uint64_t, std::vector<std::string>> lines;  // of each service
   uint64_t next_session = 1;
   std::set<std::pair<uint64_t, uint64_t>> ran;  // X1
@@ -138,15 +138,25 @@ constexpr uint64_t kTimeoutMs = 50;
 
 Op random_op(Random* r, uint64_t sessions) {
   const uint64_t session = r->between(0, sessions + 1);
-  switch (r->below(15)) {
-    case 0: return new_session(r->between(1, 6), kTimeoutMs);
-    case 1: return CloseSession{SessionNum(session)};
-    case 2: return Acknowledge{SessionNum(session), PushId(r->below(12))};
-    case 3: return Touch{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
-    case 4: return Expire{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
-    case 5: return Tick{};
-    case 6: return Presence{{SessionNum(session)}, {SessionNum(r->between(1, sessions + 1))}};
-    default: break;
+  switch (r->below(16)) {
+    case 0:
+      return new_session(r->between(1, 6), kTimeoutMs);
+    case 1:
+      return CloseSession{SessionNum(session)};
+    case 2:
+      return Acknowledge{SessionNum(session), PushId(r->below(12))};
+    case 3:
+      return Touch{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
+    case 4:
+      return Expire{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
+    case 5:
+      return TakeOver{SessionNum(session), HolderId(r->below(4) << 32 | r->below(3))};
+    case 6:
+      return Tick{};
+    case 7:
+      return Presence{{SessionNum(session)}, {SessionNum(r->between(1, sessions + 1))}};
+    default:
+      break;
   }
   const uint64_t id = r->between(1, 14);
   const uint64_t to = r->between(1, sessions + 1);
@@ -181,6 +191,12 @@ void check_op(Model* m, const Op& op, int64_t now, std::vector<ModelReply>* expe
     st.last_active = now;
     st.acked = std::max(st.acked, std::min(ack->up_to.value, st.last_push));
     st.pushes.erase(st.pushes.begin(), st.pushes.upper_bound(st.acked));
+  } else if (const auto* take = std::get_if<TakeOver>(&op)) {
+    if (!live(take->session)) return;
+    Model::Session& st = m->sessions[take->session.value];
+    if (take->holder.value >> 32 <= st.holder >> 32) return;  // decision 0021
+    st.holder = take->holder.value;
+    st.last_active = now;
   } else if (const auto* touch = std::get_if<Touch>(&op)) {
     for (SessionNum n : touch->sessions)
       if (live(n)) m->sessions[n.value].last_active = now;
@@ -206,6 +222,7 @@ void compare(Rig* rig, const Model& m) {
     RC_ASSERT(info.replies_cached == s.replies.size());
     RC_ASSERT(info.last_push.value == s.last_push);
     RC_ASSERT(info.acked_push.value == s.acked);
+    RC_ASSERT(info.holder.value == s.holder);
     std::vector<std::string> pushes, expected;
     for (const Push& p : rig->machine.pushes_after(info.num, PushId(0), 1000, 1 << 20))
       pushes.push_back(to_string(p.id) + p.payload.str());

@@ -18,7 +18,8 @@ std::vector<Op> all_kinds() {
           CreateService{"notes", "org.test.scribe", 2},
           RaiseVersion{ServiceNum(1), 3},
           Tick{},
-          Presence{{SessionNum(1), SessionNum(300)}, {SessionNum(2)}}};
+          Presence{{SessionNum(1), SessionNum(300)}, {SessionNum(2)}},
+          TakeOver{SessionNum(7), HolderId(uint64_t{3} << 32 | 9)}};
 }
 
 Bytes encode_all(const std::vector<Op>& ops) {

@@ -14,6 +14,7 @@ Uuid uuid(uint8_t first) {
 }
 const Uuid kCluster = uuid(0x10), kSession = uuid(0x20), kProof = uuid(0x30),
            kIncarnation = uuid(0x40);
+const HolderId kHolder{uint64_t{2} << 32 | 0xabcdef01};
 const LeaderHint kLeader{NodeId(2), "tcp://10.0.0.2:7000"};
 const std::vector<MemberInfo> kMembers = {{NodeId(1), "tcp://10.0.0.1:7000", true},
                                           {NodeId(2), "tcp://10.0.0.2:7000", true},
@@ -76,9 +77,10 @@ void add_client_messages(Table& t) {
   t.client("create_session",
            {CreateSession{1, 77, kProof, 30'000, {{"kind", "worker"}, {"zone", "b"}}}});
   t.client("create_session_bare", {CreateSession{UINT32_MAX, UINT64_MAX, kProof, 0, {}}});
-  t.client("continue_session", {ContinueSession{2, 78, kSession, kProof, PushId(41)}});
-  t.client("continue_session_batch", {ContinueSession{1, 80, kSession, kProof, PushId()},
-                                      ContinueSession{2, 81, uuid(0x21), uuid(0x31), PushId(1)}});
+  t.client("continue_session", {ContinueSession{2, 78, kSession, kProof, PushId(41), kHolder}});
+  t.client("continue_session_batch",
+           {ContinueSession{1, 80, kSession, kProof, PushId(), HolderId()},
+            ContinueSession{2, 81, uuid(0x21), uuid(0x31), PushId(1), HolderId()}});
   t.client("keep_alive", {KeepAlive{1, 1'700'000'000'000'000'000}});
   t.client("request", {Request{1, RequestId(5), RequestId(3), "kv", bytes("set a 1")}});
   t.client("request_batch", {Request{1, RequestId(1), RequestId(1), "kv", bytes("get a")},
@@ -102,17 +104,19 @@ void add_server_messages(Table& t) {
   t.server("welcome_nothing_in_common", {Welcome{0, 1, 1, Uuid{}, NodeId(1), {}, {}, 0, 0, 0, 0}});
   t.server("session_created", {SessionCreated{1, 77, kSession, 30'000}});
   t.server("session_continued", {SessionContinued{2, 78, 30'000, RequestId(5)}});
-  const char* rejections[] = {"not_leader",      "session_expired", "invalid",  "wrong_proof",
-                              "overloaded",      "limit",           "draining", "wrong_cluster"};
-  for (uint8_t i = 1; i <= 8; ++i) {
-    SessionRejected m{1, 77, static_cast<RejectReason>(i), {}, 0, ""};
+  const char* rejections[] = {"not_leader",  "session_expired", "invalid",
+                              "wrong_proof", "overloaded",      "limit",
+                              "draining",    "wrong_cluster",   "taken_over"};
+  for (uint8_t i = 1; i <= 9; ++i) {
+    SessionRejected m{1, 77, static_cast<RejectReason>(i), {}, 0, "", HolderId()};
     if (m.reason == RejectReason::not_leader) m.leader = kLeader;
     if (m.reason == RejectReason::overloaded) m.retry_after_ms = 250;
+    if (m.reason == RejectReason::taken_over) m.holder = kHolder;
     if (m.reason == RejectReason::invalid) m.text = "capability `kind` is not known";
     t.server(std::string("session_rejected_") + rejections[i - 1], {m});
   }
-  const char* closings[] = {"shutdown", "not_leader", "session_error",
-                            "taken_over", "expired", "closed"};
+  const char* closings[] = {"shutdown",   "not_leader", "session_error",
+                            "taken_over", "expired",    "closed"};
   for (uint8_t i = 1; i <= 6; ++i) {
     SessionClosed m{1, static_cast<CloseReason>(i), {}};
     if (i <= 2) m.leader = kLeader;
@@ -148,17 +152,21 @@ void add_peer_messages(Table& t) {
   t.peer("vote_response", Term(7), {VoteResponse{false, true, Term(7)}});
   t.peer("vote_response_pre", Term(9), {VoteResponse{true, false, Term(8)}});
   t.peer("heartbeat", Term(7), {AppendRequest{Index(99), Term(6), Index(98), 12, {}}});
-  Membership joint{true, {{NodeId(1), "tcp://10.0.0.1:7001", "tcp://10.0.0.1:7000", kIncarnation,
-                           MemberRole::voter, true},
-                          {NodeId(3), "tcp://10.0.0.3:7001", "tcp://10.0.0.3:7000", Uuid{},
-                           MemberRole::learner, false}}};
+  Membership joint{true,
+                   {{NodeId(1), "tcp://10.0.0.1:7001", "tcp://10.0.0.1:7000", kIncarnation,
+                     MemberRole::voter, true},
+                    {NodeId(3), "tcp://10.0.0.3:7001", "tcp://10.0.0.3:7000", Uuid{},
+                     MemberRole::learner, false}}};
   t.peer("append_request", Term(7),
-         {AppendRequest{Index(99), Term(6), Index(98), UINT64_MAX,
-                        {{Index(100), Term(7), EntryType::noop, LogTime{-1}, Bytes{}},
-                         {Index(101), Term(7), EntryType::config, LogTime{5},
-                          encode_membership(joint)},
-                         {Index(102), Term(7), EntryType::ops, LogTime{6'000'000'000},
-                          bytes("three small operations")}}}});
+         {AppendRequest{
+             Index(99),
+             Term(6),
+             Index(98),
+             UINT64_MAX,
+             {{Index(100), Term(7), EntryType::noop, LogTime{-1}, Bytes{}},
+              {Index(101), Term(7), EntryType::config, LogTime{5}, encode_membership(joint)},
+              {Index(102), Term(7), EntryType::ops, LogTime{6'000'000'000},
+               bytes("three small operations")}}}});
   t.peer("append_response", Term(7), {AppendResponse{true, Index(102), {}, {}, {}, 12}});
   t.peer("append_response_refused", Term(7),
          {AppendResponse{false, {}, Index(99), Index(42), Term(5), 12}});
@@ -167,9 +175,10 @@ void add_peer_messages(Table& t) {
   t.peer("snapshot_chunk_last", Term(7), {SnapshotChunk{meta, 4096, Bytes{}, true}});
   t.peer("snapshot_chunk_response", Term(7), {SnapshotChunkResponse{Index(500), false, 2048}});
   t.peer("timeout_now", Term(7), {TimeoutNow{}});
-  t.peer("batch", Term(7), {AppendResponse{true, Index(102), {}, {}, {}, 12},
-                            VoteRequest{true, false, Index(102), Term(7)},
-                            SnapshotChunkResponse{Index(500), true, 4096}, TimeoutNow{}});
+  t.peer("batch", Term(7),
+         {AppendResponse{true, Index(102), {}, {}, {}, 12},
+          VoteRequest{true, false, Index(102), Term(7)},
+          SnapshotChunkResponse{Index(500), true, 4096}, TimeoutNow{}});
 }
 
 void add_accepted(Table& t) {
@@ -218,18 +227,18 @@ void add_refused(Table& t) {
             "94 ce52435331 01 05 91 95 01 02 01 a26b76 c6ffffffff 70");
   t.refused("huge_map", Kind::malformed,
             "94 ce52435331 01 02 91 95 01 05 c410303132333435363738393a3b3c3d3e3f 00 dfffffffff");
-  t.refused("deep_later_field", Kind::malformed,
-            "94 ce52435331 01 08 91 92 01" + []{
-              std::string nest;
-              for (int i = 0; i < 40; ++i) nest += " 91";
-              return nest + " c0";
-            }());
+  t.refused(
+      "deep_later_field", Kind::malformed, "94 ce52435331 01 08 91 92 01" + [] {
+        std::string nest;
+        for (int i = 0; i < 40; ++i) nest += " 91";
+        return nest + " c0";
+      }());
   t.refused("peer_other_magic", Kind::foreign, "94 ce52435331 01 04 91 92 01 02", Speaker::peer);
   t.refused("peer_later_version", Kind::version, "94 ce52435350 02 01 c0", Speaker::peer);
   t.refused("peer_unknown_type", Kind::unknown_type, "94 ce52435350 01 02 c0", Speaker::peer);
   const PeerEnvelope envelope{kCluster, NodeId(1), NodeId(3), kIncarnation};
-  const Bytes good = encode_peer_frame(
-      envelope, {{NodeId(1), NodeId(3), Term(7), raft::TimeoutNow{}}});
+  const Bytes good =
+      encode_peer_frame(envelope, {{NodeId(1), NodeId(3), Term(7), raft::TimeoutNow{}}});
   std::string hex = to_hex(good);
   hex.back() = '8';  // another term than the one the crc is about
   t.refused("peer_crc", Kind::malformed, hex, Speaker::peer);
@@ -253,10 +262,8 @@ Bytes encode(const std::vector<ServerMessage>& messages) {
 
 Decoded decode(Speaker speaker, const Bytes& frame, const Limits& limits) {
   Decoded d;
-  if (speaker == Speaker::client)
-    d.ok = decode_client_frame(frame, limits, &d.client, &d.error);
-  if (speaker == Speaker::server)
-    d.ok = decode_server_frame(frame, limits, &d.server, &d.error);
+  if (speaker == Speaker::client) d.ok = decode_client_frame(frame, limits, &d.client, &d.error);
+  if (speaker == Speaker::server) d.ok = decode_server_frame(frame, limits, &d.server, &d.error);
   if (speaker == Speaker::peer)
     d.ok = decode_peer_frame(frame, limits, &d.envelope, &d.peer, &d.error);
   return d;

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""run.py: shows that the tests find known bugs.
+
+    run.py BUILD_DIR [--only ID,ID] [--seeds N] [--states N] [--no-sim] [--no-explore]
+
+BUILD_DIR is a build with -DRAFTCS_MUTANTS=ON, in which RAFTCS_BUG=ID switches one bug in
+(src/base/mutant.hpp). For each bug of the table below: the named direct tests must fail, and
+the explorer and the simulator must find it where the table says so, within their bounds. Without a
+bug the same commands must pass. Prints a table; exit code 1 if a bug survived where it must not,
+and 2 if the table and the sources do not name the same bugs.
+"""
+import argparse
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+MEMORY_BYTES = 4 << 30  # a bug may also be an endless loop that allocates
+DIRECT_S, EXPLORE_S, SIM_S = 120, 240, 900
+
+
+class Mutant:
+    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: True if the
+    simulator finds it; else the reason why it cannot."""
+
+    def __init__(self, ident, what, tests, plans='', sim=True):
+        self.ident, self.what, self.tests, self.plans, self.sim = ident, what, tests, plans, sim
+
+
+def unit(pattern):
+    return ('unit_raft', pattern)
+
+
+MUTANTS = [
+    Mutant('EL-01', 'a vote is granted before it is durable', [unit('*EL_01*')], 'A'),
+    Mutant('EL-02', 'votes are asked for, and counted, before the own one is durable',
+           [unit('*EL_02*')], 'A'),
+    Mutant('EL-03', 'a step down within a term forgets the vote', [unit('*EL_03*')], 'A'),
+    Mutant('EL-04', 'a new log segment begins without the vote',
+           [('unit_storage', 'CrashTest.*:DataDirTest.*')]),
+    Mutant('EL-05', 'a late grant counts in the next election', [unit('*EL_05*')], 'A'),
+    Mutant('EL-06', 'a pre-vote counts as a vote', [unit('*EL_05_06*')], 'A'),
+    Mutant('EL-10', 'logs are compared by length alone', [unit('*EL_10*')], 'B'),
+    Mutant('EL-11', 'a compacted log has last term 0', [unit('*EL_11*')], 'C'),
+    Mutant('EL-12', 'campaigns on a tail that is not durable', [unit('*EL_12*')], 'G'),
+    Mutant('EL-13', 'campaigns while it receives a snapshot', [unit('*EL_13*')], '',
+           'whoever wins then holds all the snapshot covers: nothing is lost'),
+    Mutant('EL-14', 'a higher term seen in a request counts as a vote given', [unit('*EL_14*')],
+           'G'),
+    Mutant('EL-18', 'leads again in a term in which it has led', [unit('*EL_18*')], 'A'),
+    Mutant('LR-01', 'a shorter append cuts the log', [unit('*LR_01*')], 'B'),
+    Mutant('LR-02', 'acknowledges its own last index', [unit('*LR_02*')], 'B'),
+    Mutant('LR-03', 'answers of an older term count', [unit('*LR_03*')]),
+    Mutant('LR-04', 'match goes back when answers are reordered', [unit('*LR_04*')]),
+    Mutant('LR-05', 'an empty append instead of a snapshot',
+           [('scenario', '*snapshot_to_late*'), ('paper', '*Section_5*')]),
+    Mutant('LR-06', 'unknown terms are 0', [unit('*LR_06*')], 'C'),
+    Mutant('LR-07', 'what is committed is compared again', [unit('*LR_07*')]),
+    Mutant('LR-08', 'the hint of a refusal does not go down', [unit('*LR_08*')]),
+    Mutant('LR-11', 'an overtaken write counts for what replaced it', [unit('*LR_11*')], 'F'),
+    Mutant('CM-01', 'entries of older terms are committed by counting',
+           [('paper', '*Section_3_6_2*')], 'B'),
+    Mutant('CM-03', 'commits behind what the message verified', [unit('*CM_03*')], 'B'),
+    Mutant('CM-05', 'the own copy counts before it is durable', [unit('*CM_05*')], 'F'),
+    Mutant('CM-07', 'a joint configuration needs one majority only',
+           [unit('*CM_07*'), ('paper', '*Section_4_3*')], 'D'),
+    Mutant('CM-07-even', 'half of an even number is a majority', [unit('*CM_07*')], 'D'),
+    Mutant('PS-01', 'acknowledges before the sync', [unit('*PS_01*')], 'F'),
+    Mutant('PS-02', 'a failed sync is tried again', [('unit_storage', 'FaultTest.FirstErrorIsFinal')]),
+    Mutant('PS-04', 'directories are not synced', [('unit_storage', 'CrashTest.*')]),
+    Mutant('PS-06', 'damage in the middle is cut like a torn tail',
+           [('unit_storage', 'FaultTest.OneFlippedByte*')]),
+    Mutant('PS-11', 'the applied index runs ahead of what is applied',
+           [('unit_rsm', 'Services.D10*:Commands.RC08*')], '',
+           'no replica stops inside an entry there'),
+    Mutant('SN-01', 'a snapshot behind the commit index is installed', [unit('*SN_01*')], 'C'),
+    Mutant('SN-02', 'the log on disk stays when a snapshot replaces it', [unit('*SN_02*')], 'C'),
+    Mutant('SN-04', 'a snapshot has a configuration newer than itself',
+           [('unit_server', '*SN_04*')]),
+    Mutant('SN-05', 'configurations of a replaced log stay in force', [unit('*SN_05*')]),
+    Mutant('SN-09', 'the log goes before its snapshot is durable',
+           [('unit_storage', 'CrashTest.*')]),
+    Mutant('MB-01', 'configurations before an own commit', [unit('*MB_01*')], 'D'),
+    Mutant('MB-02', 'a removed configuration stays in force', [unit('*MB_02*')], 'D'),
+    Mutant('MB-08', 'a wiped disk comes back under its old name', [('unit_server', '*MB_08*')]),
+    Mutant('RD-01', 'reads before an own commit', [unit('*RD_01*')], 'E'),
+    Mutant('RD-03', 'any answer confirms the latest round', [unit('*RD_03*')], 'E'),
+    Mutant('SE-01', 'cached replies are not in snapshots', [('unit_rsm', 'Snapshots.*')]),
+    Mutant('SE-02', 'last activity is not in snapshots', [('unit_rsm', 'Snapshots.*')]),
+    Mutant('SE-05', 'duplicates run', [('unit_rsm', 'Commands.*')]),
+    Mutant('SE-07', 'the newest request evicts all replies', [('unit_rsm', 'Commands.*')]),
+]
+
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Runner:
+    def __init__(self, arguments):
+        self.build = os.path.abspath(arguments.build)
+        self.arguments = arguments
+        self.passing = {}  # command -> passes without a bug
+
+    def program(self, name):
+        folder = {'raftcs-explore': 'tests/explore', 'raftcs-sim': 'tests/sim'}.get(name, 'tests')
+        return os.path.join(self.build, folder, name)
+
+    def run(self, command, bug, timeout_s):
+        """(failed, output). A crash, an endless loop and a failure are alike."""
+        environment = dict(os.environ)
+        environment.pop('RAFTCS_BUG', None)
+        if bug:
+            environment['RAFTCS_BUG'] = bug
+        try:
+            done = subprocess.run(command, env=environment, timeout=timeout_s, text=True,
+                                  errors='replace', stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, preexec_fn=limit)
+        except subprocess.TimeoutExpired as e:
+            text = e.stdout or b''
+            return True, text if isinstance(text, str) else text.decode(errors='replace')
+        return done.returncode != 0, done.stdout
+
+    def clean(self, command, timeout_s):
+        """The same command must pass without a bug, or its failure proves nothing."""
+        key = tuple(command)
+        if key not in self.passing:
+            failed, output = self.run(command, None, timeout_s)
+            self.passing[key] = not failed and 'Running 0 tests' not in output
+            if not self.passing[key]:
+                print(f'run.py: fails without any bug: {" ".join(command)}\n{output[-2000:]}',
+                      file=sys.stderr)
+        return self.passing[key]
+
+    def direct(self, mutant):
+        """The name of the test that fails, or ''."""
+        for name, pattern in mutant.tests:
+            command = [self.program(name), '--gtest_brief=1', f'--gtest_filter={pattern}']
+            if not os.path.exists(command[0]) or not self.clean(command, DIRECT_S):
+                continue
+            failed, output = self.run(command, mutant.ident, DIRECT_S)
+            if failed:
+                found = re.search(r'\[  FAILED  \] (\S+)', output)
+                return found.group(1).rstrip(',') if found else f'{name} {pattern} (ends early)'
+        return ''
+
+    def explore(self, mutant):
+        """States until the invariant broke, and its name; None if it did not."""
+        for plan in mutant.plans or '':
+            command = [self.program('raftcs-explore'), '--plan', plan]
+            if self.arguments.states:
+                command += ['--states', str(self.arguments.states)]
+            failed, output = self.run(command, mutant.ident, EXPLORE_S)
+            broken = re.search(r'VIOLATED (?:node \d+: )?(\S+)', output)
+            states = re.search(r'(\d+) states', output)
+            if failed and broken and states:
+                return plan, int(states.group(1)), broken.group(1).rstrip(':')
+            if failed:
+                return plan, 0, 'ends early'
+        return None
+
+    def simulate(self, mutant):
+        """(seeds until it failed, the sentence), or None."""
+        command = [self.program('raftcs-sim'), '--from', '1', '--seeds', str(self.arguments.seeds)]
+        failed, output = self.run(command, mutant.ident, SIM_S)
+        if not failed:
+            return None
+        seed = re.search(r'--seed (\d+) --verbose', output)
+        reason = re.search(r'FAILED.*\n\s+(.*)', output)
+        if seed is None:
+            return (0, 'ends early') if 'exercised too little' not in output else None
+        return int(seed.group(1)), reason.group(1)[:70] if reason else ''
+
+
+def in_sources():
+    found = set()
+    for folder, _, files in os.walk(os.path.join(ROOT, 'src')):
+        for name in files:
+            if name.endswith(('.cpp', '.hpp')) and not name.startswith('mutant.'):
+                with open(os.path.join(folder, name), encoding='utf-8') as f:
+                    found |= set(re.findall(r'RCS_MUTANT\("([^"]+)"\)', f.read()))
+    return found
+
+
+def check(runner, mutant):
+    """Runs all that is asked for; (row of the table, did it survive somewhere)."""
+    arguments = runner.arguments
+    begin = time.monotonic()
+    direct = runner.direct(mutant)
+    survived = [] if direct else ['tests']
+    explored, simulated = '', ''
+    if not arguments.no_explore and mutant.plans:
+        found = runner.explore(mutant)
+        explored = f'{found[0]}: {found[1]:,} ({found[2]})' if found else 'survives'
+        if not found:
+            survived.append('explorer')
+    if not arguments.no_sim:
+        if mutant.sim is not True:
+            simulated = 'cannot: ' + mutant.sim
+        else:
+            found = runner.simulate(mutant)
+            simulated = f'{found[0]} ({found[1]})' if found else 'survives'
+            if not found:
+                survived.append('simulator')
+    row = f'| {mutant.ident} | {mutant.what} | {direct or "survives"} | {explored} | {simulated} |'
+    print(f'{row}  {time.monotonic() - begin:.0f} s', flush=True)
+    return row, survived
+
+
+def main():
+    parser = argparse.ArgumentParser(description='shows that the tests find known bugs')
+    parser.add_argument('build')
+    parser.add_argument('--only', default='')
+    parser.add_argument('--seeds', type=int, default=300)
+    parser.add_argument('--states', type=int, default=0)
+    parser.add_argument('--no-sim', action='store_true')
+    parser.add_argument('--no-explore', action='store_true')
+    arguments = parser.parse_args()
+    listed = {m.ident for m in MUTANTS}
+    if listed != in_sources():
+        print(f'run.py: only in the table: {sorted(listed - in_sources())}, only in src: '
+              f'{sorted(in_sources() - listed)}', file=sys.stderr)
+        return 2
+    wanted = set(filter(None, arguments.only.split(','))) or listed
+    if not wanted <= listed:
+        print(f'run.py: no such bug: {sorted(wanted - listed)}', file=sys.stderr)
+        return 2
+    runner = Runner(arguments)
+    good = True
+    if not arguments.no_explore:
+        states = ['--states', str(arguments.states)] if arguments.states else []
+        good &= runner.clean([runner.program('raftcs-explore')] + states, 6 * EXPLORE_S)
+    if not arguments.no_sim:
+        good &= runner.clean([runner.program('raftcs-sim'), '--from', '1', '--seeds',
+                              str(arguments.seeds)], SIM_S)
+    print('| bug | what it does | test | explorer: states | simulator: seeds |')
+    print('|---|---|---|---|---|')
+    survivors = {}
+    for mutant in MUTANTS:
+        if mutant.ident not in wanted:
+            continue
+        _, survived = check(runner, mutant)
+        if survived:
+            survivors[mutant.ident] = survived
+    good &= all(runner.passing.values())
+    for ident, where in survivors.items():
+        print(f'SURVIVES: {ident} ({", ".join(where)})')
+    print(f'{len(wanted) - len(survivors)} of {len(wanted)} bugs found everywhere they must be'
+          + ('' if good else '; some commands fail without any bug'))
+    return 0 if good and not survivors else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

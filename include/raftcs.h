@@ -151,7 +151,11 @@ enum raftcs_event_kind {
     RAFTCS_EVENT_TOPOLOGY = 7,        /* leader or members changed; data is JSON */
     RAFTCS_EVENT_SERVER_STATE = 8,    /* a server's role, leader or health changed; data is JSON */
     RAFTCS_EVENT_LOG = 9,             /* a line for people; app_code is a raftcs_log_level */
-    RAFTCS_EVENT_CLOSED = 10          /* last event of its client or server */
+    RAFTCS_EVENT_CLOSED = 10,         /* last event of its client or server */
+    /* Server requests op_id to index were acknowledged by another holder of the session (this one
+     * resumed with an older token): they are gone, the next one is index + 1. data is JSON:
+     * {"first":N,"last":M}. */
+    RAFTCS_EVENT_REQUESTS_GONE = 11
 };
 
 typedef struct raftcs_queue_options {

@@ -8,7 +8,7 @@
  * exception, no allocation owned by the other side.
  *
  * Rules for a state machine
- *   Determinism: apply and the session hooks depend on the state and their arguments only.
+ *   Determinism: apply, timers and the session hooks depend on the state and their arguments only.
  *     No clock (use cluster_time_ns), no random source, no file, no address order.
  *   Memory: arguments are valid during the call only; results go into the host's sink,
  *     which copies them.
@@ -18,7 +18,9 @@
  *
  * Versions: every struct begins with struct_size. Fields are only ever added at the end;
  * a reader never looks beyond the size it was given. A wrong major version has another
- * entry function's name and is not found at all.
+ * entry function's name and is not found at all. Fields marked "minor 1" came with that minor
+ * version: a plugin that may meet older hosts looks at struct_size before it uses them, or
+ * refuses such hosts with abi_minor_required.
  *
  * Threads, as concurrency guards ([sm], [query], [snapshot], [loader], [any]):
  *   [sm]        never two at once for one instance; the operating system's thread may change
@@ -43,7 +45,7 @@ extern "C" {
 
 enum raftcs_plugin_constants {
     RAFTCS_PLUGIN_MAGIC = 0x50534352, /* "RCSP" */
-    RAFTCS_PLUGIN_ABI_MINOR = 0,      /* minor of this header */
+    RAFTCS_PLUGIN_ABI_MINOR = 1,      /* minor of this header */
     /* raftcs_plugin_entry_t.target: bytes per pointer, plus 256 on a big-endian machine */
     RAFTCS_PLUGIN_TARGET_64LE = 8
 };
@@ -85,6 +87,17 @@ struct raftcs_host {
     const void *(*extension)(const raftcs_host_t *host, const char *id);
 };
 
+/* A session as it is at the entry being applied. minor 1 */
+typedef struct raftcs_live_session {
+    uint32_t struct_size;      /* set by the caller */
+    int32_t connected;         /* 1 or 0; see session_presence */
+    uint64_t session;
+    uint32_t capability_count;
+    uint32_t reserved;
+    const char *const *capability_names; /* sorted, each once */
+    const char *const *capability_values;
+} raftcs_live_session_t;
+
 /* Where a state machine puts results. Valid during the call it was passed to. [sm]/[query] */
 struct raftcs_sink {
     uint32_t struct_size;
@@ -101,6 +114,14 @@ struct raftcs_sink {
      * (deterministic); the state machine decides what to do. Not in query. */
     raftcs_status_t (*push)(const raftcs_sink_t *sink, uint64_t session, const void *data,
                             size_t len);
+    /* minor 1. Walks the live sessions in the order of their numbers: gives the first one after
+     * number `after` (0: from the beginning) that has the capability `name`, and with `value` not
+     * NULL has it with that value; `name` NULL: any session. NOT_FOUND: there is no further one.
+     * The caller sets out->struct_size. The arrays of `out` are valid until the next call of this
+     * function, the texts until the call into the state machine returns. Not in query, where it
+     * gives BAD_STATE. */
+    raftcs_status_t (*next_session)(const raftcs_sink_t *sink, uint64_t after, const char *name,
+                                    const char *value, raftcs_live_session_t *out);
 };
 
 /* One command. Walk batches by entry_stride, not by sizeof. */
@@ -129,7 +150,7 @@ typedef struct raftcs_query {
     size_t len;
 } raftcs_query_t;
 
-/* A session's beginning and end, as every replica sees them. */
+/* A session's beginning, change of presence, and end, as every replica sees them. */
 typedef struct raftcs_session_event {
     uint32_t struct_size;
     int32_t end_reason;        /* raftcs_session_end; 0 at the beginning */
@@ -141,7 +162,17 @@ typedef struct raftcs_session_event {
     const char *const *capability_values;
     const void *const *undelivered; /* ... their payloads, oldest first (dead letters) */
     const size_t *undelivered_len;
+    /* minor 1 */
+    uint32_t apply_version; /* the replicated behaviour version in force */
+    int32_t connected;      /* 1 or 0: is the session bound to a connection? */
 } raftcs_session_event_t;
+
+/* A call because of time. minor 1 */
+typedef struct raftcs_timer {
+    uint32_t struct_size;
+    uint32_t apply_version;
+    int64_t cluster_time_ns; /* at least what next_timer_ns gave */
+} raftcs_timer_t;
 
 /* A stream to write a snapshot to. write takes all bytes or fails; on any failure (CANCELLED
  * when the host gives up) return promptly with that status. */
@@ -206,6 +237,19 @@ typedef struct raftcs_sm_type {
     /* Optional: a 64-bit hash of the state, equal on replicas at equal index. */
     uint64_t (*digest)(void *sm);                                                    /* [sm] */
     const void *(*extension)(void *sm, const char *id); /* optional */               /* [any] */
+    /* minor 1. Optional, both or none: timers in log time. next_timer_ns gives the cluster time
+     * from which on the state machine wants to be called (INT64_MAX: not at all), a function of
+     * its state. The leader sees to an entry soon after that time (about 10 ms apart at most
+     * often); every replica then calls timer at that entry if the time has come by it. What
+     * is still due after it is called again. The sink takes pushes only. */
+    int64_t (*next_timer_ns)(void *sm);                                              /* [sm] */
+    raftcs_status_t (*timer)(void *sm, const raftcs_timer_t *timer,
+                             const raftcs_sink_t *sink);                             /* [sm] */
+    /* minor 1. Optional: a session's client was lost sight of (connected 0) or is there again
+     * (connected 1), as every replica sees it; the session lives on. Short losses and changes
+     * of leader do not show. A session begins connected. The sink takes pushes only. */
+    raftcs_status_t (*session_presence)(void *sm, const raftcs_session_event_t *event,
+                                        const raftcs_sink_t *sink);                  /* [sm] */
 } raftcs_sm_type_t;
 
 typedef struct raftcs_plugin_entry {

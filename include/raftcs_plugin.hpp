@@ -15,6 +15,7 @@
 #ifndef RAFTCS_PLUGIN_HPP
 #define RAFTCS_PLUGIN_HPP
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -48,6 +49,9 @@ struct Type {
   uint32_t snapshot_version_read_min = 1;
   uint32_t apply_version_min = 1;
   uint32_t apply_version_max = 1;
+  bool timers = false;              // next_timer_ns and timer are called
+  bool presence = false;            // session_presence is called
+  uint32_t host_minor_required = 0; // older hosts refuse the plugin with a clear sentence
 };
 
 struct Command {
@@ -65,12 +69,27 @@ struct Query {
   std::string_view data;
 };
 
+using Capabilities = std::vector<std::pair<std::string_view, std::string_view>>;
+
 struct SessionEvent {
   uint64_t session;
   int64_t time_ns;
   int32_t end_reason;  // raftcs_session_end; 0 at the beginning
-  std::vector<std::pair<std::string_view, std::string_view>> capabilities;
+  Capabilities capabilities;
   std::vector<std::string_view> undelivered;  // dead letters of this service, oldest first
+  bool connected = true;
+  uint32_t apply_version = 0;  // 0: the host does not say (it is older than minor 1)
+};
+
+struct LiveSession {  // the views live as long as the call into the state machine
+  uint64_t session;
+  bool connected;
+  Capabilities capabilities;
+};
+
+struct Timer {
+  int64_t time_ns;
+  uint32_t apply_version;
 };
 
 // Where one command's or query's answer goes. The bytes are copied.
@@ -89,11 +108,36 @@ class Answer {
     if (s == RAFTCS_ERR_BUSY || s == RAFTCS_ERR_TOO_LARGE) return false;
     throw Error(s, "the host did not take a push");
   }
+  // The live sessions with a capability, by number; not in query. nullptr: of any name or value.
+  std::vector<LiveSession> sessions(const char* name = nullptr, const char* value = nullptr) const;
 
  private:
   const raftcs_sink_t* sink_;
   uint32_t entry_;
 };
+
+inline Capabilities capabilities_of(uint32_t count, const char* const* names,
+                                    const char* const* values) {
+  Capabilities all;
+  for (uint32_t i = 0; i < count; ++i) all.emplace_back(names[i], values[i]);
+  return all;
+}
+
+inline std::vector<LiveSession> Answer::sessions(const char* name, const char* value) const {
+  constexpr size_t kNeeded = offsetof(raftcs_sink_t, next_session) + sizeof sink_->next_session;
+  if (sink_->struct_size < kNeeded)
+    throw Error(RAFTCS_ERR_UNSUPPORTED, "the host is older than minor 1 of the plugin interface");
+  std::vector<LiveSession> all;
+  raftcs_live_session_t at{};
+  at.struct_size = sizeof at;
+  raftcs_status_t s = RAFTCS_OK;
+  while ((s = sink_->next_session(sink_, at.session, name, value, &at)) == RAFTCS_OK)
+    all.push_back({at.session, at.connected != 0,
+                   capabilities_of(at.capability_count, at.capability_names,
+                                   at.capability_values)});
+  if (s != RAFTCS_ERR_NOT_FOUND) throw Error(s, "the host did not list the sessions");
+  return all;
+}
 
 // Snapshot streams: little-endian, lengths before bytes. Failures throw Error.
 class Writer {
@@ -181,6 +225,11 @@ class StateMachine {
   virtual void query(const Query& query, Answer& answer) = 0;
   virtual void session_started(const SessionEvent&, Answer& /*pushes only*/) {}
   virtual void session_ended(const SessionEvent&, Answer& /*pushes only*/) {}
+  // With Type::timers: the cluster time from which on timer() is wanted; a function of the state.
+  virtual int64_t next_timer_ns() { return INT64_MAX; }
+  virtual void timer(const Timer&, Answer& /*pushes only*/) {}
+  // With Type::presence: event.connected says whether the client is there.
+  virtual void session_presence(const SessionEvent&, Answer& /*pushes only*/) {}
   virtual std::unique_ptr<Snapshot> snapshot() = 0;
   virtual void restore(uint32_t snapshot_version, Reader& in) = 0;
   virtual uint64_t digest() { return 0; }  // called with RAFTCS_SM_HAS_DIGEST only
@@ -226,10 +275,14 @@ inline std::string_view view(const void* data, size_t size) {
 
 inline SessionEvent event_of(const raftcs_session_event_t& e) {
   SessionEvent event{e.session, e.cluster_time_ns, e.end_reason, {}, {}};
-  for (uint32_t i = 0; i < e.capability_count; ++i)
-    event.capabilities.emplace_back(e.capability_names[i], e.capability_values[i]);
+  event.capabilities =
+      capabilities_of(e.capability_count, e.capability_names, e.capability_values);
   for (uint32_t i = 0; i < e.undelivered_count; ++i)
     event.undelivered.push_back(view(e.undelivered[i], e.undelivered_len[i]));
+  if (e.struct_size >= offsetof(raftcs_session_event_t, connected) + sizeof e.connected) {
+    event.connected = e.connected != 0;
+    event.apply_version = e.apply_version;
+  }
   return event;
 }
 
@@ -276,6 +329,24 @@ inline raftcs_status_t session_ended(void* sm, const raftcs_session_event_t* e,
   return guard(of(sm), "session_ended", [&] {
     Answer answer(sink, 0);
     of(sm)->session_ended(event_of(*e), answer);
+  });
+}
+inline raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* e,
+                                        const raftcs_sink_t* sink) {
+  return guard(of(sm), "session_presence", [&] {
+    Answer answer(sink, 0);
+    of(sm)->session_presence(event_of(*e), answer);
+  });
+}
+inline int64_t next_timer_ns(void* sm) {
+  int64_t at = INT64_MAX;
+  guard(of(sm), "next_timer_ns", [&] { at = of(sm)->next_timer_ns(); });
+  return at;
+}
+inline raftcs_status_t timer(void* sm, const raftcs_timer_t* t, const raftcs_sink_t* sink) {
+  return guard(of(sm), "timer", [&] {
+    Answer answer(sink, 0);
+    of(sm)->timer({t->cluster_time_ns, t->apply_version}, answer);
   });
 }
 inline raftcs_status_t snapshot_begin(void* sm, void** out) {
@@ -327,6 +398,9 @@ const raftcs_sm_type_t* type_of() {
       &detail::restore,
       (d.flags & RAFTCS_SM_HAS_DIGEST) != 0 ? &detail::digest : nullptr,
       nullptr,
+      d.timers ? &detail::next_timer_ns : nullptr,
+      d.timers ? &detail::timer : nullptr,
+      d.presence ? &detail::session_presence : nullptr,
   };
   return &type;
 }
@@ -340,6 +414,12 @@ template <class... Ts>
 constexpr uint32_t count_of() {
   return static_cast<uint32_t>(sizeof...(Ts));
 }
+template <class... Ts>
+constexpr uint32_t host_minor_required() {
+  uint32_t most = 0;
+  for (uint32_t minor : {Ts::kType.host_minor_required...}) most = minor > most ? minor : most;
+  return most;
+}
 
 }  // namespace raftcs_sm
 
@@ -349,7 +429,7 @@ constexpr uint32_t count_of() {
     static const raftcs_plugin_entry_t entry = {sizeof(raftcs_plugin_entry_t),                  \
                                                 RAFTCS_PLUGIN_MAGIC,                            \
                                                 RAFTCS_PLUGIN_ABI_MINOR,                        \
-                                                0,                                              \
+                                                raftcs_sm::host_minor_required<__VA_ARGS__>(),  \
                                                 RAFTCS_PLUGIN_TARGET_64LE,                      \
                                                 raftcs_sm::count_of<__VA_ARGS__>(),             \
                                                 name_,                                          \

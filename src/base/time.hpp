@@ -28,6 +28,7 @@ struct LogTime {
   constexpr auto operator<=>(const LogTime&) const = default;
   constexpr LogTime operator+(DurationNs d) const { return LogTime{ns + d}; }
   constexpr DurationNs operator-(LogTime o) const { return ns - o.ns; }
+  static constexpr LogTime never() { return LogTime{INT64_MAX}; }
 };
 
 }  // namespace raftcs

@@ -30,6 +30,8 @@ int32_t public_kind(client::EventKind kind) {
       return RAFTCS_EVENT_TOPOLOGY;
     case client::EventKind::closed:
       return RAFTCS_EVENT_CLOSED;
+    case client::EventKind::pushes_gone:
+      return RAFTCS_EVENT_REQUESTS_GONE;
   }
   return 0;
 }

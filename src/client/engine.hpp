@@ -59,6 +59,7 @@ using LinkId = uint32_t;         // one physical connection attempt; never reuse
 
 enum class EventKind : uint8_t {
   reply, query_reply, admin_reply, push, state, session_lost, topology, closed,
+  pushes_gone,
 };
 enum class SessionState : uint8_t {
   disconnected = 1,
@@ -75,8 +76,8 @@ struct Event {
   int32_t app_code = 0;        // state events: the new SessionState
   int32_t retry_after_ms = 0;
   uint64_t tag = 0;
-  uint64_t op_id = 0;          // pushes: the push id
-  uint64_t index = 0;
+  uint64_t op_id = 0;          // pushes: the push id; pushes_gone: the first of them ...
+  uint64_t index = 0;          // ... and the last
   Bytes data;
   std::string text;
 };

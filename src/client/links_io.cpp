@@ -48,6 +48,8 @@ void Core::dispatch(Link& link, wire::ServerMessage& message, Mono now) {
     on_query_response(link, *q, now);
   } else if (auto* p = std::get_if<wire::Push>(&message)) {
     if (Session* s = session_on(link, p->channel)) on_push(*s, *p);
+  } else if (auto* g = std::get_if<wire::PushReset>(&message)) {
+    if (Session* s = session_on(link, g->channel)) on_push_reset(*s, *g);
   } else if (auto* k = std::get_if<wire::KeepAliveReply>(&message)) {
     if (Session* s = session_on(link, k->channel)) on_keep_alive_reply(*s, *k, now);
   } else if (auto* c = std::get_if<wire::SessionCreated>(&message)) {

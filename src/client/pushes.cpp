@@ -2,7 +2,8 @@
 //
 // Pushes are delivered 1, 2, 3 ...: the next one is delivered, an old one is acknowledged
 // again, one after a gap is ignored, because the server sends it again (SRQ-04, SRQ-05,
-// X10). Acknowledgements are cumulative, one per flush (SRQ-07). In manual mode they follow
+// X10). What another holder of the session acknowledged comes no more, and an event says so.
+// Acknowledgements are cumulative, one per flush (SRQ-07). In manual mode they follow
 // the caller's ack(), and no more than unacked_pushes_max are delivered ahead of it (W-C8).
 #include "client/core.hpp"
 
@@ -28,6 +29,17 @@ void Core::on_push(Session& s, wire::Push& m) {
     s.ack_due = true;
     mark(s);
   }
+}
+
+// Another holder of the session acknowledged what this one never had: said, not skipped.
+void Core::on_push_reset(Session& s, const wire::PushReset& m) {
+  if (!s.bound() || s.closing || m.last.value <= s.received_push) return;
+  Event& e = emit(s, EventKind::pushes_gone);
+  e.op_id = s.received_push + 1;
+  e.index = m.last.value;
+  e.data = Bytes::copy("{\"first\":" + std::to_string(s.received_push + 1) +
+                       ",\"last\":" + to_string(m.last) + "}");
+  s.received_push = s.acked_push = m.last.value;
 }
 
 void Core::ack(Session& s, PushId up_to) {

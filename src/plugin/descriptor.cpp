@@ -12,6 +12,13 @@ namespace {
 
 constexpr uint32_t kTypesMax = 1024;
 
+// What minor 0 of the plugin ABI had, for ever the least that is accepted. What came later is
+// reached through rsm::function_of, which looks at struct_size.
+constexpr uint32_t kTypeBytesMinor0 = offsetof(raftcs_sm_type_t, next_timer_ns);
+constexpr uint32_t kEntryBytesMinor0 =
+    offsetof(raftcs_plugin_entry_t, extension) + sizeof(raftcs_plugin_entry_t::extension);
+static_assert(kTypeBytesMinor0 == 128 && kEntryBytesMinor0 == 88, "part of the plugin ABI");
+
 Status refuse(const std::string& what) { return Status(RAFTCS_ERR_PLUGIN_ABI, what); }
 
 // The functions that every type must have.
@@ -37,9 +44,9 @@ Status check_entry(const raftcs_plugin_entry_t* entry) {
   if (entry->struct_size < offsetof(raftcs_plugin_entry_t, abi_minor_built) ||
       entry->magic != RAFTCS_PLUGIN_MAGIC)
     return refuse("its description does not carry the mark of a raftcs plugin (wrong magic)");
-  if (entry->struct_size < sizeof(raftcs_plugin_entry_t))
+  if (entry->struct_size < kEntryBytesMinor0)
     return refuse("its description is " + std::to_string(entry->struct_size) +
-                  " bytes long, at least " + std::to_string(sizeof(raftcs_plugin_entry_t)) +
+                  " bytes long, at least " + std::to_string(kEntryBytesMinor0) +
                   " are needed");
   if (entry->target != RAFTCS_PLUGIN_TARGET_64LE)
     return refuse("it was built for target " + std::to_string(entry->target) + ", this is " +
@@ -58,9 +65,9 @@ Status check_entry(const raftcs_plugin_entry_t* entry) {
 
 Status check_type(const raftcs_sm_type_t* type) {
   if (type == nullptr) return refuse("one of its types is missing");
-  if (type->struct_size < sizeof(raftcs_sm_type_t))
+  if (type->struct_size < kTypeBytesMinor0)
     return refuse("the description of a type is " + std::to_string(type->struct_size) +
-                  " bytes long, at least " + std::to_string(sizeof(raftcs_sm_type_t)) +
+                  " bytes long, at least " + std::to_string(kTypeBytesMinor0) +
                   " are needed");
   if (type->id == nullptr ||
       !rsm::is_type_id(std::string(type->id, strnlen(type->id, rsm::kNameBytesMax + 1))))
@@ -70,6 +77,9 @@ Status check_type(const raftcs_sm_type_t* type) {
                                      "raftcs does not support");
   if (const char* name = missing_function(*type); name != nullptr)
     return refuse(quoted(type->id) + " has no function " + name);
+  if ((rsm::function_of(*type, &raftcs_sm_type_t::next_timer_ns) == nullptr) !=
+      (rsm::function_of(*type, &raftcs_sm_type_t::timer) == nullptr))
+    return refuse(quoted(type->id) + " has one of next_timer_ns and timer; it needs both or none");
   if (type->snapshot_version_read_min > type->snapshot_version_write)
     return refuse(quoted(type->id) + " cannot read the snapshots it writes (versions " +
                   std::to_string(type->snapshot_version_read_min) + " and " +

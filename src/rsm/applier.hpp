@@ -60,10 +60,18 @@ class Applier {
                                     const void* data, size_t len);
   static raftcs_status_t sink_push(const raftcs_sink_t* sink, uint64_t session, const void* data,
                                    size_t len);
+  static raftcs_status_t sink_next_session(const raftcs_sink_t* sink, uint64_t after,
+                                           const char* name, const char* value,
+                                           raftcs_live_session_t* out);
   raftcs_status_t push(Service* service, SessionNum to, const void* data, size_t len);
   void drop_pushes_from(size_t first);
   void hash_pushes_from(size_t first);
-  Status session_hook(Service* service, const Session& session, int32_t end_reason);
+  using Hook = decltype(raftcs_sm_type_t::session_started);
+  template <class F>
+  Status hook_call(Service* service, const char* function, F&& run);
+  Status session_hook(Service* service, const char* function, Hook hook, const Session& session,
+                      int32_t end_reason);
+  Status run_timer(Service* service);
 
   // session_ops.cpp
   Status on(const CreateSession& op, uint64_t* outcome);
@@ -73,6 +81,9 @@ class Applier {
   Status on(const Expire& op, uint64_t* outcome);
   Status on(const CreateService& op, uint64_t* outcome);
   Status on(const RaiseVersion& op, uint64_t* outcome);
+  Status on(const Tick& op, uint64_t* outcome);
+  Status on(const Presence& op, uint64_t* outcome);
+  Status set_connected(SessionNum num, bool connected, uint64_t* outcome);
   Status on(const TakeOver& op, uint64_t* outcome);
   Status on(const Command&, uint64_t*) { return Status::ok(); }  // goes to command()
   Status end_session(SessionNum num, int32_t reason);
@@ -104,6 +115,7 @@ struct Applier::Call {
   Applier* applier;
   Service* service;
   bool out_of_memory = false;
+  std::vector<const char*> names, values;  // of the session that next_session gave last
 };
 
 }  // namespace raftcs::rsm

@@ -1,4 +1,4 @@
-// hooks.cpp: the sink that state machines write into, and the session hooks.
+// hooks.cpp: the sink that state machines write into, timers and the session hooks.
 //
 // A push is numbered and stored when it is made, so that the window is exact for the next
 // push of the same call; if the call then fails, what it pushed is taken back. Sink
@@ -8,6 +8,20 @@
 #include "rsm/applier.hpp"
 
 namespace raftcs::rsm {
+namespace {
+
+// The texts stay where they are; only pointers to them are made.
+void c_strings(const Capabilities& capabilities, std::vector<const char*>* names,
+               std::vector<const char*>* values) {
+  names->clear();
+  values->clear();
+  for (const auto& [name, value] : capabilities) {
+    names->push_back(name.c_str());
+    values->push_back(value.c_str());
+  }
+}
+
+}  // namespace
 
 Applier::Call::Call(Applier* owner, Service* from, bool replies) : applier(owner), service(from) {
   sink.struct_size = sizeof sink;
@@ -16,6 +30,7 @@ Applier::Call::Call(Applier* owner, Service* from, bool replies) : applier(owner
                        : [](const raftcs_sink_t*, uint32_t, int32_t, const void*,
                             size_t) -> raftcs_status_t { return RAFTCS_ERR_BAD_STATE; };
   sink.push = &Applier::sink_push;
+  sink.next_session = &Applier::sink_next_session;
 }
 
 raftcs_status_t Applier::sink_reply(const raftcs_sink_t* sink, uint32_t entry, int32_t app_code,
@@ -87,18 +102,56 @@ void Applier::hash_pushes_from(size_t first) {
   }
 }
 
-Status Applier::session_hook(Service* service, const Session& session, int32_t end_reason) {
-  const bool ended = end_reason != 0;
-  const auto hook = ended ? service->type->session_ended : service->type->session_started;
+raftcs_status_t Applier::sink_next_session(const raftcs_sink_t* sink, uint64_t after,
+                                           const char* name, const char* value,
+                                           raftcs_live_session_t* out) {
+  auto* call = static_cast<Call*>(sink->ctx);
+  if (out == nullptr || out->struct_size < sizeof *out || (name == nullptr && value != nullptr))
+    return RAFTCS_ERR_INVALID_ARGUMENT;
+  try {
+    SessionTable& sessions = call->applier->s_.sessions;
+    const Session* s = sessions.next_after(SessionNum(after));
+    while (s != nullptr && name != nullptr && !s->has_capability(name, value))
+      s = sessions.next_after(s->num);
+    if (s == nullptr) return RAFTCS_ERR_NOT_FOUND;
+    c_strings(s->capabilities, &call->names, &call->values);
+    out->connected = s->connected ? 1 : 0;
+    out->session = s->num.value;
+    out->capability_count = static_cast<uint32_t>(call->names.size());
+    out->capability_names = call->names.data();
+    out->capability_values = call->values.data();
+    return RAFTCS_OK;
+  } catch (const std::bad_alloc&) {
+    call->out_of_memory = true;
+    return RAFTCS_ERR_NO_MEMORY;
+  }
+}
+
+// A call that may push and does not reply; what it pushed is taken back when it fails.
+template <class F>
+Status Applier::hook_call(Service* service, const char* function, F&& run) {
+  const size_t first_push = out_->pushes.size();
+  Call call(this, service, false);
+  std::string what;
+  raftcs_status_t status = guarded(&what, [&] { return run(&call.sink); });
+  if (call.out_of_memory) status = RAFTCS_ERR_NO_MEMORY;
+  if (status != RAFTCS_OK) {
+    drop_pushes_from(first_push);
+    failed_ = service->failure(function, index_, status, what);
+    return failed_;
+  }
+  hash_pushes_from(first_push);
+  return Status::ok();
+}
+
+Status Applier::session_hook(Service* service, const char* function, Hook hook,
+                             const Session& session, int32_t end_reason) {
   if (hook == nullptr) return Status::ok();
   std::vector<const char*> names, values;
-  for (const auto& [name, value] : session.capabilities) {
-    names.push_back(name.c_str());
-    values.push_back(value.c_str());
-  }
+  c_strings(session.capabilities, &names, &values);
   std::vector<const void*> letters;
   std::vector<size_t> letter_sizes;
-  for (size_t i = 0; ended && i < session.pushes.size(); ++i) {
+  for (size_t i = 0; end_reason != 0 && i < session.pushes.size(); ++i) {
     if (session.pushes[i].service != service->num) continue;
     letters.push_back(session.pushes[i].payload.data());
     letter_sizes.push_back(session.pushes[i].payload.size());
@@ -114,19 +167,22 @@ Status Applier::session_hook(Service* service, const Session& session, int32_t e
   event.undelivered_count = static_cast<uint32_t>(letters.size());
   event.undelivered = letters.data();
   event.undelivered_len = letter_sizes.data();
+  event.apply_version = service->apply_version;
+  event.connected = session.connected && end_reason == 0 ? 1 : 0;
+  return hook_call(service, function, [&](const raftcs_sink_t* sink) {
+    return hook(service->sm, &event, sink);
+  });
+}
 
-  const size_t first_push = out_->pushes.size();
-  Call call(this, service, false);
-  std::string what;
-  raftcs_status_t status = guarded(&what, [&] { return hook(service->sm, &event, &call.sink); });
-  if (call.out_of_memory) status = RAFTCS_ERR_NO_MEMORY;
-  if (status != RAFTCS_OK) {
-    drop_pushes_from(first_push);
-    failed_ = service->failure(ended ? "session_ended" : "session_started", index_, status, what);
-    return failed_;
-  }
-  hash_pushes_from(first_push);
-  return Status::ok();
+Status Applier::run_timer(Service* service) {
+  raftcs_timer_t timer{};
+  timer.struct_size = sizeof timer;
+  timer.apply_version = service->apply_version;
+  timer.cluster_time_ns = now_.ns;
+  const auto run = function_of(*service->type, &raftcs_sm_type_t::timer);
+  return hook_call(service, "timer", [&](const raftcs_sink_t* sink) {
+    return run(service->sm, &timer, sink);
+  });
 }
 
 }  // namespace raftcs::rsm

@@ -35,6 +35,11 @@ raftcs_status_t query_push(const raftcs_sink_t*, uint64_t, const void*, size_t) 
   return RAFTCS_ERR_BAD_STATE;
 }
 
+raftcs_status_t query_next_session(const raftcs_sink_t*, uint64_t, const char*, const char*,
+                                   raftcs_live_session_t*) {
+  return RAFTCS_ERR_BAD_STATE;
+}
+
 }  // namespace
 
 struct Machine::Impl {
@@ -53,6 +58,8 @@ void ApplyOutput::clear() {
   sessions_ended.clear();
   pushes.clear();
   services_created.clear();
+  presence.clear();
+  ticks = 0;
   takeovers.clear();
 }
 
@@ -85,6 +92,7 @@ QueryResult Machine::query(ServiceNum num, SessionNum session, const Bytes& data
   call.sink.ctx = &call;
   call.sink.reply = &query_reply;
   call.sink.push = &query_push;
+  call.sink.next_session = &query_next_session;
   call.result = &result;
   std::string what;
   const raftcs_status_t status =
@@ -99,6 +107,17 @@ QueryResult Machine::query(ServiceNum num, SessionNum session, const Bytes& data
 Index Machine::applied() const { return impl_->state.applied; }
 Term Machine::applied_term() const { return impl_->state.term; }
 LogTime Machine::time() const { return impl_->state.time; }
+LogTime Machine::next_timer() const {
+  LogTime next = LogTime::never();
+  if (!impl_->applier.failed().is_ok()) return next;
+  for (const auto& s : impl_->state.services) next = std::min(next, s->next_timer());
+  return next;
+}
+bool Machine::wants_presence() const {
+  for (const auto& s : impl_->state.services)
+    if (function_of(*s->type, &raftcs_sm_type_t::session_presence) != nullptr) return true;
+  return false;
+}
 uint64_t Machine::pushes_dropped() const { return impl_->state.pushes_dropped; }
 uint64_t Machine::state_hash() const {
   return mix(impl_->state.ops_hash, impl_->state.pushes_hash);

@@ -87,6 +87,10 @@ struct Push {
   Bytes payload;
   LogTime created;
 };
+struct PresenceChanged {
+  SessionNum num;
+  bool connected = false;
+};
 struct TakenOver {  // answers each TakeOver of a session that is there
   SessionNum session;
   HolderId holder;  // who holds it now
@@ -106,6 +110,8 @@ struct ApplyOutput {
   std::vector<SessionEnded> sessions_ended;
   std::vector<Push> pushes;
   std::vector<ServiceCreated> services_created;
+  std::vector<PresenceChanged> presence;
+  uint64_t ticks = 0;  // Tick operations seen
   std::vector<TakenOver> takeovers;
   void clear();
 };
@@ -118,6 +124,7 @@ struct SessionInfo {
   uint64_t timeout_ms = 0;
   LogTime created;
   LogTime last_active;
+  bool connected = true;
   RequestId highest_request;  // highest id applied
   PushId last_push;           // highest id ever assigned
   PushId acked_push;          // everything up to here is acknowledged
@@ -178,6 +185,10 @@ class Machine {
   // A running hash over (index, operation, reply) since index 1: equal on replicas at equal
   // index; part of snapshots. The first alarm for nondeterminism (RC-08).
   uint64_t state_hash() const;
+  // The earliest cluster time at which a service wants its timer; LogTime::never(): none does.
+  LogTime next_timer() const;
+  // Does a service follow the presence of sessions?
+  bool wants_presence() const;
   // Server-started requests for sessions that were not there.
   uint64_t pushes_dropped() const;
 

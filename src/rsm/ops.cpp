@@ -11,6 +11,8 @@
 //   6 Expire          count session*
 //   7 CreateService   name type apply_version
 //   8 RaiseVersion    service apply_version
+//   9 Tick
+//  10 Presence        count session* count session*
 //  11 TakeOver        session holder
 //
 // Integers are varints, texts are length-prefixed. The reader does not judge values: what is
@@ -29,6 +31,8 @@ enum class Kind : uint8_t {  // stored: do not renumber
   expire = 6,
   create_service = 7,
   raise_version = 8,
+  tick = 9,
+  presence = 10,
   take_over = 11,
 };
 
@@ -109,6 +113,13 @@ Kind body_of(const TakeOver& op, ByteWriter* out) {
   return Kind::take_over;
 }
 
+Kind body_of(const Tick&, ByteWriter*) { return Kind::tick; }
+Kind body_of(const Presence& op, ByteWriter* out) {
+  put_sessions(op.connected, out);
+  put_sessions(op.gone, out);
+  return Kind::presence;
+}
+
 CreateSession get_create_session(ByteReader* in, bool* ok) {
   CreateSession op;
   op.id = get_uuid(in);
@@ -165,6 +176,16 @@ bool decode(Kind kind, Bytes body, Op* op) {
     case Kind::raise_version: {
       const ServiceNum service(in.varint());
       *op = RaiseVersion{service, get_u32(&in, &ok)};
+      break;
+    }
+    case Kind::tick:
+      *op = Tick{};
+      break;
+    case Kind::presence: {
+      Presence p;
+      p.connected = get_sessions(&in, &ok);
+      p.gone = get_sessions(&in, &ok);
+      *op = std::move(p);
       break;
     }
     case Kind::take_over: {

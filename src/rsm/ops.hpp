@@ -73,8 +73,18 @@ struct TakeOver {
   HolderId holder;
 };
 
+// The leader's cluster time has reached the earliest timer of some service. Which timers run is
+// decided by the entry's time (decision 0018); without one that is due it has no effect.
+struct Tick {};
+// The leader's clients came or went for longer than a moment: replicated, so that state machines
+// can act on it. Written only while a service asks for it (decision 0019).
+struct Presence {
+  std::vector<SessionNum> connected;
+  std::vector<SessionNum> gone;
+};
+
 using Op = std::variant<CreateSession, CloseSession, Command, Acknowledge, Touch, Expire,
-                        CreateService, RaiseVersion, TakeOver>;
+                        CreateService, RaiseVersion, Tick, Presence, TakeOver>;
 
 // Appends operations to one payload. `command` takes the payload as a slice: this is the
 // one copy a command's bytes make on a leader.

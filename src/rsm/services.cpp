@@ -24,6 +24,18 @@ Service::~Service() {
   });
 }
 
+LogTime Service::next_timer() const {
+  const auto ask = function_of(*type, &raftcs_sm_type_t::next_timer_ns);
+  if (ask == nullptr) return LogTime::never();
+  int64_t ns = INT64_MAX;
+  std::string what;  // against the rules; then it has no timer
+  (void)guarded(&what, [&] {
+    ns = ask(sm);
+    return RAFTCS_OK;
+  });
+  return LogTime{std::max<int64_t>(ns, 0)};
+}
+
 Status Service::failure(const char* function, Index index, raftcs_status_t status,
                         const std::string& what) const {
   std::string text = "service '" + name + "' (" + type_id + ") failed in " + function;

@@ -30,6 +30,15 @@ raftcs_status_t guarded(std::string* what, F&& call) {
   return RAFTCS_ERR_PLUGIN_FAILED;
 }
 
+// A function that came after minor 0 of the plugin ABI; null where the type is of an older
+// layout and ends before it.
+template <class F>
+F function_of(const raftcs_sm_type_t& type, F raftcs_sm_type_t::*member) {
+  const auto* begin = reinterpret_cast<const uint8_t*>(&type);
+  const auto* end = reinterpret_cast<const uint8_t*>(&(type.*member) + 1);
+  return static_cast<size_t>(end - begin) <= type.struct_size ? type.*member : nullptr;
+}
+
 struct Service {
   Service() = default;
   ~Service();
@@ -43,6 +52,8 @@ struct Service {
   const raftcs_sm_type_t* type = nullptr;
   void* sm = nullptr;
 
+  // When it wants its timer; LogTime::never(): not at all.
+  LogTime next_timer() const;
   bool concurrent_snapshot() const { return (type->flags & RAFTCS_SM_CONCURRENT_SNAPSHOT) != 0; }
   // "service 'x' (org.y) failed in apply at entry 7: status -502, it threw ..."
   Status failure(const char* function, Index index, raftcs_status_t status,

@@ -43,14 +43,18 @@ Status Applier::on(const CreateSession& op, uint64_t* outcome) {
   const Session* session = s_.sessions.create(std::move(fresh));
   started.num = session->num;
   *outcome = session->num.value;
-  for (const auto& service : s_.services) RCS_TRY(session_hook(service.get(), *session, 0));
+  for (const auto& service : s_.services)
+    RCS_TRY(session_hook(service.get(), "session_started", service->type->session_started,
+                         *session, 0));
   out_->sessions_started.push_back(std::move(started));
   return Status::ok();
 }
 
 Status Applier::end_session(SessionNum num, int32_t reason) {
   const std::unique_ptr<Session> session = s_.sessions.remove(num);
-  for (const auto& service : s_.services) RCS_TRY(session_hook(service.get(), *session, reason));
+  for (const auto& service : s_.services)
+    RCS_TRY(session_hook(service.get(), "session_ended", service->type->session_ended, *session,
+                         reason));
   out_->sessions_ended.push_back({num, reason});
   return Status::ok();
 }
@@ -116,10 +120,42 @@ Status Applier::on(const CreateService& op, uint64_t* outcome) {
     s_.services.push_back(service);
     // Beginning and end come in pairs for every service: it hears of those already there.
     for (const Session* session : s_.sessions.sorted())
-      RCS_TRY(session_hook(service.get(), *session, 0));
+      RCS_TRY(session_hook(service.get(), "session_started", service->type->session_started,
+                           *session, 0));
   }
   *outcome = created.num.value;
   out_->services_created.push_back(std::move(created));
+  return Status::ok();
+}
+
+// A timer runs once at an entry, and only when the entry's time has reached what the state
+// machine wanted: the proposal alone decides nothing.
+Status Applier::on(const Tick&, uint64_t* outcome) {
+  ++out_->ticks;
+  for (const auto& service : s_.services) {
+    if (service->next_timer() > now_) continue;
+    RCS_TRY(run_timer(service.get()));
+    *outcome = mix(*outcome, service->num.value);
+  }
+  return Status::ok();
+}
+
+Status Applier::on(const Presence& op, uint64_t* outcome) {
+  for (SessionNum num : op.connected) RCS_TRY(set_connected(num, true, outcome));
+  for (SessionNum num : op.gone) RCS_TRY(set_connected(num, false, outcome));
+  return Status::ok();
+}
+
+Status Applier::set_connected(SessionNum num, bool connected, uint64_t* outcome) {
+  Session* session = s_.sessions.find(num);
+  if (session == nullptr || session->connected == connected) return Status::ok();
+  session->connected = connected;
+  *outcome = mix(*outcome, num.value);
+  for (const auto& service : s_.services) {
+    const auto hook = function_of(*service->type, &raftcs_sm_type_t::session_presence);
+    RCS_TRY(session_hook(service.get(), "session_presence", hook, *session, 0));
+  }
+  out_->presence.push_back({num, connected});
   return Status::ok();
 }
 

@@ -1,6 +1,8 @@
 // sessions.cpp: the session table; see sessions.hpp for what must hold.
 #include "rsm/sessions.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 
 namespace raftcs::rsm {
@@ -32,6 +34,12 @@ bool Session::silent_at(LogTime now) const {
   return now - last_active >= static_cast<int64_t>(timeout_ms) * kNsPerMs;
 }
 
+bool Session::has_capability(std::string_view name, const char* value) const {
+  for (const auto& [n, v] : capabilities)
+    if (n == name) return value == nullptr || v == value;
+  return false;
+}
+
 void Session::acknowledge(PushId up_to) {
   while (acked_push < up_to && !pushes.empty()) {
     push_bytes -= pushes[0].payload.size();
@@ -49,6 +57,7 @@ SessionInfo Session::info() const {
   i.timeout_ms = timeout_ms;
   i.created = created;
   i.last_active = last_active;
+  i.connected = connected;
   i.highest_request = highest_request;
   i.last_push = last_push();
   i.acked_push = acked_push;
@@ -77,6 +86,10 @@ bool SessionTable::insert(std::unique_ptr<Session> session) {
     return false;
   by_id_.emplace(session->id, num);
   by_proof_.emplace(session->proof, num);
+  if (!ordered_.empty() && ordered_.back()->num < num)
+    ordered_.push_back(session.get());
+  else
+    ordered_.clear();
   sessions_.insert(num.value, std::move(session));
   return true;
 }
@@ -86,8 +99,16 @@ std::unique_ptr<Session> SessionTable::remove(SessionNum num) {
   if (session != nullptr) {
     by_id_.erase(session->id);
     by_proof_.erase(session->proof);
+    ordered_.clear();
   }
   return session;
+}
+
+const Session* SessionTable::next_after(SessionNum after) {
+  if (ordered_.empty()) ordered_ = sessions_.sorted();
+  const auto it = std::upper_bound(ordered_.begin(), ordered_.end(), after,
+                                   [](SessionNum n, const Session* s) { return n < s->num; });
+  return it == ordered_.end() ? nullptr : *it;
 }
 
 }  // namespace raftcs::rsm

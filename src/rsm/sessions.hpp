@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct Session {
   uint64_t timeout_ms = 0;
   LogTime created;
   LogTime last_active;
+  bool connected = true;  // decision 0019; kept up to date only while a service asks
   RequestId highest_request;
   PushId acked_push;
   uint64_t push_bytes = 0;
@@ -44,6 +46,8 @@ struct Session {
 
   PushId last_push() const { return acked_push + pushes.size(); }
   bool silent_at(LogTime now) const;
+  // nullptr as value: with any value.
+  bool has_capability(std::string_view name, const char* value) const;
   void acknowledge(PushId up_to);  // cumulative; beyond the last one means the last one
   SessionInfo info() const;
 };
@@ -71,6 +75,9 @@ class SessionTable {
   std::unique_ptr<Session> remove(SessionNum num);
 
   std::vector<const Session*> sorted() const { return sessions_.sorted(); }
+  // The session with the lowest number above `after`, or null. Walking all sessions so sorts them
+  // once, as long as none ends meanwhile.
+  const Session* next_after(SessionNum after);
   template <class F>
   void for_each(F&& f) const {
     sessions_.for_each(std::forward<F>(f));
@@ -81,6 +88,7 @@ class SessionTable {
   std::unordered_map<Uuid, SessionNum> by_proof_;
   std::unordered_map<Uuid, SessionNum> by_id_;
   SessionNum next_{1};
+  std::vector<const Session*> ordered_;  // by number, for next_after; empty: to be made anew
 };
 
 }  // namespace raftcs::rsm

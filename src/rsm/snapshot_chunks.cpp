@@ -59,10 +59,13 @@ ChunkReader::ChunkReader(const ReadFn& read) : read_(read) {
     fail("it does not begin like a snapshot");
     return;
   }
-  if (head[1] != kSnapshotVersion) {
+  version_ = head[1];
+  if (version_ < kSnapshotVersionMin || version_ > kSnapshotVersion) {
     status_ = Status(RAFTCS_ERR_VERSION_MISMATCH,
                      "the snapshot is of format " + std::to_string(head[1]) +
-                         ", this version reads format " + std::to_string(kSnapshotVersion));
+                         ", this version reads formats " +
+                         std::to_string(kSnapshotVersionMin) + " to " +
+                         std::to_string(kSnapshotVersion));
     return;
   }
   crc_ = crc32c(0, head, sizeof head);

@@ -118,6 +118,7 @@ void encode(const Session& session, ByteWriter* out) {
   out->u64(static_cast<uint64_t>(session.created.ns));
   const LogTime last_active = RCS_MUTANT("SE-02") ? session.created : session.last_active;
   out->u64(static_cast<uint64_t>(last_active.ns));
+  out->u8(session.connected ? 1 : 0);
   out->varint(session.highest_request.value);
   out->varint(session.capabilities.size());
   for (const auto& [name, value] : session.capabilities) {
@@ -143,10 +144,15 @@ std::unique_ptr<Session> decode_session(ChunkReader* in, const SnapshotHead& hea
   session->num = SessionNum(in->varint());
   session->id = as_asked.id = in->uuid();
   session->proof = as_asked.proof = in->uuid();
-  session->holder = HolderId(in->varint());
+  if (in->version() >= 2) session->holder = HolderId(in->varint());
   session->timeout_ms = as_asked.timeout_ms = in->varint();
   session->created = LogTime{static_cast<int64_t>(in->u64())};
   session->last_active = LogTime{static_cast<int64_t>(in->u64())};
+  if (in->version() >= 2) {
+    const uint8_t connected = in->u8();
+    if (connected > 1) in->fail("a session's presence is impossible");
+    session->connected = connected != 0;
+  }
   session->highest_request = RequestId(in->varint());
   const uint64_t capabilities = in->varint();
   if (capabilities > kCapabilitiesMax) in->fail("a session has too many capabilities");

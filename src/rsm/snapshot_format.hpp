@@ -24,7 +24,8 @@
 namespace raftcs::rsm {
 
 constexpr uint32_t kSnapshotMagic = 0x4D534352;  // "RCSM"
-constexpr uint32_t kSnapshotVersion = 1;
+constexpr uint32_t kSnapshotVersion = 2;  // 2: sessions have a holder and are connected or not
+constexpr uint32_t kSnapshotVersionMin = 1;
 constexpr size_t kSnapshotChunk = 64 * 1024;
 
 class ChunkWriter {
@@ -62,6 +63,7 @@ class ChunkReader {
   void end_section();
   void expect_end_of_source();
   uint64_t sections() const { return sections_; }
+  uint32_t version() const { return version_; }
 
   void fail(const std::string& what);
   const Status& status() const { return status_; }
@@ -77,6 +79,7 @@ class ChunkReader {
   bool section_over_ = false;
   uint32_t crc_ = 0;
   uint64_t sections_ = 0;
+  uint32_t version_ = 0;
   Status status_;
 };
 

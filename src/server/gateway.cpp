@@ -14,7 +14,6 @@ namespace {
 constexpr DurationNs kTouchSoonNs = 50 * kNsPerMs;  // who was found by a new leader
 constexpr uint64_t kRetrySoonMs = 20;  // an election or the first apply is under way
 constexpr size_t kAdminCallsPerTurn = 64;
-constexpr uint64_t kPushWindow = 1024;  // delivered and not acknowledged, per session
 
 const char* busy_text(Verdict verdict) {
   switch (verdict) {
@@ -92,10 +91,8 @@ void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId r
   s.channel = channel;
   s.epoch = ++epochs_;
   s.inflight = 0;
-  s.sent_push = s.push_base = received;
-  s.acked_push =
-      PushId();  // the client says again what it acknowledged; it may not have been logged
-  s.fetching = s.behind = s.closing = false;
+  begin_pushes(s, received);
+  s.closing = false;
   c.channels[channel] = &s;
   heard_of(s, now);
   fetch_pushes(s);
@@ -235,18 +232,6 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
     out_.apply.push_back(ApplyQueries{{std::move(item)}});
   else
     reads_.push_back(std::move(item));
-}
-
-void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
-  Session* s = session_of(c, m.channel);
-  if (s == nullptr) return;
-  heard_of(*s, now);
-  if (m.up_to <= s->acked_push || m.up_to > s->sent_push) return;  // old, or never sent
-  s->acked_push = m.up_to;
-  s->last_logged = now;
-  batch_.add(rsm::Acknowledge{s->num, m.up_to});
-  count_op();
-  if (s->behind && !s->fetching && push_room(*s)) fetch_pushes(*s);
 }
 
 void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono) {
@@ -390,6 +375,7 @@ void Node::Impl::forget_session(Session& s) {
   unbind(s);
   refuse_takeover(s, wire::RejectReason::session_expired, "the session has ended");
   if (s.heard) std::erase(heard_, &s);
+  if (s.ack_due) std::erase(acks_due_, &s);
   admission_.forget(Admission::asker(s.num));
   by_id_.erase(s.id);
   by_proof_.erase(s.proof);
@@ -400,6 +386,7 @@ void Node::Impl::restore_mirror(const Restored& restored) {
   close_all(wire::CloseReason::not_leader);
   refuse_takeovers();
   heard_.clear();
+  acks_due_.clear();
   sessions_.clear();
   by_id_.clear();
   by_proof_.clear();
@@ -407,63 +394,11 @@ void Node::Impl::restore_mirror(const Restored& restored) {
   for (const rsm::SessionInfo& info : restored.sessions) {
     Session& s = mirror(info.num, info.id, info.proof, info.timeout_ms);
     s.highest_request = info.highest_request;
+    s.connected = info.connected;
     s.holder = info.holder;
   }
   for (const rsm::ServiceInfo& info : restored.services) services_[info.name] = info;
   snapshot_index_ = std::max(snapshot_index_, restored.meta.index);
-}
-
-// --- server-started requests
-// ------------------------------------------------------------------------
-
-bool Node::Impl::push_room(const Session& s) const {
-  return s.sent_push - std::max(s.acked_push, s.push_base) < kPushWindow;
-}
-
-void Node::Impl::fetch_pushes(Session& s) {
-  s.fetching = true;
-  s.behind = false;
-  out_.apply.push_back(ApplyFetchPushes{s.num, s.sent_push, s.epoch});
-}
-
-void Node::Impl::deliver(rsm::Push& push) {
-  auto it = sessions_.find(push.session);
-  if (it == sessions_.end() || !it->second.bound) return;
-  Session& s = it->second;
-  if (push.id <= s.sent_push) return;
-  if (s.fetching) {  // it may be newer than what the fetch saw
-    s.behind = true;
-    return;
-  }
-  if (push.id != s.sent_push.next() || !push_room(s)) {
-    s.behind = true;
-    if (push_room(s)) fetch_pushes(s);
-    return;
-  }
-  auto conn = connections_.find(s.conn);
-  if (conn == connections_.end()) return;
-  s.sent_push = push.id;
-  ++counters_.pushes;
-  send(conn->second, wire::Push{s.channel, push.id, std::move(push.payload),
-                                static_cast<uint64_t>(push.created.ns)});
-}
-
-void Node::Impl::deliver_fetched(PushesFetched& fetched) {
-  auto it = sessions_.find(fetched.session);
-  if (it == sessions_.end() || !it->second.bound || it->second.epoch != fetched.epoch) return;
-  Session& s = it->second;
-  s.fetching = false;
-  bool more = !fetched.pushes.empty() || std::exchange(s.behind, false);
-  for (rsm::Push& push : fetched.pushes) {
-    // What was acknowledged before this binding is gone from the machine: go on where it goes on.
-    if (!s.behind && push.id > s.sent_push.next()) s.sent_push = s.push_base = push.id.prev();
-    deliver(push);
-    if (s.fetching) return;
-    if (s.behind) break;
-  }
-  // A fetch is bounded, and newer ones may have come since: look again until it is empty.
-  if (more && !s.behind && push_room(s)) fetch_pushes(s);
-  s.behind = s.behind || (more && !s.fetching);
 }
 
 // --- topology

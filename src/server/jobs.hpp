@@ -77,6 +77,7 @@ struct QueryDone {
 struct PushesFetched {
   SessionNum session;
   uint64_t epoch = 0;
+  PushId acked;  // everything up to here is acknowledged and gone
   std::vector<rsm::Push> pushes;
 };
 struct Restored {
@@ -104,6 +105,9 @@ struct ApplyDone {
   Status halted;  // not OK: the lane stands at an entry it cannot apply, and why
   Index applied;
   uint64_t state_hash = 0;  // at `applied`
+  LogTime next_timer = LogTime::never();  // what the state machines want of time ...
+  bool wants_presence = false;            // ... and of sessions, at `applied`
+  uint64_t pushes_dropped = 0;            // since index 1: to sessions that were not there
 };
 
 // --- snapshot lane --------------------------------------------------------------------

@@ -104,6 +104,9 @@ void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   jobs->erase(jobs->begin(), jobs->begin() + static_cast<ptrdiff_t>(at));
   out->applied = machine_.applied();
   out->state_hash = machine_.state_hash();
+  out->next_timer = machine_.next_timer();
+  out->wants_presence = machine_.wants_presence();
+  out->pushes_dropped = machine_.pushes_dropped();
 }
 
 Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
@@ -119,7 +122,9 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
       out->queries.push_back({std::move(item), std::move(result)});
     }
   } else if (auto* fetch = std::get_if<ApplyFetchPushes>(&job)) {
+    const auto session = machine_.session(fetch->session);
     out->pushes_fetched.push_back({fetch->session, fetch->epoch,
+                                   session ? session->acked_push : PushId(),
                                    machine_.pushes_after(fetch->session, fetch->after,
                                                          kPushFetchCountMax, kPushFetchBytesMax)});
   } else if (auto* silent = std::get_if<ApplyFindSilent>(&job)) {

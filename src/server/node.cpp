@@ -252,6 +252,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   for (auto& fetched : done.pushes_fetched) deliver_fetched(fetched);
   for (const auto& ended : done.output.sessions_ended) session_ended(ended);
   for (const auto& created : done.output.services_created) service_created(created);
+  for (const auto& change : done.output.presence) presence_changed(change);
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
   if (!done.silent.empty()) expire_silent(done.silent, now);
@@ -270,6 +271,12 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
     update_health();
     hand_over_at_ = now;
   }
+  if (done.output.ticks > 0) tick_asked_ = false;
+  next_timer_ = done.next_timer;
+  counters_.pushes_dropped = done.pushes_dropped;
+  if (done.wants_presence && !wants_presence_) presence_begins(now);
+  wants_presence_ = done.wants_presence;
+  arm_timer(now);
   maybe_snapshot(now);
 }
 
@@ -314,6 +321,8 @@ void Node::Impl::tick(Mono now) {
   notice_turn(now);
   if (can_take_part() && now >= raft_.next_deadline()) raft_.tick(now);
   if (serving()) liveness_tick(now);
+  if (now >= timer_at_) timer_tick(now);
+  if (serving() && wants_presence_ && now >= presence_at_) presence_tick(now);
   if (now >= bind_incarnations_at_) bind_incarnations(now);
   if (now >= prefer_leader_at_) prefer_leader(now);
   if (now >= hand_over_at_) keep_handing_over(now);
@@ -331,7 +340,9 @@ Mono Node::Impl::next_deadline() const {
   if (finished_) return Mono::never();
   Mono at = idle_sweep_at_;
   if (can_take_part()) at = std::min(at, raft_.next_deadline());
-  if (serving()) at = std::min({at, liveness_at_, touch_at_});
+  if (serving()) at = std::min({at, liveness_at_, touch_at_, timer_at_});
+  if (serving() && wants_presence_) at = std::min(at, presence_at_);
+  if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
   return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, ops_at_});
 }
@@ -349,6 +360,7 @@ NodeEffects Node::Impl::take_effects(Mono now) {
          now);
   if (can_take_part()) {
     roles_changed(now);  // before batches are proposed in a role that has ended
+    flush_acks(now);
     flush_batch(now);
     flush_reads(now);
     run_raft(now);
@@ -549,6 +561,9 @@ void Node::Impl::lost_leadership(Mono) {
     refuse_continues(std::move(continues));
   fail_admin_waiters(
       {RAFTCS_ERR_DROPPED, "the node stopped leading before the change was applied"});
+  drop_acks();
+  tick_asked_ = false;
+  timer_at_ = Mono::never();
   heard_.clear();
   for (auto& [num, s] : sessions_) s.heard = false;
   bind_incarnations_at_ = prefer_leader_at_ = Mono::never();
@@ -561,6 +576,8 @@ void Node::Impl::began_serving(Mono now) {
   if (draining_) hand_over_at_ = now;
   bind_incarnations_at_ = now + kBindIncarnationsNs;
   prefer_leader_at_ = now + kPreferLeaderNs;
+  presence_begins(now);
+  arm_timer(now);
   publish_state();
   if (!options_.auto_services || !services_.empty() || !environment_.list_plugins) return;
   std::map<std::string, std::string> wanted;  // a new cluster: one service per type found here

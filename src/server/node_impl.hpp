@@ -2,9 +2,11 @@
 //
 //   node.cpp      inputs, effects of consensus, lanes, roles, stopping
 //   gateway.cpp   what clients send, and what they are answered
+//   pushes.cpp    delivery of server-started requests, acknowledgements
 //   opening.cpp   how sessions begin, go on and change hands
 //   stopping.cpp  handing leadership over, draining, stopping, failing
 //   liveness.cpp  touches and expiry of sessions
+//   timers.cpp    timers of state machines, presence of sessions
 //   contacts.cpp  whose frames are taken; nodes that do not know one another yet
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
 //                 outcome that takes time
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "rsm/ops.hpp"
+#include "rsm/ring.hpp"
 #include "server/admission.hpp"
 #include "server/member_ops.hpp"
 #include "server/node.hpp"
@@ -44,6 +47,10 @@ struct Session {
   PushId sent_push;       // delivered to this binding up to here
   PushId push_base;       // what the client had when it bound: the window counts from here
   PushId acked_push;      // acknowledged on this binding
+  rsm::Ring<uint32_t> unacked_sizes;  // of what was delivered to this binding, oldest first
+  uint64_t unacked_bytes = 0;
+  PushId ack_to;          // to be written up to here, if ack_due
+  bool ack_due = false;
   bool fetching = false;  // pushes are being read from the apply lane
   bool behind = false;    // there are pushes beyond sent_push that wait for room
   bool closing = false;   // its end was proposed on this binding
@@ -51,6 +58,11 @@ struct Session {
   Mono last_heard;     // by this leader, in this leadership
   Mono last_logged;    // when this leader last proposed anything for it
   bool heard = false;  // since the last touch
+
+  bool connected = true;        // as the log says
+  bool here = false;            // as this leader sees it ...
+  Mono here_since;              // ... and since when
+  bool presence_asked = false;  // a proposal is under way
 };
 
 struct Connection {
@@ -61,6 +73,7 @@ struct Connection {
   bool greeted = false;  // said hello: is told of topology changes
   bool foreign = false;  // said hello to another cluster
   Mono last_frame;
+  Mono probed;
 };
 
 struct PendingCreate {
@@ -110,6 +123,7 @@ struct Counters {
   uint64_t malformed_client = 0, malformed_peer = 0, foreign_peer = 0;
   uint64_t too_large = 0, sessions_limit = 0, admin_busy = 0, connections_refused = 0;
   uint64_t sessions_expired = 0, entries_applied = 0, dropped_frames = 0;
+  uint64_t pushes_dropped = 0, push_resets = 0, ticks = 0;
 };
 
 struct Node::Impl {
@@ -186,10 +200,6 @@ struct Node::Impl {
   void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before
   void count_op();  // something was added to the batch
   void session_ended(const rsm::SessionEnded& ended);
-  void deliver(rsm::Push& push);
-  void deliver_fetched(PushesFetched& fetched);
-  void fetch_pushes(Session& s);
-  bool push_room(const Session& s) const;
   void forget_session(Session& s);
   Session& mirror(SessionNum num, const Uuid& id, const Uuid& proof, uint64_t timeout_ms);
   void restore_mirror(const Restored& restored);
@@ -197,6 +207,24 @@ struct Node::Impl {
   std::vector<wire::MemberInfo> member_infos() const;
   void announce_topology();
   void close_all(wire::CloseReason reason);
+
+  // pushes.cpp
+  void begin_pushes(Session& s, PushId received);
+  void deliver(rsm::Push& push);
+  void deliver_fetched(PushesFetched& fetched);
+  void fetch_pushes(Session& s);
+  bool push_room(const Session& s) const;
+  void skip_acknowledged(Session& s, PushId acked);
+  void flush_acks(Mono now);
+  void drop_acks();
+
+  // timers.cpp
+  void arm_timer(Mono now);
+  void timer_tick(Mono now);
+  void presence_begins(Mono now);
+  void presence_tick(Mono now);
+  void presence_changed(const rsm::PresenceChanged& change);
+  void probe(net::ConnId id, Mono now);
 
   // opening.cpp
   void on_message(Connection& c, wire::CreateSession&& m, Mono now);
@@ -361,9 +389,17 @@ struct Node::Impl {
   size_t admin_calls_ = 0;  // in this turn
   Mono now_;                // of the last input
   std::vector<Session*> heard_;  // since the last touch
+  std::vector<Session*> acks_due_;
+  Mono ack_at_;
   bool finding_silent_ = false;  // the apply lane was asked
   Mono touch_at_;     // the next touch
   Mono liveness_at_;  // the next look for silent sessions
+  LogTime next_timer_ = LogTime::never();  // of the state machines
+  Mono timer_at_ = Mono::never();          // when to look at it
+  Mono tick_proposed_at_;
+  bool tick_asked_ = false;
+  bool wants_presence_ = false;
+  Mono presence_at_;
   Mono last_proposed_;  // operations went into the log
   Mono idle_sweep_at_;
 

@@ -56,6 +56,7 @@ enum class MessageType : uint8_t {
   topology = 74,
   admin_reply = 75,
   unsupported = 76,
+  push_reset = 77,
 };
 
 enum class RejectReason : uint8_t {
@@ -245,6 +246,14 @@ struct Push {
   uint64_t created_ns = 0;  // cluster time
   bool operator==(const Push&) const = default;
 };
+// Requests first..last were acknowledged by an earlier holder of the session; they are gone and
+// the next one is last + 1.
+struct PushReset {
+  Channel channel = 0;
+  PushId first;
+  PushId last;
+  bool operator==(const PushReset&) const = default;
+};
 struct Topology {
   LeaderHint leader;
   std::vector<MemberInfo> members;
@@ -268,6 +277,7 @@ using ClientMessage = std::variant<Hello, CreateSession, ContinueSession, KeepAl
                                    PushAck, CloseSession, Admin, TopologyRequest>;
 using ServerMessage = std::variant<Welcome, SessionCreated, SessionContinued, SessionRejected,
                                    SessionClosed, KeepAliveReply, Response, QueryResponse,
-                                   RequestError, Push, Topology, AdminReply, Unsupported>;
+                                   RequestError, Push, Topology, AdminReply, Unsupported,
+                                   PushReset>;
 
 }  // namespace raftcs::wire

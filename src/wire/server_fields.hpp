@@ -162,6 +162,19 @@ struct Fields<Push> {
 };
 
 template <>
+struct Fields<PushReset> {
+  static constexpr MessageType kType = MessageType::push_reset;
+  static constexpr const char* kName = "push_reset";
+  static constexpr uint32_t kCount = 3;
+  template <class Io, class M>
+  static void walk(Io& io, M& m) {
+    io.channel("channel", m.channel);
+    io.id("first", m.first);
+    io.id("last", m.last);
+  }
+};
+
+template <>
 struct Fields<Topology> {
   static constexpr MessageType kType = MessageType::topology;
   static constexpr const char* kName = "topology";

@@ -31,6 +31,14 @@ static raftcs_status_t init_fails(const raftcs_host_t *host, const char *path)
     return RAFTCS_ERR_NO_MEMORY;
 }
 
+#ifdef RAFTCS_TEST_TIMERS
+static int64_t half_a_timer(void *sm)
+{
+    (void)sm;
+    return 0;
+}
+#endif
+
 RAFTCS_PLUGIN_EXPORT const raftcs_plugin_entry_t *ENTRY(void);
 RAFTCS_PLUGIN_EXPORT const raftcs_plugin_entry_t *ENTRY(void)
 {

@@ -11,8 +11,10 @@ struct Instance {
   std::shared_ptr<Ledger*> current;
 };
 struct Copy {
-  std::vector<LedgerOp> ops;
+  std::vector<LedgerOp> records;
 };
+// Records of a snapshot that are no operations.
+constexpr uint32_t kAlarmRecord = 100, kRungRecord = 101, kGoneRecord = 102, kEventsRecord = 103;
 
 raftcs_status_t create(const raftcs_host_t* host, const raftcs_sm_args_t*, void** out) {
   auto* instance = new Instance;
@@ -47,6 +49,8 @@ raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_
     append(ledger, op);
     uint64_t position = ledger.ops.size();
     sink->reply(sink, i, 0, &position, sizeof position);
+    if (op.kind == 3 && ledger.alarm_ns == INT64_MAX)
+      ledger.alarm_ns = batch->cluster_time_ns + kAlarmNs;
     if (op.kind == 2) sink->push(sink, command->session, &position, sizeof position);
   }
   return RAFTCS_OK;
@@ -57,13 +61,41 @@ raftcs_status_t query(void* sm, const raftcs_query_t*, const raftcs_sink_t* sink
   return sink->reply(sink, 0, 0, &count, sizeof count);
 }
 
+int64_t next_timer_ns(void* sm) { return static_cast<Instance*>(sm)->ledger.alarm_ns; }
+raftcs_status_t timer(void* sm, const raftcs_timer_t* t, const raftcs_sink_t*) {
+  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  ++(t->cluster_time_ns < ledger.alarm_ns ? ledger.early : ledger.rung);
+  ledger.alarm_ns = INT64_MAX;
+  return RAFTCS_OK;
+}
+
+raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* e, const raftcs_sink_t*) {
+  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  ++ledger.presence_events;
+  if (e->connected != 0)
+    ledger.gone.erase(e->session);
+  else
+    ledger.gone.insert(e->session);
+  return RAFTCS_OK;
+}
+raftcs_status_t session_ended(void* sm, const raftcs_session_event_t* e, const raftcs_sink_t*) {
+  static_cast<Instance*>(sm)->ledger.gone.erase(e->session);
+  return RAFTCS_OK;
+}
+
 raftcs_status_t snapshot_begin(void* sm, void** out) {
-  *out = new Copy{static_cast<Instance*>(sm)->ledger.ops};
+  const Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  auto copy = std::make_unique<Copy>(Copy{ledger.ops});
+  copy->records.push_back({kAlarmRecord, 0, static_cast<uint64_t>(ledger.alarm_ns)});
+  copy->records.push_back({kRungRecord, 0, ledger.rung});
+  copy->records.push_back({kEventsRecord, 0, ledger.presence_events});
+  for (uint64_t session : ledger.gone) copy->records.push_back({kGoneRecord, 0, session});
+  *out = copy.release();
   return RAFTCS_OK;
 }
 raftcs_status_t snapshot_write(void*, void* snapshot, const raftcs_writer_t* writer) {
-  const auto& ops = static_cast<Copy*>(snapshot)->ops;
-  return writer->write(writer, ops.data(), ops.size() * sizeof(LedgerOp));
+  const auto& records = static_cast<Copy*>(snapshot)->records;
+  return writer->write(writer, records.data(), records.size() * sizeof(LedgerOp));
 }
 void snapshot_end(void*, void* snapshot) { delete static_cast<Copy*>(snapshot); }
 
@@ -81,7 +113,16 @@ raftcs_status_t restore(void* sm, const raftcs_snapshot_info_t*, const raftcs_re
   for (size_t at = 0; at < bytes.size(); at += sizeof(LedgerOp)) {
     LedgerOp op;
     std::memcpy(&op, bytes.data() + at, sizeof op);
-    append(ledger, op);
+    if (op.kind == kAlarmRecord)
+      ledger.alarm_ns = static_cast<int64_t>(op.what);
+    else if (op.kind == kRungRecord)
+      ledger.rung = op.what;
+    else if (op.kind == kEventsRecord)
+      ledger.presence_events = op.what;
+    else if (op.kind == kGoneRecord)
+      ledger.gone.insert(op.what);
+    else
+      append(ledger, op);
   }
   return RAFTCS_OK;
 }
@@ -101,6 +142,10 @@ raftcs_sm_type_t make_type() {
   t.snapshot_write = snapshot_write;
   t.snapshot_end = snapshot_end;
   t.restore = restore;
+  t.session_ended = session_ended;
+  t.next_timer_ns = next_timer_ns;
+  t.timer = timer;
+  t.session_presence = session_presence;
   return t;
 }
 

@@ -3,7 +3,8 @@
 // Its state is the sequence of commands applied so far. A command is 16 bytes: who (client
 // session of the workload) and what (operation number); its reply is its position in the
 // sequence. A command that is there already is the proof of a broken exactly-once promise.
-// Kind 2 commands also push their position back to their session.
+// Kind 2 commands also push their position back to their session; kind 3 ones set an alarm, 100 ms
+// of log time later, unless one is set. It follows the presence of sessions.
 #pragma once
 
 #include <map>
@@ -28,7 +29,13 @@ struct Ledger {
   std::vector<LedgerOp> ops;
   std::set<std::pair<uint32_t, uint64_t>> seen;
   uint64_t doubled = 0;
+  int64_t alarm_ns = INT64_MAX;
+  uint64_t rung = 0;             // alarms that came
+  uint64_t early = 0;            // and came before their time: must never be
+  std::set<uint64_t> gone;       // sessions without their client
+  uint64_t presence_events = 0;
 };
+constexpr int64_t kAlarmNs = 100'000'000;
 
 // The types of one simulated node; keeps the newest instance visible.
 class LedgerTypes final : public rsm::TypeSource {

@@ -27,6 +27,7 @@ bool Cluster::replicas_equal() {
     if (!index) index = info.applied;
     if (info.applied != index || info.commit != index) return false;
     if (n->types->ledger() == nullptr) return false;
+    if (n->types->ledger()->alarm_ns != INT64_MAX) return false;  // every alarm comes
     // Sessions of clients that died silently must expire within the bound.
     for (const rsm::SessionInfo& s : n->apply_lane->machine().sessions())
       if (s.timeout_ms == kMuteTimeoutMs) return false;
@@ -43,6 +44,10 @@ void Cluster::final_checks() {
     if (!counts(*n)) continue;
     const Ledger* other = n->types->ledger();
     if (other->doubled != 0) fail("node " + to_string(n->id) + " applied a command twice");
+    if (other->early != 0) fail("node " + to_string(n->id) + " ran a timer before its time");
+    if (other->rung != ledger->rung || other->gone != ledger->gone ||
+        other->presence_events != ledger->presence_events)
+      fail("timers or presence differ on node " + to_string(n->id));
     if (other->ops != ledger->ops) fail("ledgers differ on node " + to_string(n->id));
   }
   for (const OpRecord& r : records_) {

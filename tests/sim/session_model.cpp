@@ -140,6 +140,10 @@ void SessionModel::on(const rsm::TakeOver& op) {
 
 void SessionModel::on(const rsm::CreateService& op) { services_.insert(op.name); }
 
+// The ledger's timers and what it makes of presence answer nothing.
+void SessionModel::on(const rsm::Tick&) {}
+void SessionModel::on(const rsm::Presence&) {}
+
 void SessionModel::on(const rsm::Command& op) {
   rsm::Reply reply;
   if (Session* s = find(op.session))

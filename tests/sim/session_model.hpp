@@ -64,6 +64,8 @@ class SessionModel {
 
   void on(const rsm::CreateSession& op);
   void on(const rsm::CloseSession& op);
+  void on(const rsm::Tick& op);
+  void on(const rsm::Presence& op);
   void on(const rsm::Command& op);
   void on(const rsm::Acknowledge& op);
   void on(const rsm::Touch& op);

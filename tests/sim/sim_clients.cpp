@@ -182,6 +182,7 @@ void Cluster::submit_more(uint32_t c, WorkSession& s) {
     r.is_query = rng_.chance(0.25);
     r.begun = now_;
     r.op = {rng_.chance(0.2) ? 2u : 1u, s.who, s.next};
+    if (s.next % 16 == 7) r.op.kind = 3;  // sets an alarm
     if (rng_.chance(0.05))
       call.deadline = time_of(c) + static_cast<DurationNs>(rng_.between(5, 2000)) * kNsPerMs;
     if (!r.is_query) call.payload = Bytes::copy(&r.op, sizeof r.op);

@@ -21,7 +21,8 @@ Bytes = Union[bytes, bytearray, memoryview]
 OPERATION_KINDS = frozenset(
     (_ffi.EVENT_REPLY, _ffi.EVENT_QUERY_REPLY, _ffi.EVENT_ADMIN_REPLY))
 STATE_KINDS = frozenset(
-    (_ffi.EVENT_CLIENT_STATE, _ffi.EVENT_SESSION_LOST, _ffi.EVENT_TOPOLOGY))
+    (_ffi.EVENT_CLIENT_STATE, _ffi.EVENT_SESSION_LOST, _ffi.EVENT_TOPOLOGY,
+     _ffi.EVENT_REQUESTS_GONE))
 
 
 class ClientInfo(NamedTuple):

@@ -2,6 +2,7 @@
 #include "checks.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <random>
 
 #include "instance.hpp"
@@ -11,6 +12,11 @@ namespace {
 
 constexpr uint64_t kSessions = 5;
 constexpr size_t kCutsMax = 300;
+// Where a session ends, another comes and goes, and time passes.
+constexpr uint32_t kStops = 8;
+constexpr int64_t kStopNs = 20'000'000'000;
+// What minor 0 of the interface had: a type may end there.
+constexpr size_t kTypeBytesMin = offsetof(raftcs_sm_type_t, next_timer_ns);
 
 class Checker {
  public:
@@ -62,6 +68,8 @@ class Checker {
            (i.threw() ? " (an exception left the plugin)" : "");
   }
 
+  Instance fresh() const { return Instance(type_, options_.capabilities); }
+
   // Runs all commands in batches of up to `batch_max`; empty: fine.
   std::string play(Instance* sm, uint64_t batch_max) {
     raftcs_status_t s = sm->create();
@@ -69,17 +77,23 @@ class Checker {
     for (uint64_t n = 1; n <= kSessions; ++n)
       if (s = sm->session_event(n, 0); s != RAFTCS_OK)
         return status_text("session_started", s, *sm);
-    const uint32_t half = static_cast<uint32_t>(commands_.size() / 2);
-    for (uint32_t at = 0; at < commands_.size();) {
-      // Session 1 ends in the middle for everybody, so a batch never goes across it.
-      const uint32_t end = at < half ? half : static_cast<uint32_t>(commands_.size());
-      const auto n = std::min<uint32_t>(end - at, static_cast<uint32_t>(1 + below(batch_max)));
-      s = sm->apply(at + 1, &commands_[at], n);
-      if (s != RAFTCS_OK) return status_text("apply", s, *sm);
-      at += n;
-      if (at == half)
+    // What else happens, happens between the same commands for everybody: no batch crosses it.
+    const auto size = static_cast<uint32_t>(commands_.size());
+    for (uint32_t stop = 1, at = 0; stop <= kStops; ++stop) {
+      const auto end = static_cast<uint32_t>(uint64_t{size} * stop / kStops);
+      while (at < end) {
+        const auto n = std::min<uint32_t>(end - at, static_cast<uint32_t>(1 + below(batch_max)));
+        s = sm->apply(at + 1, &commands_[at], n);
+        if (s != RAFTCS_OK) return status_text("apply", s, *sm);
+        at += n;
+      }
+      if (stop == kStops / 2)
         if (s = sm->session_event(1, RAFTCS_SESSION_END_EXPIRED); s != RAFTCS_OK)
           return status_text("session_ended", s, *sm);
+      if (s = sm->presence(2, stop % 2 == 0); s != RAFTCS_OK)
+        return status_text("session_presence", s, *sm);
+      sm->pass(kStopNs);
+      if (s = sm->timers(); s != RAFTCS_OK) return status_text("timer, again and again,", s, *sm);
     }
     return "";
   }
@@ -87,7 +101,7 @@ class Checker {
   void descriptor() {
     const raftcs_sm_type_t& t = *type_;
     std::string wrong;
-    if (t.struct_size < sizeof t) wrong = "struct_size is too small";
+    if (t.struct_size < kTypeBytesMin) wrong = "struct_size is too small";
     else if (t.id == nullptr) wrong = "no id";
     else if (!t.create || !t.destroy || !t.apply || !t.query || !t.snapshot_begin ||
              !t.snapshot_write || !t.snapshot_end || !t.restore)
@@ -100,7 +114,7 @@ class Checker {
   }
 
   void batches() {
-    Instance one(type_), many(type_);
+    Instance one = fresh(), many = fresh();
     std::string wrong = play(&one, 1);
     if (wrong.empty()) wrong = play(&many, 100);
     std::string a, b;
@@ -118,7 +132,7 @@ class Checker {
   }
 
   void round_trip() {
-    Instance sm(type_), copy(type_);
+    Instance sm = fresh(), copy = fresh();
     std::string a, b, wrong = play(&sm, 50);
     if (wrong.empty() && sm.snapshot(&a) != RAFTCS_OK) wrong = "snapshot failed";
     if (wrong.empty() && copy.create() != RAFTCS_OK) wrong = "create failed";
@@ -141,7 +155,7 @@ class Checker {
   }
 
   void queries() {
-    Instance sm(type_);
+    Instance sm = fresh();
     std::string a, b, wrong = play(&sm, 50);
     if (wrong.empty()) wrong = sm.snapshot(&a) == RAFTCS_OK ? "" : "snapshot failed";
     for (uint32_t i = 0; wrong.empty() && i < 500; ++i)
@@ -153,7 +167,7 @@ class Checker {
   }
 
   std::string snapshot_bytes() {
-    Instance sm(type_);
+    Instance sm = fresh();
     std::string bytes;
     if (play(&sm, 50).empty()) sm.snapshot(&bytes);
     return bytes;
@@ -164,7 +178,7 @@ class Checker {
     std::string wrong;
     const size_t step = 1 + bytes.size() / kCutsMax;
     for (size_t n = 0; wrong.empty() && n < bytes.size(); n += step) {
-      Instance cut(type_), broken(type_);
+      Instance cut = fresh(), broken = fresh();
       if (cut.create() != RAFTCS_OK || broken.create() != RAFTCS_OK) {
         wrong = "create failed";
       } else if (cut.restore(bytes.substr(0, n), 1 + below(100)) == RAFTCS_OK) {
@@ -188,7 +202,7 @@ class Checker {
       std::string bad = bytes;
       for (uint64_t n = 1 + below(3); n > 0; --n)
         bad[below(bad.size())] = static_cast<char>(below(256));
-      Instance sm(type_);
+      Instance sm = fresh();
       if (sm.create() != RAFTCS_OK) {
         wrong = "create failed";
       } else if (sm.restore(bad, 1000) == RAFTCS_OK) {
@@ -203,7 +217,7 @@ class Checker {
   }
 
   void cancelled() {
-    Instance sm(type_);
+    Instance sm = fresh();
     std::string wrong = play(&sm, 50), whole;
     if (wrong.empty()) wrong = sm.snapshot(&whole) == RAFTCS_OK ? "" : "snapshot failed";
     for (uint64_t n = 0; wrong.empty() && !whole.empty() && n < 20; ++n) {

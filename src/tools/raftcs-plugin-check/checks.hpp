@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "raftcs_plugin.h"
@@ -13,6 +14,7 @@ namespace plugin_check {
 struct Options {
   uint64_t seed = 1;
   uint32_t commands = 2000;
+  std::vector<std::pair<std::string, std::string>> capabilities = {{"kind", "check"}};
   std::vector<std::string> samples;  // real commands; without them only noise is sent
 };
 

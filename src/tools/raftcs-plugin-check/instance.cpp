@@ -2,6 +2,7 @@
 #include "instance.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 
@@ -9,6 +10,7 @@ namespace plugin_check {
 namespace {
 
 constexpr uint64_t kWindow = 1000;  // pushes of a session; nobody acknowledges here
+constexpr int kTimersMax = 100'000;
 
 struct Stream {
   const std::string* in = nullptr;
@@ -47,6 +49,7 @@ struct Instance::Call {
     sink.ctx = this;
     sink.reply = &sink_reply;
     sink.push = &sink_push;
+    sink.next_session = &sink_next_session;
     push_allowed = may_push;
   }
   Instance* self;
@@ -87,6 +90,36 @@ raftcs_status_t Instance::sink_push(const raftcs_sink_t* sink, uint64_t session,
   return RAFTCS_OK;
 }
 
+raftcs_status_t Instance::sink_next_session(const raftcs_sink_t* sink, uint64_t after,
+                                            const char* name, const char* value,
+                                            raftcs_live_session_t* out) {
+  auto* call = static_cast<Call*>(sink->ctx);
+  if (!call->push_allowed) return RAFTCS_ERR_BAD_STATE;
+  if (out == nullptr || out->struct_size < sizeof *out || (name == nullptr && value != nullptr))
+    return RAFTCS_ERR_INVALID_ARGUMENT;
+  const Instance& self = *call->self;
+  bool has = name == nullptr;  // all have the same capabilities here
+  for (size_t i = 0; i < self.names_.size(); ++i)
+    has = has || (std::strcmp(self.names_[i], name) == 0 &&
+                  (value == nullptr || std::strcmp(self.values_[i], value) == 0));
+  const auto it = self.live_.upper_bound(after);
+  if (!has || it == self.live_.end()) return RAFTCS_ERR_NOT_FOUND;
+  out->session = it->first;
+  out->connected = it->second ? 1 : 0;
+  out->capability_count = static_cast<uint32_t>(self.names_.size());
+  out->capability_names = self.names_.data();
+  out->capability_values = self.values_.data();
+  return RAFTCS_OK;
+}
+
+// A function that came after minor 0; null where the plugin's struct ends before it.
+template <class F>
+static F later(const raftcs_sm_type_t* type, F raftcs_sm_type_t::*member) {
+  const auto* begin = reinterpret_cast<const uint8_t*>(type);
+  const auto* end = reinterpret_cast<const uint8_t*>(&(type->*member) + 1);
+  return static_cast<size_t>(end - begin) <= type->struct_size ? type->*member : nullptr;
+}
+
 template <class F>
 raftcs_status_t Instance::guarded(F&& call) {
   try {
@@ -97,7 +130,12 @@ raftcs_status_t Instance::guarded(F&& call) {
   }
 }
 
-Instance::Instance(const raftcs_sm_type_t* type) : type_(type) {
+Instance::Instance(const raftcs_sm_type_t* type, const Capabilities& capabilities)
+    : type_(type) {
+  for (const auto& [name, value] : capabilities) {
+    names_.push_back(name.c_str());
+    values_.push_back(value.c_str());
+  }
   host_.struct_size = sizeof host_;
   host_.abi_minor = RAFTCS_PLUGIN_ABI_MINOR;
   host_.log = [](const raftcs_host_t*, int32_t, const char*, size_t) {};
@@ -160,26 +198,62 @@ raftcs_status_t Instance::query(const std::string& data, uint64_t session) {
   return guarded([&] { return type_->query(sm_, &q, &call.sink); });
 }
 
-raftcs_status_t Instance::session_event(uint64_t session, int32_t end_reason) {
-  const auto hook = end_reason == 0 ? type_->session_started : type_->session_ended;
-  if (hook == nullptr) return RAFTCS_OK;
-  const char* names[] = {"kind"};
-  const char* values[] = {"check"};
-  const void* letters[] = {"undelivered"};
-  const size_t sizes[] = {11};
+raftcs_session_event_t Instance::event_of(uint64_t session, int32_t end_reason) const {
+  static const void* const kLetters[] = {"undelivered"};
+  static const size_t kSizes[] = {11};
   raftcs_session_event_t e{};
   e.struct_size = sizeof e;
   e.end_reason = end_reason;
   e.session = session;
   e.cluster_time_ns = time_ns_;
-  e.capability_count = 1;
-  e.capability_names = names;
-  e.capability_values = values;
+  e.capability_count = static_cast<uint32_t>(names_.size());
+  e.capability_names = names_.data();
+  e.capability_values = values_.data();
   e.undelivered_count = end_reason == 0 ? 0 : 1;
-  e.undelivered = letters;
-  e.undelivered_len = sizes;
+  e.undelivered = kLetters;
+  e.undelivered_len = kSizes;
+  e.apply_version = type_->apply_version_max;
+  const auto it = live_.find(session);
+  e.connected = it != live_.end() && it->second ? 1 : 0;
+  return e;
+}
+
+raftcs_status_t Instance::session_event(uint64_t session, int32_t end_reason) {
+  if (end_reason == 0) live_[session] = true;
+  else live_.erase(session);
+  const auto hook = end_reason == 0 ? type_->session_started : type_->session_ended;
+  if (hook == nullptr) return RAFTCS_OK;
+  const raftcs_session_event_t e = event_of(session, end_reason);
   Call call(this, 0, true);
   return guarded([&] { return hook(sm_, &e, &call.sink); });
+}
+
+raftcs_status_t Instance::presence(uint64_t session, bool connected) {
+  live_[session] = connected;
+  const auto hook = later(type_, &raftcs_sm_type_t::session_presence);
+  if (hook == nullptr) return RAFTCS_OK;
+  const raftcs_session_event_t e = event_of(session, 0);
+  Call call(this, 0, true);
+  return guarded([&] { return hook(sm_, &e, &call.sink); });
+}
+
+raftcs_status_t Instance::timers() {
+  const auto next = later(type_, &raftcs_sm_type_t::next_timer_ns);
+  const auto run = later(type_, &raftcs_sm_type_t::timer);
+  if (next == nullptr || run == nullptr) return RAFTCS_OK;
+  for (int i = 0; i < kTimersMax; ++i) {
+    int64_t at = INT64_MAX;
+    raftcs_status_t s = guarded([&] {
+      at = next(sm_);
+      return RAFTCS_OK;
+    });
+    if (s != RAFTCS_OK || at > time_ns_) return s;
+    raftcs_timer_t timer{sizeof timer, type_->apply_version_max, time_ns_};
+    Call call(this, 0, true);
+    s = guarded([&] { return run(sm_, &timer, &call.sink); });
+    if (s != RAFTCS_OK) return s;
+  }
+  return RAFTCS_ERR_BAD_STATE;
 }
 
 raftcs_status_t Instance::snapshot(std::string* out, uint64_t writes_max) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "raftcs_plugin.h"
@@ -20,7 +21,8 @@ struct Command {
 
 class Instance {
  public:
-  explicit Instance(const raftcs_sm_type_t* type);
+  using Capabilities = std::vector<std::pair<std::string, std::string>>;
+  Instance(const raftcs_sm_type_t* type, const Capabilities& capabilities);
   ~Instance();
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
@@ -30,6 +32,10 @@ class Instance {
   raftcs_status_t apply(uint64_t first_index, const Command* commands, uint32_t count);
   raftcs_status_t query(const std::string& data, uint64_t session);
   raftcs_status_t session_event(uint64_t session, int32_t end_reason);
+  // The functions of minor 1, where the type has them.
+  raftcs_status_t presence(uint64_t session, bool connected);
+  void pass(int64_t ns) { time_ns_ += ns; }
+  raftcs_status_t timers();  // until none is due; BAD_STATE when that takes too many calls
   // Stops the writer after `writes_max` calls.
   raftcs_status_t snapshot(std::string* out, uint64_t writes_max = UINT64_MAX);
   // `fail_at`: the reader fails once so many bytes were read.
@@ -40,8 +46,12 @@ class Instance {
   const std::string& replies() const { return replies_; }
   const std::string& pushes() const { return pushes_; }
   void forget_transcript() { replies_.clear(), pushes_.clear(); }
-  // The sessions' windows belong to the host: a restored instance goes on with them.
-  void take_windows(const Instance& other) { windows_ = other.windows_; }
+  // Sessions, their windows and time belong to the host: a restored instance goes on with them.
+  void take_windows(const Instance& other) {
+    windows_ = other.windows_;
+    live_ = other.live_;
+    time_ns_ = other.time_ns_;
+  }
   uint64_t refused() const { return refused_; }
   uint64_t answered() const { return answered_; }
   bool threw() const { return threw_; }
@@ -50,6 +60,9 @@ class Instance {
   struct Call;
   static raftcs_status_t sink_reply(const raftcs_sink_t*, uint32_t, int32_t, const void*, size_t);
   static raftcs_status_t sink_push(const raftcs_sink_t*, uint64_t, const void*, size_t);
+  static raftcs_status_t sink_next_session(const raftcs_sink_t*, uint64_t, const char*,
+                                           const char*, raftcs_live_session_t*);
+  raftcs_session_event_t event_of(uint64_t session, int32_t end_reason) const;
   template <class F>
   raftcs_status_t guarded(F&& call);
 
@@ -60,6 +73,8 @@ class Instance {
   std::string replies_;
   std::string pushes_;
   std::map<uint64_t, uint64_t> windows_;
+  std::map<uint64_t, bool> live_;  // sessions and whether they are connected
+  std::vector<const char*> names_, values_;
   uint64_t refused_ = 0;
   uint64_t answered_ = 0;
   bool threw_ = false;

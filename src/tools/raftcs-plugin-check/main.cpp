@@ -1,6 +1,7 @@
 // main.cpp: raftcs-plugin-check FILE.so: loads a plugin as a server would and tries to break it.
 //
 // Exit codes: 0 all passed, 1 something failed, 2 usage.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,11 +13,13 @@
 namespace {
 
 constexpr char kUsage[] =
-    "usage: raftcs-plugin-check [--seed N] [--count N] [--commands FILE] PLUGIN.so\n"
+    "usage: raftcs-plugin-check [--seed N] [--count N] [--commands FILE] [--capability N=V]... "
+    "PLUGIN.so\n"
     "  --seed N         of the random commands (1)\n"
     "  --count N        how many commands (2000)\n"
     "  --commands FILE  real commands, one per line in hexadecimal; damaged ones are made of "
-    "them\n";
+    "them\n"
+    "  --capability N=V what the sessions bring\n";
 
 int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -59,10 +62,16 @@ bool parse(int argc, char** argv, plugin_check::Options* options, const char** f
       if (read_samples(value, &options->samples)) continue;
       std::fprintf(stderr, "%s: not a file of hexadecimal lines\n", value);
       return false;
+    } else if (arg == "--capability") {
+      const std::string pair = value;
+      const size_t at = pair.find('=');
+      if (at == std::string::npos) return false;
+      options->capabilities.emplace_back(pair.substr(0, at), pair.substr(at + 1));
     } else {
       return false;
     }
   }
+  std::sort(options->capabilities.begin(), options->capabilities.end());
   return *file != nullptr;
 }
 

@@ -34,6 +34,8 @@ void add_kv_watch_command(CLI::App& kv, Context& context);
 void add_log_commands(CLI::App& app, Context& context);
 void add_member_commands(CLI::App& app, Context& context);
 void add_recover_command(CLI::App& app, Context& context);
+void add_queue_commands(CLI::App& app, Context& context);
+void add_queue_work_command(CLI::App& queue, Context& context);
 void add_status_command(CLI::App& app, Context& context);
 
 // One document on stdout, with a line feed.

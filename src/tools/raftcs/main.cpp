@@ -35,6 +35,7 @@ int parse_and_run(int argc, char** argv) {
   tools::add_admin_commands(app, context);
   tools::add_call_command(app, context);
   tools::add_kv_commands(app, context);
+  tools::add_queue_commands(app, context);
   tools::add_log_commands(app, context);
   tools::add_recover_command(app, context);
   try {

@@ -325,6 +325,31 @@ TEST(ClientScenario, T_C16_T_C17_T_TS16_T_TS17_T_TS42_DuplicatesReacknowledgedGa
   EXPECT_EQ(w.count_events(EventKind::push), 1u);
 }
 
+TEST(ClientScenario, WhatAnotherHolderAcknowledgedIsSaidNotSkipped) {
+  for (bool manual : {false, true}) {
+    SessionOptions o = options_for({kA});
+    o.manual_ack = manual;
+    Bound w(o);
+    w.give(w.link, wire::Push{w.ch, PushId(1), {}, 0});
+    w.give(w.link, wire::PushReset{w.ch, PushId(2), PushId(7)});
+    auto gone = w.event(EventKind::pushes_gone);
+    ASSERT_TRUE(gone);
+    EXPECT_EQ(gone->op_id, 2u);
+    EXPECT_EQ(gone->index, 7u);
+    EXPECT_EQ(gone->data.str(), "{\"first\":2,\"last\":7}");
+    w.give(w.link, wire::PushReset{w.ch, PushId(2), PushId(7)});  // an echo
+    EXPECT_FALSE(w.event(EventKind::pushes_gone));
+    w.give(w.link, wire::Push{w.ch, PushId(8), {}, 0});
+    auto next = w.event(EventKind::push);
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->op_id, 8u);
+    if (manual) w.engine.ack(w.s, PushId(8), w.now);
+    wire::PushAck last{};
+    while (auto a = w.get<wire::PushAck>(w.link)) last = *a;
+    EXPECT_EQ(last.up_to, PushId(8));
+  }
+}
+
 TEST(ClientScenario, W_C8_ManualAcknowledgementAndItsBound) {
   SessionOptions o = options_for({kA});
   o.manual_ack = true;

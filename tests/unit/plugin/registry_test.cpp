@@ -67,6 +67,7 @@ TEST(Registry, EachWayToBeWrongHasItsSentence) {
       {"on_disk", "keeps its own durable state"},
       {"versions", "has its behaviour versions out of order (7 to 1)"},
       {"snapshots", "cannot read the snapshots it writes"},
+      {"half_a_timer", "has one of next_timer_ns and timer; it needs both or none"},
       {"init_fails", "its function init failed with status -100"},
       {"version_two", "it is a plugin for hosts with version 2"},
       {"no_symbol", "it does not export raftcs_plugin_entry_v1"},
@@ -76,6 +77,32 @@ TEST(Registry, EachWayToBeWrongHasItsSentence) {
     const std::string sentence = sentence_for(hostile(name));
     EXPECT_NE(sentence.find(part), std::string::npos) << name << ": " << sentence;
   }
+}
+
+// A plugin of the first minor version: its descriptor ends before the fields that came later.
+TEST(Registry, PluginsOfMinor0AreLoadedAndNothingBehindTheirEndIsRead) {
+  Registry registry(nullptr);
+  const auto loaded = registry.load_file(hostile("minor0"));
+  ASSERT_TRUE(loaded.is_ok()) << loaded.status().text();
+  EXPECT_EQ((*loaded)->entry->abi_minor_built, 0u);
+  const raftcs_sm_type_t* type = registry.find("org.test.minor0");
+  ASSERT_NE(type, nullptr);
+  EXPECT_LT(type->struct_size, sizeof(raftcs_sm_type_t));
+  rsm::Machine machine(registry, {});
+  rsm::OpsWriter ops;
+  Uuid id;
+  id.bytes[0] = 1;
+  ops.add(rsm::CreateService{"s", "org.test.minor0"});
+  ops.add(rsm::CreateSession{id, id, 1000, {}});
+  ops.add(rsm::Tick{});
+  ops.add(rsm::Presence{{}, {SessionNum(1)}});
+  rsm::ApplyOutput out;
+  const Status status = machine.apply(
+      {Index(1), Term(1), raft::EntryType::ops, LogTime{5}, ops.take()}, &out);
+  EXPECT_TRUE(status.is_ok()) << status.text();
+  EXPECT_EQ(machine.next_timer(), LogTime::never());
+  EXPECT_FALSE(machine.wants_presence());
+  EXPECT_EQ(out.presence.size(), 1u);
 }
 
 TEST(Registry, WhatIsNoSharedObjectIsNeverLoaded) {

@@ -33,6 +33,8 @@ struct ModelReply {
   bool operator==(const ModelReply&) const = default;
 };
 
+constexpr uint64_t kAlarm = 3;
+
 struct Model {
   struct Session {
     uint64_t floor = 1;
@@ -41,6 +43,7 @@ struct Model {
     std::map<uint64_t, std::pair<std::string, ModelReply>> replies;  // id -> payload, reply
     std::map<uint64_t, std::pair<uint64_t, std::string>> pushes;     // id -> service, payload
     uint64_t last_push = 0, acked = 0, holder = 0;
+    bool connected = true;
   };
   Limits limits;
   std::map<uint64_t, Session> sessions;
@@ -51,6 +54,25 @@ struct Model {
   Tally* tally = nullptr;
   uint64_t next_session = 1;
   std::set<std::pair<uint64_t, uint64_t>> ran;  // X1
+  std::multiset<int64_t> alarms;                // of service 3, which knows time and sessions
+  uint64_t rang = 0;
+
+  void tick(int64_t now) {
+    while (!alarms.empty() && *alarms.begin() <= now) {
+      const std::string text = "rang " + std::to_string(*alarms.begin());
+      lines[kAlarm].push_back(text + " v1");
+      push(kAlarm, 1, text);
+      alarms.erase(alarms.begin());
+      ++rang;
+    }
+  }
+  void set_connected(uint64_t num, bool connected) {
+    const auto it = sessions.find(num);
+    if (it == sessions.end() || it->second.connected == connected) return;
+    it->second.connected = connected;
+    lines[kAlarm].push_back((connected ? "here " : "gone ") + std::to_string(num));
+    push(kAlarm, 1, lines[kAlarm].back());
+  }
 
   bool push(uint64_t service, uint64_t to, const std::string& payload) {
     if (sessions.count(to) == 0) return true;
@@ -61,6 +83,16 @@ struct Model {
   }
 
   ModelReply run(uint64_t service, const std::string& payload) {
+    if (service == kAlarm && payload.substr(0, 6) == "alarm ") {
+      alarms.insert(std::stoll(payload.substr(6)));
+      return {ReplyKind::applied, 0, "set"};
+    }
+    if (service == kAlarm && payload == "list") {
+      std::string all;
+      for (const auto& [num, s] : sessions)
+        all += (all.empty() ? "" : " ") + std::to_string(num) + (s.connected ? "+" : "-");
+      return {ReplyKind::applied, 0, all};
+    }
     if (payload.substr(0, 3) == "no ") return {ReplyKind::applied, 7, "refused"};
     if (payload.substr(0, 5) == "push ") {
       const std::string rest = payload.substr(5);
@@ -127,7 +159,7 @@ Op random_op(Random* r, uint64_t sessions) {
     return r->between(sessions > 7 ? sessions - 7 : 1, sessions);
   };
   const uint64_t session = some();
-  switch (r->below(15)) {
+  switch (r->below(17)) {
     case 0: return new_session(r->between(1, 7), kTimeoutMs);
     case 12: {
       const char* names[] = {"one", "two", "three", "bad name"};
@@ -142,15 +174,19 @@ Op random_op(Random* r, uint64_t sessions) {
     case 3: return Touch{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
     case 4: return Expire{{SessionNum(session), SessionNum(r->between(1, sessions + 1))}};
     case 14: return TakeOver{SessionNum(session), HolderId(r->below(4) << 32 | r->below(3))};
+    case 15: return Tick{};
+    case 16:
+      return Presence{{SessionNum(session)}, {SessionNum(r->between(1, sessions + 1))}};
     default: break;
   }
   const uint64_t id = r->between(1, 14);
   const uint64_t to = std::max<uint64_t>(some(), 1);
-  const char* verbs[] = {"line a", "line b", "no thanks", "push ", "push "};
-  std::string payload = verbs[r->below(5)];
+  const char* verbs[] = {"line a", "line b", "no thanks", "push ", "push ", "list", "alarm "};
+  std::string payload = verbs[r->below(7)];
+  if (payload == "alarm ") payload += std::to_string(20 * r->between(1, 30));
   if (payload == "push ") payload += std::to_string(to) + " p" + std::to_string(id);
   return cmd(std::max<uint64_t>(session, 1), id, payload, r->below(5) == 0 ? r->below(14) : 1,
-             r->below(10) == 0 ? 9 : 1 + r->below(2));
+             r->below(10) == 0 ? 9 : 1 + r->below(3));
 }
 
 void check_op(Model* m, const Op& op, int64_t now, std::vector<ModelReply>* expected) {
@@ -190,6 +226,11 @@ void check_op(Model* m, const Op& op, int64_t now, std::vector<ModelReply>* expe
   } else if (const auto* touch = std::get_if<Touch>(&op)) {
     for (SessionNum n : touch->sessions)
       if (live(n)) m->sessions[n.value].last_active = now;
+  } else if (std::holds_alternative<Tick>(op)) {
+    m->tick(now);
+  } else if (const auto* presence = std::get_if<Presence>(&op)) {
+    for (SessionNum n : presence->connected) m->set_connected(n.value, true);
+    for (SessionNum n : presence->gone) m->set_connected(n.value, false);
   } else if (const auto* expire = std::get_if<Expire>(&op)) {
     for (SessionNum n : expire->sessions)
       if (live(n) && now - m->sessions[n.value].last_active >= static_cast<int64_t>(kTimeoutMs))
@@ -220,6 +261,7 @@ void compare(Rig* rig, const Model& m) {
     RC_ASSERT(info.created.ns == s.created * kNsPerMs);
     RC_ASSERT(info.highest_request.value == s.highest);
     RC_ASSERT(info.timeout_ms == kTimeoutMs);
+    RC_ASSERT(info.connected == s.connected);
     RC_ASSERT(info.replies_cached == s.replies.size());
     RC_ASSERT(info.last_push.value == s.last_push);
     RC_ASSERT(info.acked_push.value == s.acked);
@@ -253,11 +295,15 @@ void run_model(uint64_t seed, unsigned entries, Tally* tally) {
   model.limits = small_limits();
   model.tally = tally;
   const std::vector<Op> begin = {CreateService{"one", "org.test.scribe"},
-                                 CreateService{"two", "org.test.serial"}};
+                                 CreateService{"two", "org.test.serial"},
+                                 CreateService{"three", "org.test.alarm"}};
   rig->apply(begin);
   twin.apply(begin);
   std::vector<ModelReply> none;
   for (const Op& op : begin) check_op(&model, op, 0, &none);
+  model.lines[1];
+  model.lines[2];
+  model.lines[kAlarm];
   for (unsigned e = 0; e < entries; ++e) {
     rig->now_ms += static_cast<int64_t>(random.below(20));
     twin.now_ms = rig->now_ms;
@@ -274,6 +320,9 @@ void run_model(uint64_t seed, unsigned entries, Tally* tally) {
     }
     RC_ASSERT(replies == expected);
     compare(rig.get(), model);
+    const LogTime due = model.alarms.empty() ? LogTime::never()
+                                             : LogTime{*model.alarms.begin() * kNsPerMs};
+    RC_ASSERT(rig->machine.next_timer() == due);
     if (random.below(8) == 0) {  // another machine goes on from a snapshot
       const std::string bytes = bytes_of(rig->machine);
       auto next = std::make_unique<Rig>(small_limits());
@@ -284,6 +333,7 @@ void run_model(uint64_t seed, unsigned entries, Tally* tally) {
       ++tally->met["restored"];
     }
   }
+  RC_TAG(model.rang > 0 ? "timers ran" : "no timer ran");
   RC_ASSERT(rig->machine.state_hash() == twin.machine.state_hash());
   RC_ASSERT(bytes_of(rig->machine) == bytes_of(twin.machine));
 }

@@ -17,6 +17,8 @@ std::vector<Op> all_kinds() {
           Expire{{SessionNum(3)}},
           CreateService{"notes", "org.test.scribe", 2},
           RaiseVersion{ServiceNum(1), 3},
+          Tick{},
+          Presence{{SessionNum(1), SessionNum(300)}, {SessionNum(2)}},
           TakeOver{SessionNum(7), HolderId(uint64_t{3} << 32 | 9)}};
 }
 

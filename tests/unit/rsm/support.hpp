@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -98,11 +99,78 @@ class Counter : public Scribe {
   static constexpr raftcs_sm::Type kType{.id = "org.test.serial"};
 };
 
+// A scribe that knows time and sessions. "alarm T" is due at T ms of log time, and fails when T is
+// 13; "list [NAME [VALUE]]" replies with the live sessions, "1+ 2-" (there, gone).
+class Alarm : public Scribe {
+ public:
+  static constexpr raftcs_sm::Type kType{
+      .id = "org.test.alarm", .timers = true, .presence = true, .host_minor_required = 1};
+
+  void apply(const raftcs_sm::Command& c, raftcs_sm::Answer& answer) override {
+    if (c.data.substr(0, 6) == "alarm ") {
+      alarms.insert(std::stoll(text(c.data.substr(6))));
+      return answer.reply(0, "set");
+    }
+    if (c.data.substr(0, 4) == "list") return answer.reply(0, list(text(c.data), answer));
+    Scribe::apply(c, answer);
+  }
+  void query(const raftcs_sm::Query& q, raftcs_sm::Answer& answer) override {
+    if (q.data == "list") return answer.reply(0, list("list", answer));
+    Scribe::query(q, answer);
+  }
+  int64_t next_timer_ns() override {
+    return alarms.empty() ? INT64_MAX : *alarms.begin() * kNsPerMs;
+  }
+  void timer(const raftcs_sm::Timer& t, raftcs_sm::Answer& answer) override {
+    while (!alarms.empty() && *alarms.begin() * kNsPerMs <= t.time_ns) {
+      if (*alarms.begin() == 13) throw raftcs_sm::Error(RAFTCS_ERR_PLUGIN_FAILED, "thirteen");
+      lines.push_back("rang " + std::to_string(*alarms.begin()) + " v" +
+                      std::to_string(t.apply_version));
+      answer.push(1, "rang " + std::to_string(*alarms.begin()));
+      alarms.erase(alarms.begin());
+    }
+  }
+  void session_presence(const raftcs_sm::SessionEvent& e, raftcs_sm::Answer& answer) override {
+    lines.push_back((e.connected ? "here " : "gone ") + std::to_string(e.session));
+    answer.push(1, lines.back());
+  }
+  std::unique_ptr<raftcs_sm::Snapshot> snapshot() override {
+    std::vector<std::string> all = lines;
+    for (int64_t a : alarms) all.push_back("\1" + std::to_string(a));
+    return std::make_unique<Copy>(all);
+  }
+  void restore(uint32_t version, raftcs_sm::Reader& in) override {
+    Scribe::restore(version, in);
+    while (!lines.empty() && lines.back()[0] == '\1') {
+      alarms.insert(std::stoll(lines.back().substr(1)));
+      lines.pop_back();
+    }
+  }
+
+  std::multiset<int64_t> alarms;
+
+ private:
+  static std::string list(const std::string& command, const raftcs_sm::Answer& answer) {
+    const size_t name_at = command.find(' ');
+    const size_t value_at = command.find(' ', name_at == std::string::npos ? 4 : name_at + 1);
+    std::string name, value, all;
+    if (name_at != std::string::npos) name = command.substr(name_at + 1, value_at - name_at - 1);
+    if (value_at != std::string::npos) value = command.substr(value_at + 1);
+    for (const auto& s : answer.sessions(name_at == std::string::npos ? nullptr : name.c_str(),
+                                         value_at == std::string::npos ? nullptr : value.c_str())) {
+      all += (all.empty() ? "" : " ") + std::to_string(s.session) + (s.connected ? "+" : "-");
+      for (const auto& [n, v] : s.capabilities) all += text(n) + "=" + text(v);
+    }
+    return all;
+  }
+};
+
 class FakeTypes : public TypeSource {
  public:
   FakeTypes() {
     add(raftcs_sm::type_of<Scribe>());
     add(raftcs_sm::type_of<Counter>());
+    add(raftcs_sm::type_of<Alarm>());
     host_.struct_size = sizeof host_;
     host_.ctx = this;
     host_.log = [](const raftcs_host_t* h, int32_t, const char* utf8, size_t len) {
@@ -165,6 +233,11 @@ inline ReadFn reader_of(const std::string& bytes, size_t piece = 1000) {
 struct Rig {
   explicit Rig(const Limits& limits = {}) : machine(types, limits) {}
 
+  // Service 1 of type alarm.
+  void begin_alarm(uint64_t sessions) {
+    apply({CreateService{"clock", "org.test.alarm"}});
+    for (uint64_t i = 1; i <= sessions; ++i) apply({new_session(i)});
+  }
   raft::Entry entry_of(const std::vector<Op>& ops) {
     OpsWriter writer;
     for (const Op& op : ops) writer.add(op);

@@ -142,6 +142,7 @@ void add_server_messages(Table& t) {
   t.server("admin_reply_not_leader",
            {AdminReply{11, RAFTCS_ERR_NOT_LEADER, "this member does not lead", "", kLeader}});
   t.server("unsupported", {Unsupported{1, 33}});
+  t.server("push_reset", {PushReset{1, PushId(7), PushId(41)}});
 }
 
 void add_peer_messages(Table& t) {

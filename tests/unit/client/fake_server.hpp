@@ -163,21 +163,6 @@ class World {
     give(link, wire::SessionContinued{m->channel, m->nonce, timeout_ms, RequestId(highest)});
     return m->channel;
   }
-  // As a leader does that lives and is slow: echoes keep-alives, tells the topology.
-  void answer_probes(LinkId link) {
-    pump();
-    for (auto& m : std::exchange(inbox[link], {})) {
-      if (auto* k = std::get_if<wire::KeepAlive>(&m)) {
-        give(link, wire::KeepAliveReply{k->channel, k->timestamp});
-      } else if (std::holds_alternative<wire::TopologyRequest>(m)) {
-        wire::Topology t;
-        t.leader = hint(1);
-        give(link, t);
-      } else {
-        inbox[link].push_back(std::move(m));
-      }
-    }
-  }
   bool get_hello(LinkId link) {
     pump();
     auto& q = inbox[link];

@@ -95,6 +95,11 @@ Result<Bytes> Core::export_session(const Session& s) const {
   token.timeout_ms = s.timeout_ms;
   const uint64_t first = token.next_id > kTokenSpanMax ? token.next_id - kTokenSpanMax : 1;
   for (const CommandRing* ring : {&s.pending.old, &s.pending.sent}) {
+    // An id left out would be run again under a new one by whoever resumes.
+    if (!ring->empty() && ring->base() < first)
+      return Status(RAFTCS_ERR_RESOURCE_LIMIT,
+                    "unanswered commands of several resumed processes are further apart than a "
+                    "token can tell; wait for their answers");
     for (uint64_t id = std::max(ring->base(), first); id < ring->end(); ++id) {
       const Command& c = ring->slot(id);
       if (c.slot == Command::Slot::empty) continue;

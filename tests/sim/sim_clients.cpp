@@ -149,6 +149,9 @@ void Cluster::client_taken_over(uint32_t c) {
   for (WorkSession& s : clients_[c].sessions) s.last = s.next;
   clients_.push_back(std::move(fresh));
   resume_all(static_cast<uint32_t>(clients_.size() - 1), *clients_[c].engine);
+  // It keeps the sessions and drops the work: until it hears of the other, both would do it.
+  for (const WorkSession& s : clients_[c].sessions)
+    for (const auto& [op, record] : s.open) clients_[c].engine->cancel(s.handle, op, time_of(c));
 }
 
 void Cluster::client_mute(uint32_t c) {

@@ -98,22 +98,6 @@ class World {
     for (auto& m : inbox[link]) n += std::holds_alternative<M>(m);
     return n;
   }
-  // As a live leader does: keep-alives and topology requests are answered, the rest is kept.
-  void answer_probes(LinkId link) {
-    pump();
-    std::deque<wire::ClientMessage> rest;
-    for (wire::ClientMessage& m : std::exchange(inbox[link], {})) {
-      if (auto* k = std::get_if<wire::KeepAlive>(&m)) {
-        give(link, wire::KeepAliveReply{k->channel, k->timestamp});
-      } else if (std::get_if<wire::TopologyRequest>(&m)) {
-        ++probes_answered;
-        give(link, wire::Topology{hint(1), members});
-      } else {
-        rest.push_back(std::move(m));
-      }
-    }
-    inbox[link].insert(inbox[link].begin(), rest.begin(), rest.end());
-  }
   LinkId link_to(const std::string& endpoint) {
     pump();
     for (auto it = opened.rbegin(); it != opened.rend(); ++it) {
@@ -209,16 +193,15 @@ class World {
   std::vector<LinkId> opened, closed;
   std::map<LinkId, std::deque<wire::ClientMessage>> inbox;
   std::deque<Event> events;
-  size_t probes_answered = 0;
 };
 
 // One session, bound at A.
 struct Bound : World {
-  explicit Bound(SessionOptions o = options_for({kA}), uint64_t timeout_ms = 9'000) : World() {
+  explicit Bound(SessionOptions o = options_for({kA})) : World() {
     s = engine.add(o);
     engine.open(s, now);
     link = last_link();
-    ch = serve(link, 7, timeout_ms);
+    ch = serve(link);
   }
   SessionHandle s = 0;
   LinkId link = 0;

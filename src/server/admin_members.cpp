@@ -152,7 +152,7 @@ void Node::Impl::admin_member_change(const AdminOrigin& origin, const json& args
     if (change->verb == MemberVerb::replace && change->other == change->id &&
         change->incarnation.is_zero())
       if (auto it = swapped_.find(change->id); it != swapped_.end())
-        change->incarnation = it->second;
+        change->incarnation = it->second.incarnation;
     changes.push_back(std::move(*change));
   }
   MemberOp op;

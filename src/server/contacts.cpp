@@ -30,6 +30,13 @@ constexpr DurationNs kRefusalPauseNs = 300 * kNsPerMs;
 constexpr DurationNs kRefusalKeptNs = 30 * kNsPerSecond;
 constexpr DurationNs kBindSoonNs = 50 * kNsPerMs;
 
+std::string other_disk_text(NodeId id) {
+  const std::string n = to_string(id);
+  return "member " + n +
+         " is known with another disk; if the old one is lost: raftcs member replace " + n + " " +
+         n;
+}
+
 // Connections to nodes that have no id here: numbers no member is given.
 NodeId slot_id(size_t slot) { return NodeId(UINT64_MAX - slot); }
 
@@ -70,15 +77,25 @@ bool Node::Impl::has_known_disk(const wire::PeerEnvelope& e, Mono now) {
       bind_incarnations_at_ = std::min(bind_incarnations_at_, now + kBindSoonNs);
   }
   if (known == e.incarnation || RCS_MUTANT("MB-08")) return true;
-  Uuid& seen = swapped_[e.from];
-  if (seen != e.incarnation)
-    log_line(RAFTCS_LOG_WARNING,
-             "node " + to_string(e.from) + " came back with another disk (incarnation " +
-                 e.incarnation.hex() +
-                 "); its messages are refused until it is admitted anew: raftcs member replace " +
-                 to_string(e.from) + " " + to_string(e.from));
-  seen = e.incarnation;
+  refuse_disk(e, now);
   return false;
+}
+
+// Told at the address the configuration has, too: the member may hear the leader well.
+void Node::Impl::refuse_disk(const wire::PeerEnvelope& e, Mono now) {
+  SwappedDisk& seen = swapped_[e.from];
+  const std::string id = to_string(e.from);
+  if (seen.incarnation != e.incarnation)
+    log_line(RAFTCS_LOG_WARNING,
+             "node " + id + " came back with another disk (incarnation " + e.incarnation.hex() +
+                 "); its messages are refused until it is admitted anew: raftcs member replace " +
+                 id + " " + id);
+  seen.incarnation = e.incarnation;
+  if (now - seen.told < kRefusalPauseNs) return;
+  seen.told = now;
+  send_contact(e.from, e.from,
+               {options_.peer_advertise, wire::ContactReason::other_disk,
+                raft_.status().membership_index, other_disk_text(e.from)});
 }
 
 // --- contacts -----------------------------------------------------------------------------------
@@ -120,12 +137,7 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
   const raft::Member* member = raft::find_member(raft_.membership(), e.from);
   if (member != nullptr) {
     if (!has_known_disk(e, now) && reachable)
-      refuse_peer(e, c.address, wire::ContactReason::other_disk,
-                  "member " + to_string(e.from) +
-                      " is known with another disk; if the old one is lost: raftcs member "
-                      "replace " +
-                      to_string(e.from) + " " + to_string(e.from),
-                  now);
+      refuse_peer(e, c.address, wire::ContactReason::other_disk, other_disk_text(e.from), now);
     return;
   }
   if (!reachable) return;

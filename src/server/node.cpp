@@ -369,9 +369,9 @@ NodeEffects Node::Impl::take_effects(Mono now) {
     drive_transfer_op(now);
     run_raft(now);
     decide_continues(now);
-    ops_at_ = member_op_deadline(now);
-    if (ops_at_ != Mono::never()) roles_changed(now);
+    if (member_op_deadline(now) != Mono::never()) roles_changed(now);
   }
+  ops_at_ = can_take_part() ? member_op_deadline(now) : Mono::never();
   if (stopping_ && !finished_) check_stopping(now);
   gather_peer_frames(now);
   for (net::ConnId id : dirty_) {

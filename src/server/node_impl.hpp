@@ -98,6 +98,10 @@ struct Guest {
   Uuid incarnation;
   Mono heard;
 };
+struct SwappedDisk {  // a member came with another disk than the configuration's
+  Uuid incarnation;
+  Mono told;
+};
 struct RefusedPeer {
   std::string address;
   size_t slot = 0;  // of the connection to it
@@ -240,6 +244,7 @@ struct Node::Impl {
   // contacts.cpp
   bool admits(const wire::PeerEnvelope& envelope, Mono now);
   bool has_known_disk(const wire::PeerEnvelope& envelope, Mono now);
+  void refuse_disk(const wire::PeerEnvelope& envelope, Mono now);
   void greet(NodeId peer, Mono now);
   void send_contact(NodeId link, NodeId to, const wire::PeerContact& contact);
   void peer_contact(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);
@@ -314,7 +319,7 @@ struct Node::Impl {
   std::map<NodeId, std::vector<raft::Message>> peer_out_;
   std::map<NodeId, std::string> peer_addresses_;
   std::map<NodeId, Uuid> incarnations_;  // the first heard of members whose disk is not bound
-  std::map<NodeId, Uuid> swapped_;       // refused: of members that came with another disk
+  std::map<NodeId, SwappedDisk> swapped_;       // refused: of members that came with another disk
   std::map<NodeId, Guest> guests_;
   std::map<NodeId, Mono> peer_heard_;  // last frame taken of each
   std::map<NodeId, Mono> greeted_;     // last contact sent to each

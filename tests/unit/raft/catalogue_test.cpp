@@ -582,6 +582,7 @@ TEST_F(Catalogue, MB_08_AnotherDiskDoesNotInheritTheMatchOfTheOldOne) {
   ASSERT_EQ(node_->propose_membership(other, now_, nullptr, nullptr), Refusal::none);
   EXPECT_EQ(status().peers[0].match, Index());
   EXPECT_TRUE(status().peers[0].recently_active) << "contact is of the node, not of its log";
+  flush();
   persist();
   flush();
   EXPECT_EQ(status().commit, Index(2)) << "the old copy must not count for the new entry";
@@ -595,6 +596,7 @@ TEST_F(Catalogue, MB_08_WhoIsRemovedAndAddedAgainBeginsAtNothing) {
   Membership two = three();
   two.members.erase(two.members.begin() + 1);
   ASSERT_EQ(node_->propose_membership(two, now_, nullptr, nullptr), Refusal::none);
+  flush();
   persist();
   flush();
   get(3, 2, ack(3));

@@ -197,6 +197,8 @@ TEST_F(MembershipTest, MB_08_AWipedNodeCountsForNothingUntilItIsAdmittedAnew) {
   c().run(2 * kNsPerSecond);
   EXPECT_EQ(leader(), lead);
   EXPECT_GT(status(lead)["counters"]["foreign_peer_frames"].get<uint64_t>(), 0u);
+  EXPECT_EQ(standing(lost), "refused") << "although it hears the leader";
+  EXPECT_NE(status(lost)["health"].get<std::string>().find("another disk"), std::string::npos);
   must({replace(lost, lost)});
   c().run(kNsPerSecond);
   EXPECT_EQ(voters().size(), 3u);
@@ -217,6 +219,18 @@ TEST_F(MembershipTest, MB_06_SeveralChangesInOneJointStep) {
   EXPECT_EQ(voters().size(), 3u);
   TestClient client(c(), leader());
   EXPECT_TRUE(client.create(1, 1));
+}
+
+// Simulator seed 17: a node whose disk failed in the middle of a change looked at it for ever.
+TEST_F(MembershipTest, AChangeEndsWhenTheDiskOfTheLeaderFails) {
+  found(3);
+  const uint64_t lead = leader();
+  c().disk(lead).fail_nth(sim::Call::write, 1);
+  const server::AdminResult r = change(lead, {one("demote", follower())});
+  EXPECT_FALSE(r.status.is_ok());
+  EXPECT_NE(r.status.text().find("injected"), std::string::npos) << r.status.text();
+  c().run(100 * kMs);
+  EXPECT_GT(c().node(lead).next_deadline(), c().now()) << "it would be driven without a pause";
 }
 
 TEST_F(MembershipTest, TransferHasAnOutcome) {

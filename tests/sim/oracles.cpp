@@ -125,7 +125,8 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
   }
   if (s.commit > model_.applied())
     fail("node " + to_string(n.id) + " committed what nobody has seen");
-  if (s.first > s.snapshot.next()) fail("node " + to_string(n.id) + " has a gap in its log");  // S14
+  if (s.first > s.snapshot.next())  // S14
+    fail("node " + to_string(n.id) + " has a gap in its log");
   if (s.role == raft::Role::leader && net_.chance(0.01)) check_durable(s.commit);
 }
 

@@ -256,7 +256,8 @@ std::string SessionModel::compare(const rsm::ApplyOutput& output, Index from, In
     }
   }
   if (reply != output.replies.size() || ended != output.sessions_ended.size() ||
-      started != output.sessions_started.size() || taken != output.takeovers.size() || push != output.pushes.size())
+      started != output.sessions_started.size() || taken != output.takeovers.size() ||
+      push != output.pushes.size())
     return "more came of the entries up to index " + to_string(to) + " than they say";
   return {};
 }

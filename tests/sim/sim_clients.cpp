@@ -254,6 +254,13 @@ void Cluster::on_event(uint32_t c, const client::Event& e) {
       ++report_.pushes;
       break;
     }
+    case client::EventKind::pushes_gone:  // another holder has had them: said, not skipped
+      if (!p_.takeovers && !p_.client_deaths) fail("pushes are gone and nobody took them");
+      if (e.op_id != s->pushes + 1 || e.index < e.op_id)
+        fail("session " + std::to_string(s->who) + " is told of other pushes than it lacks");
+      s->pushes = e.index;
+      hit("pushes were gone");
+      break;
     case client::EventKind::closed:
       if (!s->closing || !s->open.empty()) return fail("a session closed with work outstanding");
       clients_[c].engine->forget(s->handle);
@@ -280,7 +287,8 @@ void Cluster::session_lost(uint32_t c, WorkSession& s, const client::Event& e) {
   const SimClient& client = clients_[c];
   const std::string who = "session " + std::to_string(s.who);
   if (s.lost) return fail(who + " was lost twice");
-  for (const auto& [op, record] : s.open)  // what was begun on hearing of these ends is refused next
+  // What was begun on hearing of these ends is refused next.
+  for (const auto& [op, record] : s.open)
     if (records_[record].begun < now_ && !client.frail)
       return fail(who + " was lost with work outstanding");
   if (client.zombie) {

@@ -263,8 +263,8 @@ bool Cluster::step() {
 
 // Called from time to time after healing; `done`: clients and replicas.
 void Cluster::told_too_late(bool done) {
-  if (!done && now_ > heal_at_ + kLeaderBoundNs && now_ < heal_at_ + kLeaderBoundNs + kNsPerSecond &&
-      !leader_known())
+  const Mono bound = heal_at_ + kLeaderBoundNs;
+  if (!done && now_ > bound && now_ < bound + kNsPerSecond && !leader_known())
     fail("no leader that all know of 20 s after healing");  // L1
   if (now_ <= give_up_) return;
   std::ostringstream why;  // L2, L3

@@ -87,9 +87,8 @@ wire::ClientMessage Cluster::hostile_request() {
   wire::Request r;
   r.channel = channel;
   r.id = RequestId(faults_.between(1, kHostileIds + hostile_.sent / 50));
-  r.lowest_pending = RequestId(
-      faults_.chance(0.1) ? faults_.between(1, r.id.value)
-                          : std::min(r.id.value, hostile_.sent / 60 + 1));
+  r.lowest_pending = RequestId(faults_.chance(0.1) ? faults_.between(1, r.id.value)
+                                                   : std::min(r.id.value, hostile_.sent / 60 + 1));
   r.service = "ledger";
   ++hostile_.sent;
   uint64_t variant = faults_.chance(0.2) ? 1 : 0;
@@ -109,8 +108,9 @@ void Cluster::hostile_says(const std::vector<wire::ClientMessage>& messages) {
     Bytes frame = faults_.chance(0.02) ? Bytes::copy(built.data(), built.size() / 2) : built;
     // One delay for all, so that order is kept as on a connection.
     after(p_.delay_mean_ns, [this, &n, conn, life, frame] {
-      with_node(n, life,
-                [this, &n, conn, frame] { n.node->client_frame(conn, frame, n.clock.local(now_)); });
+      with_node(n, life, [this, &n, conn, frame] {
+        n.node->client_frame(conn, frame, n.clock.local(now_));
+      });
     });
   }
 }

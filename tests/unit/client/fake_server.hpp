@@ -132,7 +132,7 @@ class World {
 
   // Opens a session at the only endpoint the engine tries; gives back its channel there.
   wire::Channel serve(LinkId link, uint8_t id = 7, uint64_t timeout_ms = 9'000) {
-    if (get<wire::Hello>(link)) give(link, welcome_of(link));
+    if (get_hello(link)) give(link, welcome_of(link));
     auto create = get<wire::CreateSession>(link);
     EXPECT_TRUE(create);
     if (!create) return 0;
@@ -146,6 +146,21 @@ class World {
     if (!m) return 0;
     give(link, wire::SessionContinued{m->channel, m->nonce, timeout_ms, RequestId(highest)});
     return m->channel;
+  }
+  // As a leader does that lives and is slow: echoes keep-alives, tells the topology.
+  void answer_probes(LinkId link) {
+    pump();
+    for (auto& m : std::exchange(inbox[link], {})) {
+      if (auto* k = std::get_if<wire::KeepAlive>(&m)) {
+        give(link, wire::KeepAliveReply{k->channel, k->timestamp});
+      } else if (std::holds_alternative<wire::TopologyRequest>(m)) {
+        wire::Topology t;
+        t.leader = hint(1);
+        give(link, t);
+      } else {
+        inbox[link].push_back(std::move(m));
+      }
+    }
   }
   bool get_hello(LinkId link) {
     pump();

@@ -434,7 +434,8 @@ TEST(ClientToken, NothingUnansweredIsLeftOut) {
 }
 
 // Requests on their way to a channel that is not bound are each answered by session_closed. A
-// session that had the channel of another by then would take these for its own (simulator seed 142).
+// session that had the channel of another by then would take these for its own (simulator seed
+// 142).
 TEST(ClientLinks, AChannelRestsBeforeAnotherSessionHasIt) {
   World w;
   std::vector<SessionHandle> sessions;

@@ -136,8 +136,11 @@ void Cluster::client_dies(uint32_t c) {
 void Cluster::client_taken_over(uint32_t c) {
   if (clients_.size() > p_.clients + 4) return;
   if (clients_[c].engine == nullptr || clients_[c].mute || clients_[c].zombie) return;
+  // Not while it is resuming itself: of two that resume at once either may be the last.
   for (const WorkSession& s : clients_[c].sessions)
-    if (s.closing || s.lost || !exportable(c, s)) return;
+    if (s.closing || s.lost || !exportable(c, s) ||
+        clients_[c].engine->info(s.handle).state != client::SessionState::connected)
+      return;
   hit("a session was resumed twice");
   SimClient fresh;
   fresh.clock = clients_[c].clock;

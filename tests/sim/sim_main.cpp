@@ -22,9 +22,9 @@ using namespace raftcs::sim;
 
 namespace {
 
-// What a campaign of 500 seeds or more must have met. Not asked for: "a session was asked for twice".
-// A leader answers a repeated create from its table, so two of a proof are in the log only when
-// leadership changed between them; Sessions.SE08_SameProofGivesTheSameSession has that.
+// What a campaign of 500 seeds or more must have met. Not asked for: "a session was asked for
+// twice". A leader answers a repeated create from its table, so two of a proof are in the log only
+// when leadership changed between them; Sessions.SE08_SameProofGivesTheSameSession has that.
 constexpr const char* kSometimes[] = {
     "a calm was watched",
     "a client died silently",

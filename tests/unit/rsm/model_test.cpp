@@ -385,6 +385,53 @@ RC_GTEST_PROP(Model, ADuplicateHasTheSameReply, (uint64_t seed)) {
   RC_ASSERT(rig->lines() == before);
 }
 
+// All logs of up to five operations over a small alphabet, one operation an entry, 20 ms apart
+// (a session times out after 50): what random logs meet by luck is met here for certain.
+TEST(Model, AllShortLogsAgree) {
+  const std::vector<Op> alphabet = {
+      new_session(1, kTimeoutMs),
+      CloseSession{SessionNum(1)},
+      Expire{{SessionNum(1)}},
+      Acknowledge{SessionNum(1), PushId(1)},
+      cmd(1, 1, "line a"),
+      cmd(1, 1, "line b"),  // another payload under the same id
+      cmd(1, 2, "push 1 x"),
+      cmd(1, 3, "no thanks", 3, 9),  // gives up what is older; a service that is not there
+  };
+  uint64_t logs = 0, duplicates = 0, evicted = 0, misuse = 0, unknown = 0;
+  for (unsigned length = 1; length <= 5; ++length) {
+    uint64_t count = 1;
+    for (unsigned i = 0; i < length; ++i) count *= alphabet.size();
+    for (uint64_t number = 0; number < count; ++number) {
+      Rig rig(small_limits());
+      Model model;
+      model.limits = small_limits();
+      rig.apply({CreateService{"one", "org.test.scribe"}});
+      model.lines[1];
+      uint64_t rest = number;
+      for (unsigned i = 0; i < length; ++i, rest /= alphabet.size()) {
+        const Op& op = alphabet[rest % alphabet.size()];
+        rig.now_ms += 20;
+        std::vector<ModelReply> expected, replies;
+        check_op(&model, op, rig.now_ms, &expected);
+        rig.apply({op});
+        for (const Reply& r : rig.out.replies) {
+          replies.push_back({r.kind, r.app_code, r.data.str()});
+          duplicates += r.kind == ReplyKind::duplicate;
+          evicted += r.kind == ReplyKind::evicted;
+          misuse += r.kind == ReplyKind::misuse;
+          unknown += r.kind == ReplyKind::unknown_session;
+        }
+        ASSERT_TRUE(replies == expected) << "log " << number << " of length " << length;
+      }
+      compare(&rig, model);
+      ++logs;
+    }
+  }
+  EXPECT_EQ(logs, 8u + 64 + 512 + 4096 + 32768);
+  for (uint64_t met : {duplicates, evicted, misuse, unknown}) EXPECT_GT(met, 500u);
+}
+
 // X6 and D10: however an entry is cut into entries, sessions and replies come out the same.
 RC_GTEST_PROP(Model, SplittingEntriesChangesNoReply, (uint64_t seed)) {
   Random random(seed);

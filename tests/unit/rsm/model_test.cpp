@@ -398,6 +398,8 @@ TEST(Model, AllShortLogsAgree) {
       cmd(1, 2, "push 1 x"),
       cmd(1, 3, "no thanks", 3, 9),  // gives up what is older; a service that is not there
   };
+  const Op service = CreateService{"one", "org.test.scribe"};
+  Tally tally;
   uint64_t logs = 0, duplicates = 0, evicted = 0, misuse = 0, unknown = 0;
   for (unsigned length = 1; length <= 5; ++length) {
     uint64_t count = 1;
@@ -406,7 +408,10 @@ TEST(Model, AllShortLogsAgree) {
       Rig rig(small_limits());
       Model model;
       model.limits = small_limits();
-      rig.apply({CreateService{"one", "org.test.scribe"}});
+      model.tally = &tally;
+      std::vector<ModelReply> none;
+      check_op(&model, service, 0, &none);
+      rig.apply({service});
       model.lines[1];
       uint64_t rest = number;
       for (unsigned i = 0; i < length; ++i, rest /= alphabet.size()) {

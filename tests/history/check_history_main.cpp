@@ -83,8 +83,9 @@ void add(const Part& part, Tally* tally) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!read_arguments(argc, argv, &arguments)) {
-    std::fprintf(stderr, "usage: raftcs-check-history [--seconds S] [--mib M] [--least N] "
-                         "[--out DIR] FILE...\n");
+    std::fprintf(stderr,
+                 "usage: raftcs-check-history [--seconds S] [--mib M] [--least N] "
+                 "[--out DIR] FILE...\n");
     return 2;
   }
   Parser parser;
@@ -107,12 +108,13 @@ int main(int argc, char** argv) {
     std::printf("%s: %s", part.object.c_str(), part.report.c_str());
     if (!arguments.out.empty()) write_part(part, arguments.out);
   }
-  std::printf("%zu objects, %lld operations done, %lld unknown, %lld not done, %lld notices, "
-              "%llu steps: %lld violations, %lld undecided\n",
-              parts.size(), static_cast<long long>(tally.done),
-              static_cast<long long>(tally.unknown), static_cast<long long>(tally.failed),
-              static_cast<long long>(tally.told), static_cast<unsigned long long>(tally.steps),
-              static_cast<long long>(tally.violations), static_cast<long long>(tally.undecided));
+  std::printf(
+      "%zu objects, %lld operations done, %lld unknown, %lld not done, %lld notices, "
+      "%llu steps: %lld violations, %lld undecided\n",
+      parts.size(), static_cast<long long>(tally.done), static_cast<long long>(tally.unknown),
+      static_cast<long long>(tally.failed), static_cast<long long>(tally.told),
+      static_cast<unsigned long long>(tally.steps), static_cast<long long>(tally.violations),
+      static_cast<long long>(tally.undecided));
   if (tally.violations > 0) return 1;
   if (tally.undecided > 0) return 3;
   if (tally.done < arguments.least) {

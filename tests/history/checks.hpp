@@ -30,9 +30,9 @@ Sentences check_bank(const Operations& operations);
 // A read has all that was added before it began and nothing that nobody added.
 Sentences check_set(const Operations& operations);
 
-// Every watcher is told of the same changes, in the order of their versions, none missing between
-// the version that it began at and what was done before it was drained; each is one that somebody
-// asked for, and not before; versions are in the order of real time.
+// Every watcher is told of the same changes in the same order, none missing between the version
+// that it began at and what was done before it was drained; each is one that somebody asked for,
+// and not before; versions are in the order of real time. Values of puts must be unique.
 Sentences check_watch(const Operations& operations, const std::vector<Notice>& notices);
 
 // The one of these that fits the object's name.

@@ -88,27 +88,45 @@ TEST(CheckWatch, Good) {
 
 TEST(CheckWatch, Bad) {
   const auto told = [](const std::string& lines) { return kWrites + kStart + lines + kEnd; };
-  const std::string both = "30 w told watch:x k 11 put 2\n31 w told watch:x k 13 del\n";
-  expect_found(told("30 w told watch:x k 13 del\n"), "never told: k put 2 at version 11");
-  expect_found(told("30 w told watch:x k 11 put 2\n"), "never told: k del at version 13");
+  const std::string put = "30 w told watch:x k 11 put 2\n";
+  const std::string del = "31 w told watch:x k 13 del\n";
+  expect_found(told(del), "never told: k put 2 at version 11");
+  expect_found(told(put), "never told: k del at version 13");
   expect_found(told("30 w told watch:x k 13 del\n31 w told watch:x k 11 put 2\n"), "in the order");
-  expect_found(told(both + "31 w told watch:x k 13 del\n"), "in the order");
-  expect_found(told(both + "32 w told watch:x k 8 put 1\n"), "old news");
-  expect_found(told("30 w told watch:x k 11 put 1\n31 w told watch:x k 13 del\n"), "but it was");
-  expect_found(told(both + "32 w told watch:x k 14 put 7\n"), "nobody asked");
-  expect_found(told("15 w told watch:x k 11 put 2\n31 w told watch:x k 13 del\n"),
-               "before anybody asked");
-  expect_found(kWrites + "10 v watching watch:x 10\n30 v told watch:x k 11 put 2\n"
-                         "31 v told watch:x k 13 del\n32 v told watch:x k 15 put 3\n" +
-                   kStart + both + "32 w told watch:x k 16 put 3\n" + kEnd,
-               "w was never told: k put 3 at version 15");
+  expect_found(told(put + put + del), "told twice");
+  expect_found(told(put + del + "32 w told watch:x k 8 put 1\n"), "old news");
+  expect_found(told("30 w told watch:x k 11 put 1\n" + del), "but it has version 8");
+  expect_found(told(put + del + "32 w told watch:x k 14 put 7\n"), "nobody asked");
+  expect_found(told("15 w told watch:x k 11 put 2\n" + del), "before anybody asked");
+  expect_found(kWrites +
+                   "10 v watching watch:x 10\n30 v told watch:x k 11 put 2\n"
+                   "31 v told watch:x k 13 del\n32 v told watch:x k 15 put 3\n" +
+                   kStart + put + del + "32 w told watch:x k 16 del\n",
+               "v and w are told different changes at version 15");
+}
+
+// Changes of one batch share a version: their order is still one.
+TEST(CheckWatch, ManyChangesOfOneVersion) {
+  const std::string writes =
+      "1 a call watch:x put k 1\n4 a ok 7\n1 b call watch:x put k 2\n4 b ok 7\n"
+      "5 a call watch:x put k 3\n6 a ok 9\n"
+      "0 w watching watch:x 3\n0 v watching watch:x 3\n";
+  const std::string one = "3 w told watch:x k 7 put 1\n3 w told watch:x k 7 put 2\n";
+  const std::string end = "7 w told watch:x k 9 put 3\n8 w drained watch:x\n";
+  const std::string part = "3 v told watch:x k 7 put 1\n";
+  const std::string rest = "3 v told watch:x k 7 put 2\n";
+  EXPECT_EQ(sentences(writes + one + end + part + rest), Sentences{});
+  EXPECT_EQ(sentences(writes + one + end + part), Sentences{});  // the rest is under way
+  expect_found(writes + one + end + rest + part, "v and w are told different changes at version 7");
+  expect_found(writes + one + end + part + "7 v told watch:x k 9 put 3\n",
+               "v was never told: k put 2");
 }
 
 TEST(CheckWatch, VersionsFollowRealTime) {
-  expect_found("1 a call watch:x put k 1\n2 a ok 9\n3 b call watch:x put k 2\n4 b ok 8\n",
-               "an earlier version");
-  expect_found("1 a call watch:x put k 1\n4 a ok 9\n2 b call watch:x put k 2\n3 b ok 9\n",
-               "two changes have the version 9");
+  const std::string first = "1 a call watch:x put k 1\n2 a ok 9\n3 b call watch:x put k 2\n4 b ok ";
+  EXPECT_EQ(sentences(first + "10\n"), Sentences{});
+  expect_found(first + "9\n", "no later version");
+  expect_found(first + "8\n", "no later version");
 }
 
 }  // namespace

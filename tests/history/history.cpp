@@ -140,10 +140,12 @@ std::string text_of(const Operation& op) {
 std::string text_of(const Notice& n) {
   std::string out = std::to_string(n.at_ns) + ' ' + n.process;
   switch (n.kind) {
-    case Notice::Kind::kDrained: return out + " drained " + n.object + '\n';
+    case Notice::Kind::kDrained:
+      return out + " drained " + n.object + '\n';
     case Notice::Kind::kWatching:
       return out + " watching " + n.object + ' ' + std::to_string(n.version) + '\n';
-    case Notice::Kind::kTold: break;
+    case Notice::Kind::kTold:
+      break;
   }
   return out + " told " + n.object + ' ' + n.key + ' ' + std::to_string(n.version) +
          (n.deleted ? " del" : " put " + n.value) + '\n';
@@ -152,9 +154,12 @@ std::string text_of(const Notice& n) {
 std::string summary_of(const Operation& op) {
   std::string out = op.process + ' ' + op.kind + joined(op.arguments);
   switch (op.outcome) {
-    case Outcome::kOk: return out + " ->" + (op.result.empty() ? " done" : joined(op.result));
-    case Outcome::kFailed: return out + " -> not done";
-    case Outcome::kUnknown: break;
+    case Outcome::kOk:
+      return out + " ->" + (op.result.empty() ? " done" : joined(op.result));
+    case Outcome::kFailed:
+      return out + " -> not done";
+    case Outcome::kUnknown:
+      break;
   }
   return out + " -> unknown";
 }

@@ -73,8 +73,7 @@ void judge(Part* part, const Budget& budget) {
       part->report = "undecided after " + std::to_string(found.steps) + " steps and " +
                      std::to_string(found.states) + " states\n";
   }
-  for (const std::string& sentence :
-       check_object(part->object, part->operations, part->notices)) {
+  for (const std::string& sentence : check_object(part->object, part->operations, part->notices)) {
     part->verdict = Verdict::kViolation;
     part->report += cut(sentence) + '\n';
   }

@@ -132,7 +132,9 @@ TEST(KnownHistories, Append) {
   EXPECT_BAD(three + "7 c call append:x read\n8 c ok 1,3,2\n");
   EXPECT_BAD(three + "7 c call append:x read\n8 c ok 1,3\n");
   EXPECT_BAD(three + "7 c call append:x read\n8 c ok 1,2\n");
-  EXPECT_BAD(three + "7 c call append:x read\n9 c ok 1,2,3\n8 d call append:x read\n9 d ok 2,1,3\n");
+  EXPECT_BAD(three +
+             "7 c call append:x read\n9 c ok 1,2,3\n"
+             "8 d call append:x read\n9 d ok 2,1,3\n");
 }
 
 TEST(KnownHistories, Set) {

@@ -154,9 +154,8 @@ class Searcher {
     std::stable_sort(out.entries.begin(), out.entries.end(), [](const Entry& a, const Entry& b) {
       return a.at_ns != b.at_ns ? a.at_ns < b.at_ns : a.is_return < b.is_return;
     });
-    std::stable_sort(out.unknown.begin(), out.unknown.end(), [&](size_t a, size_t b) {
-      return all[a].called_ns < all[b].called_ns;
-    });
+    std::stable_sort(out.unknown.begin(), out.unknown.end(),
+                     [&](size_t a, size_t b) { return all[a].called_ns < all[b].called_ns; });
     for (size_t i = 0; i < out.entries.size(); ++i) {
       const size_t op = out.entries[i].operation;
       if (!out.entries[i].is_return) out.number[op] = out.definite++;
@@ -214,8 +213,8 @@ class Searcher {
     }
     bytes_ += size;
     out_.states = tried_.size();
-    stack_.push_back({operation, unknown, !unknown && Model::changes_nothing(op),
-                      std::move(state_)});
+    stack_.push_back(
+        {operation, unknown, !unknown && Model::changes_nothing(op), std::move(state_)});
     state_ = std::move(*next);
     reads_left_ -= read;
     if (unknown) {

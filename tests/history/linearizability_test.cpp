@@ -180,7 +180,8 @@ TEST(Linearizability, AgreesWithTryingAllOrders) {
       const Search found = find(history);
       ++(fits ? good : bad);
       ASSERT_EQ(found.verdict, fits ? Verdict::kLinearizable : Verdict::kViolation)
-          << name << " seed " << seed << '\n' << show(history);
+          << name << " seed " << seed << '\n'
+          << show(history);
     }
   EXPECT_GT(good, 4000);
   EXPECT_GT(bad, 4000);
@@ -286,9 +287,7 @@ TEST(Linearizability, RunsOutOfItsBudgetAndSaysSo) {
   EXPECT_EQ(search(history, *model, Budget{.bytes = 1 << 16}).verdict, Verdict::kUndecided);
 }
 
-TEST(Linearizability, NothingIsFine) {
-  EXPECT_EQ(find({}).verdict, Verdict::kLinearizable);
-}
+TEST(Linearizability, NothingIsFine) { EXPECT_EQ(find({}).verdict, Verdict::kLinearizable); }
 
 }  // namespace
 }  // namespace raftcs::history

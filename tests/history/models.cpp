@@ -44,8 +44,7 @@ class Growing : public Model {
   void learn(const std::vector<Operation>& operations) override {
     longest_ = "-";
     for (const Operation& op : operations)
-      if (op.kind == "read" && known(op) && longer(op.result[0], longest_))
-        longest_ = op.result[0];
+      if (op.kind == "read" && known(op) && longer(op.result[0], longest_)) longest_ = op.result[0];
   }
 
  protected:
@@ -53,8 +52,8 @@ class Growing : public Model {
 
  private:
   static bool longer(const std::string& a, const std::string& b) {
-    return a != "-" && (b == "-" || std::count(a.begin(), a.end(), ',') >
-                                        std::count(b.begin(), b.end(), ','));
+    return a != "-" &&
+           (b == "-" || std::count(a.begin(), a.end(), ',') > std::count(b.begin(), b.end(), ','));
   }
 
   std::string longest_;
@@ -177,11 +176,16 @@ bool fits(Form form, const std::string& word) {
   int64_t number = 0;
   Balances balances;
   switch (form) {
-    case Form::kNothing: return false;
-    case Form::kAny: return true;
-    case Form::kNumber: return read_number(word, &number);
-    case Form::kBool: return word == "true" || word == "false";
-    case Form::kBalances: return word == "-" || read_balances(word, &balances);
+    case Form::kNothing:
+      return false;
+    case Form::kAny:
+      return true;
+    case Form::kNumber:
+      return read_number(word, &number);
+    case Form::kBool:
+      return word == "true" || word == "false";
+    case Form::kBalances:
+      return word == "-" || read_balances(word, &balances);
   }
   return false;
 }
@@ -201,8 +205,7 @@ bool read_balances(const std::string& text, Balances* out) {
   for (const std::string& word : split(text, ',')) {
     const size_t equals = word.find('=');
     int64_t sum = 0;
-    if (equals == std::string::npos || equals == 0 ||
-        !read_number(word.substr(equals + 1), &sum) ||
+    if (equals == std::string::npos || equals == 0 || !read_number(word.substr(equals + 1), &sum) ||
         !out->try_emplace(word.substr(0, equals), sum).second)
       return false;
   }
@@ -223,7 +226,8 @@ Status check_form(const Operation& op) {
   for (const Row& row : table())
     if (model_of(op.object) == row.model && op.kind == row.kind) {
       if (fits(row, op)) return Status::ok();
-      return {RAFTCS_ERR_INVALID_ARGUMENT, "arguments or result of " + op.kind + " at " + op.object};
+      return {RAFTCS_ERR_INVALID_ARGUMENT,
+              "arguments or result of " + op.kind + " at " + op.object};
     }
   return {RAFTCS_ERR_INVALID_ARGUMENT, "no operation " + op.kind + " at " + op.object};
 }

@@ -180,6 +180,29 @@ TEST(Pushes, TheWindowOnTheWireIsBoundedAndGoesOnWithAcknowledgements) {
   for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
 }
 
+TEST(Pushes, TheWindowOnTheWireIsBoundedInBytesToo) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 20; ++id) ask(client, 1, id, 4);
+  cluster.settle();
+  auto outstanding = [&] { return client.all<wire::Push>().size(); };
+  EXPECT_EQ(outstanding(), 8u);  // 8 MiB
+  // One more place for each that is acknowledged, and nothing is left out or sent twice.
+  for (uint64_t id = 1; id <= 12; ++id) {
+    client.send(wire::PushAck{1, PushId(id)});
+    cluster.run(20 * kMs);
+    EXPECT_EQ(outstanding(), 8 + id);
+  }
+  const auto pushes = client.all<wire::Push>();
+  ASSERT_EQ(pushes.size(), 20u);
+  for (size_t i = 0; i < pushes.size(); ++i) {
+    EXPECT_EQ(pushes[i].id, PushId(i + 1));
+    EXPECT_EQ(pushes[i].payload.size(), sim::kLargePush);
+  }
+}
+
 TEST(Pushes, AnOldPositionIsToldWhatIsGone) {
   Cluster cluster(1);
   ASSERT_EQ(cluster.wait_for_leader(), 1u);

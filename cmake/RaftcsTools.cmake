@@ -1,19 +1,22 @@
 # The command-line programs: written on the C API only, so they link libraftcs.so alone.
 # rcs_tool(NAME [TARGET]): the program of src/tools/NAME; the library's target is called raftcs, so
-# the program of that name is the target raftcs-cli.
+# the program of that name is the target raftcs-cli. What they share is compiled once.
+file(GLOB common CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tools/common/*.cpp)
+if(common AND TARGET raftcs)
+  add_library(rcs_tools_common STATIC ${common})
+  target_include_directories(rcs_tools_common PUBLIC ${CMAKE_SOURCE_DIR}/src/tools
+    ${CMAKE_SOURCE_DIR}/bindings/cpp)
+  target_link_libraries(rcs_tools_common PUBLIC raftcs rcs_flags Threads::Threads)
+endif()
 function(rcs_tool name)
   set(target ${name})
   if(ARGC GREATER 1)
     set(target ${ARGV1})
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp
-       ${CMAKE_SOURCE_DIR}/src/tools/common/*.cpp)
-  file(GLOB own ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp)
-  if(own AND TARGET raftcs)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tools/${name}/*.cpp)
+  if(sources AND TARGET rcs_tools_common)
     add_executable(${target} ${sources})
-    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/tools
-      ${CMAKE_SOURCE_DIR}/bindings/cpp)
-    target_link_libraries(${target} PRIVATE raftcs rcs_flags Threads::Threads)
+    target_link_libraries(${target} PRIVATE rcs_tools_common)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
       INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}"
       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)

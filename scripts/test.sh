@@ -87,7 +87,8 @@ mkdir -p build
 stage "packages" scripts/deps.sh test || failed=$((failed + 1))
 
 if stage "release: build" eval 'configure release -DRAFTCS_TESTS=ON && build release'; then
-  stage "release: all tests" run_tests release release -j 2
+  # One more than there are cores: tests of processes mostly wait.
+  stage "release: all tests" run_tests release release -j $((jobs + 1))
 else
   failed=$((failed + 1))
 fi
@@ -102,7 +103,7 @@ if [ $quick -eq 0 ]; then
   if stage "address sanitizer: build" eval \
     'configure asan -DRAFTCS_TOOLS=OFF && build asan "^($checked)$"'
   then
-    stage "address sanitizer: tests" run_tests asan asan -j 2 -L "^($checked)$"
+    stage "address sanitizer: tests" run_tests asan asan -j "$jobs" -L "^($checked)$"
   else
     failed=$((failed + 1))
   fi

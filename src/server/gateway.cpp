@@ -113,7 +113,6 @@ void Node::Impl::drop_binding(Session& s, wire::CloseReason reason) {
 void Node::Impl::unbind(Session& s) {
   if (!s.bound) return;
   s.bound = false;
-  s.fetching = false;
   if (auto it = connections_.find(s.conn); it != connections_.end())
     it->second.channels.erase(s.channel);
 }
@@ -136,7 +135,6 @@ void Node::Impl::close_all(wire::CloseReason reason) {
       c.out.add(wire::ServerMessage(m));
       mark_dirty(c);
       s->bound = false;
-      s->fetching = false;
     }
     c.channels.clear();
   }

@@ -51,7 +51,7 @@ struct Session {
   uint64_t unacked_bytes = 0;
   PushId ack_to;          // to be written up to here, if ack_due
   bool ack_due = false;
-  bool fetching = false;  // pushes are being read from the apply lane
+  uint64_t fetch_epoch = 0;  // pushes are being read, for this binding or one before; 0: not
   bool behind = false;    // there are pushes beyond sent_push that wait for room
   bool closing = false;   // its end was proposed on this binding
 

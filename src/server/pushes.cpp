@@ -21,7 +21,7 @@ constexpr DurationNs kAckDelayNs = 5 * kNsPerMs;
 void Node::Impl::begin_pushes(Session& s, PushId received) {
   s.sent_push = s.push_base = received;
   s.acked_push = PushId();  // the client says it again; it may not have been logged
-  s.fetching = s.behind = false;
+  s.behind = false;
   s.unacked_sizes = {};
   s.unacked_bytes = 0;
 }
@@ -31,8 +31,10 @@ bool Node::Impl::push_room(const Session& s) const {
          (s.unacked_sizes.size() < kPushWindow && s.unacked_bytes < kPushWindowBytes);
 }
 
+// One at a time for each session, however often its client continues it.
 void Node::Impl::fetch_pushes(Session& s) {
-  s.fetching = true;
+  if (s.fetch_epoch != 0) return;
+  s.fetch_epoch = s.epoch;
   s.behind = false;
   out_.apply.push_back(ApplyFetchPushes{s.num, s.sent_push, s.epoch});
 }
@@ -42,7 +44,7 @@ void Node::Impl::deliver(rsm::Push& push) {
   if (it == sessions_.end() || !it->second.bound) return;
   Session& s = it->second;
   if (push.id <= s.sent_push) return;
-  if (s.fetching) {  // it may be newer than what the fetch saw
+  if (s.fetch_epoch != 0) {  // it may be newer than what the fetch saw
     s.behind = true;
     return;
   }
@@ -75,19 +77,21 @@ void Node::Impl::skip_acknowledged(Session& s, PushId acked) {
 
 void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   auto it = sessions_.find(fetched.session);
-  if (it == sessions_.end() || !it->second.bound || it->second.epoch != fetched.epoch) return;
+  if (it == sessions_.end() || it->second.fetch_epoch != fetched.epoch) return;
   Session& s = it->second;
-  s.fetching = false;
+  s.fetch_epoch = 0;
+  if (!s.bound) return;
+  if (s.epoch != fetched.epoch) return fetch_pushes(s);  // it was bound anew meanwhile
   bool more = !fetched.pushes.empty() || std::exchange(s.behind, false);
   skip_acknowledged(s, fetched.acked);
   for (rsm::Push& push : fetched.pushes) {
     deliver(push);
-    if (s.fetching) return;
+    if (s.fetch_epoch != 0) return;
     if (s.behind) break;
   }
   // A fetch is bounded, and newer ones may have come since: look again until it is empty.
   if (more && !s.behind && push_room(s)) fetch_pushes(s);
-  s.behind = s.behind || (more && !s.fetching);
+  s.behind = s.behind || (more && s.fetch_epoch == 0);
 }
 
 void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
@@ -106,7 +110,7 @@ void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
     s->ack_due = true;
     acks_due_.push_back(s);
   }
-  if (s->behind && !s->fetching && push_room(*s)) fetch_pushes(*s);
+  if (s->behind && push_room(*s)) fetch_pushes(*s);
 }
 
 // Rides with whatever is written anyway; alone it may wait a little for others.

@@ -52,6 +52,10 @@ raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_
     if (op.kind == 3 && ledger.alarm_ns == INT64_MAX)
       ledger.alarm_ns = batch->cluster_time_ns + kAlarmNs;
     if (op.kind == 2) sink->push(sink, command->session, &position, sizeof position);
+    if (op.kind == 4) {
+      const std::vector<char> large(kLargePush, 'l');
+      sink->push(sink, command->session, large.data(), large.size());
+    }
   }
   return RAFTCS_OK;
 }

@@ -4,7 +4,8 @@
 // session of the workload) and what (operation number); its reply is its position in the
 // sequence. A command that is there already is the proof of a broken exactly-once promise.
 // Kind 2 commands also push their position back to their session; kind 3 ones set an alarm, 100 ms
-// of log time later, unless one is set. It follows the presence of sessions.
+// of log time later, unless one is set; kind 4 ones push a mebibyte. It follows the presence of
+// sessions.
 #pragma once
 
 #include <map>
@@ -19,7 +20,7 @@
 namespace raftcs::sim {
 
 struct LedgerOp {
-  uint32_t kind = 1;  // 1 append, 2 append and push
+  uint32_t kind = 1;  // 1 append; 2, 3, 4 see above
   uint32_t who = 0;
   uint64_t what = 0;
   auto operator<=>(const LedgerOp&) const = default;
@@ -36,6 +37,7 @@ struct Ledger {
   uint64_t presence_events = 0;
 };
 constexpr int64_t kAlarmNs = 100'000'000;
+constexpr size_t kLargePush = 1 << 20;
 
 // The types of one simulated node; keeps the newest instance visible.
 class LedgerTypes final : public rsm::TypeSource {

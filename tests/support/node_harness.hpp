@@ -66,6 +66,7 @@ class NodeHarness {
   void isolate(uint64_t id, bool on = true);   // no frame to or from other nodes
   void hold_log(uint64_t id, bool on = true);  // the lane stands: jobs gather
   void hold_apply(uint64_t id, bool on = true);
+  size_t held_apply_jobs(uint64_t id) { return at(id).apply.size(); }
   bool stopped(uint64_t id) { return at(id).stopped; }  // begin_stop is done
   const std::vector<std::string>& lines(uint64_t id) { return at(id).lines; }
   // A local admin call; its answer, waiting five seconds at most.

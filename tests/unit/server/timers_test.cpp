@@ -180,6 +180,58 @@ TEST(Pushes, TheWindowOnTheWireIsBoundedAndGoesOnWithAcknowledgements) {
   for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
 }
 
+TEST(Pushes, TheWindowOnTheWireIsBoundedInBytesToo) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 20; ++id) ask(client, 1, id, 4);
+  cluster.settle();
+  auto outstanding = [&] { return client.all<wire::Push>().size(); };
+  EXPECT_EQ(outstanding(), 8u);  // 8 MiB
+  // One more place for each that is acknowledged, and nothing is left out or sent twice.
+  for (uint64_t id = 1; id <= 12; ++id) {
+    client.send(wire::PushAck{1, PushId(id)});
+    cluster.run(20 * kMs);
+    EXPECT_EQ(outstanding(), 8 + id);
+  }
+  const auto pushes = client.all<wire::Push>();
+  ASSERT_EQ(pushes.size(), 20u);
+  for (size_t i = 0; i < pushes.size(); ++i) {
+    EXPECT_EQ(pushes[i].id, PushId(i + 1));
+    EXPECT_EQ(pushes[i].payload.size(), sim::kLargePush);
+  }
+}
+
+// A client that continues its session again and again does not make the server read and send
+// everything each time.
+TEST(Pushes, ManyContinuesAtOnceAreOneDelivery) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1), again(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 5; ++id) ask(client, 1, id, 2);
+  cluster.settle();
+  std::vector<wire::ClientMessage> many;
+  for (uint64_t i = 1; i <= 100; ++i)
+    many.push_back(wire::ContinueSession{1, cluster.next_nonce(), client.session(1),
+                                         TestClient::proof_of(5), PushId()});
+  cluster.hold_apply(1);
+  again.send(many);
+  cluster.settle();
+  EXPECT_EQ(cluster.held_apply_jobs(1), 1u);
+  cluster.hold_apply(1, false);
+  cluster.settle();
+  EXPECT_EQ(again.all<wire::SessionContinued>().size(), 100u);
+  const auto pushes = again.all<wire::Push>();
+  ASSERT_EQ(pushes.size(), 5u);
+  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+  // And what comes later is not lost behind the read that was under way.
+  ask(again, 1, 6, 2);
+  cluster.settle();
+  EXPECT_EQ(again.all<wire::Push>().size(), 6u);
+}
+
 TEST(Pushes, AnOldPositionIsToldWhatIsGone) {
   Cluster cluster(1);
   ASSERT_EQ(cluster.wait_for_leader(), 1u);

@@ -5,13 +5,15 @@ are aimed before the first begins, as a cluster under a fault may have no leader
 must hold: `wait_done()` returns only once the fault has had
 an effect that can be counted, and says what it was; a fault that had none is an error.
 """
+import errno
 import time
 
+import shim
 import topology
 
 WAIT_S = 20
 LOST_LEAST = 5  # messages or packets on the links of a cut
-KINDS = ('link', 'process')  # in the order in which they begin
+KINDS = ('link', 'clock', 'disk', 'process')  # in the order in which they begin
 FAULTS = {}
 
 
@@ -264,3 +266,112 @@ class CutClients(Cut):
         return [(topology.CLIENTS, self.cluster.leader())]
 
 
+
+
+# --- disks and clocks -----------------------------------------------------------------------
+
+class Shimmed(Fault):
+    """Something that shim.c does to one node, the leader or any."""
+
+    counter = 0  # of what it does
+    least = 1
+
+    def aim(self):
+        self.node = self.cluster.leader() if self.random.random() < 0.5 else self.any_node()
+        self.shim = self.cluster.shims[self.node]
+
+    def begin(self):
+        self.before = self.shim[self.counter]
+        self.spoil()
+
+    def spoil(self):
+        raise NotImplementedError
+
+    def count(self):
+        return self.shim[self.counter] - self.before
+
+    def wait_done(self):
+        wait_until(lambda: self.count() >= self.least, f'node {self.node} to meet {self.name}')
+        return f'{self.count()} times at {self.node}'
+
+
+@fault
+class SlowDisk(Shimmed):
+    name, kind, counter, least = 'slow_disk', 'disk', shim.SLOWED, 3
+
+    def spoil(self):
+        self.shim[shim.SYNC_DELAY_US] = self.random.randint(20, 400) * 1000
+
+    def end(self):
+        self.shim[shim.SYNC_DELAY_US] = 0
+
+
+@fault
+class DiskFull(Shimmed):
+    name, kind, counter = 'disk_full', 'disk', shim.REFUSED
+
+    def spoil(self):
+        self.shim[shim.FULL] = 1
+
+    def end(self):
+        self.shim[shim.FULL] = 0
+        if not self.servers[self.node].running():
+            raise Invalid(f'node {self.node} ended: {self.servers[self.node].text()}')
+
+
+class DiskFails(Shimmed):
+    """A node takes no part behind an error of its disk until it is started again."""
+
+    slot = 0
+
+    def spoil(self):
+        self.shim[self.slot] = errno.EIO
+
+    def end(self):
+        self.shim[self.slot] = 0
+        server = self.servers[self.node]
+        if server.running():
+            server.kill()
+        server.start()
+
+
+@fault
+class WriteFails(DiskFails):
+    name, kind, counter, slot = 'write_fails', 'disk', shim.WRITES_FAILED, shim.WRITE_ERRNO
+
+
+@fault
+class SyncFails(DiskFails):
+    name, kind, counter, slot = 'sync_fails', 'disk', shim.SYNCS_FAILED, shim.SYNC_ERRNO
+
+
+@fault
+class WallClock(Shimmed):
+    """A node comes back with a wall clock that is off by up to a day, and is right later. Servers
+    read it for the lines of their logs, and at a start there are some."""
+
+    name, kind, counter = 'wall_clock', 'process', shim.WALL_READ
+
+    def spoil(self):
+        self.shim[shim.WALL_NS] = self.random.choice((-1, 1)) * \
+            self.random.randint(1, 86400) * 10 ** 9
+        self.servers[self.node].kill()
+        self.servers[self.node].start()
+
+    def end(self):
+        self.shim[shim.WALL_NS] = 0
+
+
+@fault
+class ClockRate(Shimmed):
+    """The monotonic clock runs at half to double speed, and maybe jumps ahead first, as after a
+    machine was suspended."""
+
+    name, kind, counter, least = 'clock_rate', 'clock', shim.MONOTONIC_READ, 100
+
+    def spoil(self):
+        rate = self.random.choice((0.5, 0.7, 1.5, 2.0))
+        self.shim.run_clock(rate, self.random.choice((0, 0, 3, 60)))
+
+    def end(self):
+        self.shim.run_clock(1.0)

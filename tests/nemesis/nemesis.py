@@ -34,11 +34,12 @@ CHECKER = os.path.join(support.BUILD, 'tests', 'history', 'raftcs-check-history'
 BANK = os.path.join(support.BUILD, 'plugins-nemesis', 'bank.so')
 WORKLOADS = ('register', 'counter', 'append', 'bank', 'watch')
 SETTINGS = ('raft.heartbeat_ms=40', 'raft.election_timeout_ms=400', 'session.timeout_min_ms=200',
-            'log.segment_bytes=262144', 'snapshot.entries=1500', 'snapshot.trailing_entries=100')
+            'log.segment_bytes=262144', 'snapshot.entries=500', 'snapshot.trailing_entries=50')
 CLIENT = ('client.connect_timeout_ms=1000', 'client.session_timeout_ms=6000',
           'client.backoff.max_ms=200', 'client.expiry=renew')
 BETWEEN_LEAST = 30  # operations done between two faults
 ROUND_S = 40.0
+SNAPSHOT_S = 20.0   # rounds from this length on must see one
 ANSWER_S = 120      # for a client process to stop, or to do its last reads
 
 
@@ -156,7 +157,7 @@ class Round:
         for fault in under_way:
             fault.begin()
             self.say(f'{fault.name}: {fault.wait_done()}')
-        time.sleep(self.random.uniform(0.3, 2.5))
+        time.sleep(self.random.uniform(0.3, 3.5))
         for fault in reversed(under_way):
             fault.end()
             self.happened[fault.name] += 1
@@ -166,7 +167,10 @@ class Round:
         for client in self.clients:
             client.ask('stop')
         status = self.cluster.converged()
-        self.say(f'converged: {len(status["nodes"])} nodes')
+        snapshots = [n['snapshot_index'] for n in status['nodes']]
+        self.say(f'converged: {len(status["nodes"])} nodes, snapshots at {snapshots}')
+        if self.seconds >= SNAPSHOT_S and not any(snapshots):
+            raise faults.Invalid('no snapshot was made')
         for client in self.clients:
             client.ask('final')
 

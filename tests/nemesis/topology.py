@@ -15,9 +15,20 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..', 'process')]
 # pylint: disable=wrong-import-position
+import shim  # noqa: E402
 import support  # noqa: E402
 
 CLIENTS = 0  # as an end of a link: all clients
+
+
+def put_shims(cluster):
+    """Loads shim.c into all servers, which are not running yet; {node: its Control}."""
+    out = {}
+    for node, server in cluster.servers.items():
+        out[node] = shim.Control(os.path.join(cluster.folder, f'shim-{node}'))
+        at = server.arguments.index(support.SERVER)
+        server.arguments[at:at] = out[node].environment()
+    return out
 
 
 class Loopback(support.Cluster):
@@ -27,6 +38,7 @@ class Loopback(support.Cluster):
 
     def __init__(self, count, settings):
         super().__init__(count, settings, relays=True)
+        self.shims = put_shims(self)
         self.random = random.Random(1)
 
     def link(self, source, target):
@@ -67,6 +79,7 @@ class Namespaces(support.Cluster):
                                   ('--cluster', members)):
                 arguments[arguments.index(option) + 1] = value
             server.arguments = ['ip', 'netns', 'exec', self.space(i)] + arguments
+        self.shims = put_shims(self)
 
     @staticmethod
     def permitted():

@@ -28,7 +28,7 @@ from raftcs import kv, msgpack  # noqa: E402
 import record  # noqa: E402
 
 APPLIED, NOT_APPLIED = raftcs._ffi.OUTCOME_APPLIED, raftcs._ffi.OUTCOME_NOT_APPLIED
-DEADLINES_S = (0.3, 1.0, 4.0)
+DEADLINES_S = (0.1, 0.3, 1.0, 4.0)
 FINAL_S = 30
 PAUSE_S = 0.03       # at most this long between two operations of a thread
 PERIODS_S = (3, 9)   # how long a key is used; two at a time

@@ -42,6 +42,8 @@ def process_state(pid):
 
 class Fault:
     name = ''
+    groups = 1  # of clients that it needs
+    lasts_s = (0.3, 3.5)
     kind = 'process'
 
     def __init__(self, cluster, rng):
@@ -215,6 +217,22 @@ class Isolate(Cut):
     def links(self):
         leader = self.cluster.leader()
         return [link for n in self.servers if n != leader for link in both(leader, n)]
+
+
+@fault
+class Split(Cut):
+    """The leader and some clients are on one side, the rest on the other: who asks the old leader
+    must not be answered as if it led."""
+
+    name = 'split'
+    groups = 2
+    lasts_s = (2.5, 5)  # an old leader must have had the time to step down
+
+    def links(self):
+        leader = self.cluster.leader()
+        rest = [n for n in self.servers if n != leader]
+        clients = [(topology.CLIENTS, leader)] + [(topology.OTHERS, n) for n in rest]
+        return [link for n in rest for link in both(leader, n)] + clients
 
 
 @fault

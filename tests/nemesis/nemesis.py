@@ -32,11 +32,13 @@ import support
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKER = os.path.join(support.BUILD, 'tests', 'history', 'raftcs-check-history')
 BANK = os.path.join(support.BUILD, 'plugins-nemesis', 'bank.so')
+WHERE = {place.kind: place for place in (topology.Loopback, topology.Namespaces)}
 WORKLOADS = ('register', 'counter', 'append', 'bank', 'watch')
 SETTINGS = ('raft.heartbeat_ms=40', 'raft.election_timeout_ms=400', 'session.timeout_min_ms=200',
             'log.segment_bytes=262144', 'snapshot.entries=500', 'snapshot.trailing_entries=50')
 CLIENT = ('client.connect_timeout_ms=1000', 'client.session_timeout_ms=6000',
           'client.backoff.max_ms=200', 'client.expiry=renew')
+THREADS = 4         # of each workload
 BETWEEN_LEAST = 30  # operations done between two faults
 ROUND_S = 40.0
 SNAPSHOT_S = 20.0   # rounds from this length on must see one
@@ -50,14 +52,16 @@ class Failed(Exception):
 class Client:
     """A process of workloads.py."""
 
-    def __init__(self, cluster, kind, seed, folder):
+    def __init__(self, cluster, kind, group, seed, folder):
         self.kind = kind
-        self.path = os.path.join(folder, f'{kind}.history')
-        self.log = os.path.join(folder, f'{kind}.log')
+        name = f'{kind}{-group}'
+        self.path = os.path.join(folder, f'{name}.history')
+        self.log = os.path.join(folder, f'{name}.log')
         endpoints = 'client.endpoints=' + ','.join(cluster.addresses.values())
-        command = support.WITH_US + [
+        command = cluster.inside(group) + support.WITH_US + [
             sys.executable, os.path.join(HERE, 'workloads.py'), kind, '--out', self.path,
-            '--name', kind, '--seed', str(seed), '--settings', endpoints, *CLIENT]
+            '--name', name, '--seed', str(seed),
+            '--threads', str(THREADS // len(cluster.groups)), '--settings', endpoints, *CLIENT]
         environment = {**os.environ, 'PYTHONDONTWRITEBYTECODE': '1'}
         environment.setdefault('RAFTCS_LIBRARY', os.path.join(support.BUILD, 'libraftcs.so'))
         with open(self.log, 'wb') as log:
@@ -99,8 +103,7 @@ class Round:
         self.happened = collections.Counter()
         self.told = []
         nodes = options.nodes or self.random.choice((3, 3, 5))
-        where = topology.Namespaces if options.net == 'namespaces' else topology.Loopback
-        self.cluster = where(nodes, SETTINGS)
+        self.cluster = WHERE[options.net](nodes, SETTINGS)
         shutil.copy(BANK, self.cluster.plugins)
         self.clients = []
 
@@ -113,8 +116,8 @@ class Round:
         with self.cluster as cluster:
             try:
                 cluster.leader()
-                self.clients = [Client(cluster, kind, self.seed, self.folder)
-                                for kind in self.options.workload]
+                self.clients = [Client(cluster, kind, group, self.seed, self.folder)
+                                for kind in self.options.workload for group in cluster.groups]
                 self.tail = record.Tail([c.path for c in self.clients])
                 self.load()
                 self.heal()
@@ -157,7 +160,7 @@ class Round:
         for fault in under_way:
             fault.begin()
             self.say(f'{fault.name}: {fault.wait_done()}')
-        time.sleep(self.random.uniform(0.3, 3.5))
+        time.sleep(max(self.random.uniform(*fault.lasts_s) for fault in under_way))
         for fault in reversed(under_way):
             fault.end()
             self.happened[fault.name] += 1
@@ -185,18 +188,19 @@ class Round:
                         dirs_exist_ok=True)
 
     def judge(self):
-        """Runs the checker over each file; gives what it printed last."""
+        """Runs the checker over each workload; gives what it printed last."""
         lines = []
-        for client in self.clients:
+        for kind in self.options.workload:
             result = subprocess.run(
                 [CHECKER, '--least', str(max(1, int(self.seconds))), '--out',
-                 os.path.join(self.folder, 'violations'), client.path],
+                 os.path.join(self.folder, 'violations'),
+                 *(c.path for c in self.clients if c.kind == kind)],
                 capture_output=True, text=True, check=False)
             if result.returncode == 4:
-                raise faults.Invalid(f'{client.kind}: {result.stdout}')
+                raise faults.Invalid(f'{kind}: {result.stdout}')
             if result.returncode != 0:
-                raise Failed(f'{client.kind}: {result.stdout}{result.stderr}')
-            lines.append(f'  {client.kind}: {result.stdout.strip().splitlines()[-1]}')
+                raise Failed(f'{kind}: {result.stdout}{result.stderr}')
+            lines.append(f'  {kind}: {result.stdout.strip().splitlines()[-1]}')
         return lines
 
 
@@ -213,17 +217,19 @@ def options_of(arguments):
     parser.add_argument('--keep', default='')
     parser.add_argument('--verbose', action='store_true')
     options = parser.parse_args(arguments)
-    options.workload = options.workload.split(',')
-    options.faults = list(faults.FAULTS) if options.faults == 'all' else options.faults.split(',')
-    for names, known in ((options.workload, WORKLOADS), (options.faults, faults.FAULTS)):
-        for name in names:
-            if name not in known:
-                parser.error(f'{name} is not one of {", ".join(known)}')
     if options.net == 'auto':
         options.net = 'namespaces' if topology.Namespaces.permitted() else 'loopback'
     elif options.net == 'namespaces' and not topology.Namespaces.permitted():
         parser.error('network namespaces need root, ip (iproute2) and iptables; '
                      'use --net loopback elsewhere')
+    groups = len(WHERE[options.net].groups)
+    can = [name for name, fault in faults.FAULTS.items() if fault.groups <= groups]
+    options.workload = options.workload.split(',')
+    options.faults = can if options.faults == 'all' else options.faults.split(',')
+    for names, known in ((options.workload, WORKLOADS), (options.faults, can)):
+        for name in names:
+            if name not in known:
+                parser.error(f'{name} is not one of {", ".join(known)}')
     return options
 
 

@@ -18,7 +18,11 @@ sys.path[:0] = [os.path.join(HERE, '..', 'process')]
 import shim  # noqa: E402
 import support  # noqa: E402
 
-CLIENTS = 0  # as an end of a link: all clients
+# As an end of a link: the clients, and those that may be cut off apart from them.
+CLIENTS, OTHERS = 0, -1
+
+
+HOST = 100  # the clients' part of an address; the others have the next one
 
 
 def put_shims(cluster):
@@ -35,6 +39,7 @@ class Loopback(support.Cluster):
     """Relays drop messages."""
 
     kind = 'loopback'
+    groups = (CLIENTS,)
 
     def __init__(self, count, settings):
         super().__init__(count, settings, relays=True)
@@ -57,11 +62,16 @@ class Loopback(support.Cluster):
     def mend(self):
         self.network.heal()
 
+    def inside(self, _):
+        """What stands before the command of a client of this group."""
+        return []
+
 
 class Namespaces(support.Cluster):
     """iptables drops packets where they arrive."""
 
     kind = 'namespaces'
+    groups = (CLIENTS, OTHERS)
 
     def __init__(self, count, settings):
         self.tag = f'rcs{os.getpid()}'
@@ -100,7 +110,7 @@ class Namespaces(support.Cluster):
             subprocess.run(['ip', 'netns', 'del', name], capture_output=True, check=False)
 
     def space(self, node):
-        return f'{self.tag}-{node}'
+        return f'{self.tag}-{"others" if node == OTHERS else node}'
 
     def ip(self, *arguments):
         subprocess.run(['ip', *arguments], check=True, capture_output=True)
@@ -115,20 +125,20 @@ class Namespaces(support.Cluster):
 
     def make(self):
         bridge = self.space('b')
-        for node in ('b', CLIENTS, *self.servers):
+        for node in ('b', *self.groups, *self.servers):
             self.ip('netns', 'add', self.space(node))
             self.made.append(self.space(node))
         self.ip('-n', bridge, 'link', 'add', 'name', 'hub', 'type', 'bridge')
         self.ip('-n', bridge, 'link', 'set', 'hub', 'up')
-        for node in (CLIENTS, *self.servers):
-            space, host = self.space(node), 100 if node == CLIENTS else node
-            self.ip('-n', bridge, 'link', 'add', 'name', f'end{node}', 'type', 'veth',
+        for number, node in enumerate((*self.groups, *self.servers)):
+            space = self.space(node)
+            self.ip('-n', bridge, 'link', 'add', 'name', f'end{number}', 'type', 'veth',
                     'peer', 'name', 'eth0', 'netns', space)
-            self.ip('-n', bridge, 'link', 'set', f'end{node}', 'master', 'hub', 'up')
-            self.ip('-n', space, 'addr', 'add', f'10.77.0.{host}/24', 'dev', 'eth0')
+            self.ip('-n', bridge, 'link', 'set', f'end{number}', 'master', 'hub', 'up')
+            self.ip('-n', space, 'addr', 'add', self.address(node) + '/24', 'dev', 'eth0')
             self.ip('-n', space, 'link', 'set', 'eth0', 'up')
             self.ip('-n', space, 'link', 'set', 'lo', 'up')
-        # This process and the clients it starts live in the clients' namespace.
+        # This process lives with the clients, for it asks servers too.
         self.home = os.open('/proc/self/ns/net', os.O_RDONLY)
         self.enter_namespace(os.open(f'/run/netns/{self.space(CLIENTS)}', os.O_RDONLY))
 
@@ -156,7 +166,10 @@ class Namespaces(support.Cluster):
                                *arguments], check=True, capture_output=True, text=True).stdout
 
     def address(self, node):
-        return '10.77.0.100' if node == CLIENTS else f'10.77.0.{node}'
+        return f'10.77.0.{node if node > 0 else HOST - node}'
+
+    def inside(self, group):
+        return ['ip', 'netns', 'exec', self.space(group)]
 
     def cut(self, source, target, share=1.0):
         how = [] if share >= 1 else ['-m', 'statistic', '--mode', 'random', '--probability',
@@ -171,7 +184,7 @@ class Namespaces(support.Cluster):
                 words = line.split()
                 if len(words) > 8 and words[2] == 'DROP':
                     host = int(words[7].rsplit('.', 1)[1])
-                    key = (CLIENTS if host == 100 else host, target)
+                    key = (host if host < HOST else HOST - host, target)
                     out[key] = out.get(key, 0) + int(words[0])
         return out
 

@@ -28,7 +28,7 @@ from raftcs import kv, msgpack  # noqa: E402
 import record  # noqa: E402
 
 APPLIED, NOT_APPLIED = raftcs._ffi.OUTCOME_APPLIED, raftcs._ffi.OUTCOME_NOT_APPLIED
-DEADLINES_S = (0.1, 0.3, 1.0, 4.0)
+DEADLINES_S = (0.1, 0.2, 0.5, 3.0)
 FINAL_S = 30
 PAUSE_S = 0.03       # at most this long between two operations of a thread
 PERIODS_S = (3, 9)   # how long a key is used; two at a time
@@ -46,7 +46,8 @@ class Process:
         self.recorder = record.Recorder(arguments.out)
         self.stopping = threading.Event()
         self.keys = set()  # all that were used
-        self.fence = None  # the last change that watchers wait for
+        self.fence_key = f'fence-{self.name}'
+        self.fence = None  # the value of its last change, which watchers wait for
 
     def key(self, rng, model):
         period = rng.choice(PERIODS_S)
@@ -207,7 +208,7 @@ class Writer(Session):
         self.change(f'k{self.random.randrange(WATCHED)}', kind)
 
     def final(self):
-        if self.change('fence', 'put', FINAL_S) is None:
+        if self.change(self.process.fence_key, 'put', FINAL_S) is None:
             raise SystemExit('the last change of watched keys was not done')
         self.process.fence = f'{self.base}.{self.values}'
 
@@ -246,7 +247,7 @@ class Watcher(Session):
                 key = change.key.decode().removeprefix(prefix)
                 value = () if change.value is None else (change.value.decode(),)
                 self.recorder.line(name, 'told', obj, key, change.version, change.event, *value)
-                if key == 'fence':
+                if key == self.process.fence_key:
                     fence = value[0]
         self.recorder.line(name, 'drained', obj)
         return True

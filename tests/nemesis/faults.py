@@ -13,7 +13,9 @@ import topology
 
 WAIT_S = 20
 LOST_LEAST = 5  # messages or packets on the links of a cut
-KINDS = ('link', 'clock', 'disk', 'process')  # in the order in which they begin
+# In the order in which they begin: each must be able to have its effect under those before it.
+# Faults of kind "error" are alone: they need a node that writes, and end with its restart.
+KINDS = ('disk', 'clock', 'link', 'process', 'error')
 FAULTS = {}
 
 
@@ -326,7 +328,7 @@ class SlowDisk(Shimmed):
 
 @fault
 class DiskFull(Shimmed):
-    name, kind, counter = 'disk_full', 'disk', shim.REFUSED
+    name, kind, counter = 'disk_full', 'error', shim.REFUSED
 
     def spoil(self):
         self.shim[shim.FULL] = 1
@@ -355,12 +357,12 @@ class DiskFails(Shimmed):
 
 @fault
 class WriteFails(DiskFails):
-    name, kind, counter, slot = 'write_fails', 'disk', shim.WRITES_FAILED, shim.WRITE_ERRNO
+    name, kind, counter, slot = 'write_fails', 'error', shim.WRITES_FAILED, shim.WRITE_ERRNO
 
 
 @fault
 class SyncFails(DiskFails):
-    name, kind, counter, slot = 'sync_fails', 'disk', shim.SYNCS_FAILED, shim.SYNC_ERRNO
+    name, kind, counter, slot = 'sync_fails', 'error', shim.SYNCS_FAILED, shim.SYNC_ERRNO
 
 
 @fault

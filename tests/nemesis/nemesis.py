@@ -138,7 +138,8 @@ class Round:
                 self.random.shuffle(bag)
             names = [bag.pop()]
             kind = faults.FAULTS[names[0]].kind
-            others = [n for n in bag if faults.FAULTS[n].kind != kind]
+            others = [n for n in bag if faults.FAULTS[n].kind not in (kind, 'error')
+                      and kind != 'error']
             if others and self.random.random() < 0.2:
                 names.append(others[-1])
                 bag.remove(others[-1])

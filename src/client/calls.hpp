@@ -24,7 +24,7 @@ struct PendingCall {
   Stage stage = Stage::free;
   bool admin = false;
   bool hint_credit = true;  // admin: may follow a hint at once
-  LinkId link = 0;          // linking, sent
+  LinkId link = 0;          // linking, sent; waiting: where it was sent last
   SessionHandle session = 0;
   uint32_t generation = 0;
   uint32_t before = 0, after = 0;  // slots of the session's list; 0: none

@@ -127,9 +127,14 @@ void Core::on_query_response(Link& link, wire::QueryResponse& m, Mono now) {
   const uint32_t slot = calls_.find(m.correlation);
   if (slot == 0) return;
   PendingCall& c = calls_.at(slot);
-  if (c.admin || c.stage != Stage::sent || c.link != link.id) return;
+  if (c.admin || c.link != link.id) return;
+  const bool here = c.stage == Stage::sent;
+  // A member that cannot bind the session says so first, and its link is left. What it has applied
+  // is an answer to a stale query all the same; without a leader it is the only one there is.
+  const bool late = c.stage == Stage::waiting && c.consistency == wire::Consistency::stale;
+  if (!here && !(late && m.status == RAFTCS_OK)) return;
   Session& s = session(c.session);
-  s.query_answered_at = now;
+  if (here) s.query_answered_at = now;
   switch (m.status) {
     case RAFTCS_ERR_NOT_LEADER:
       if (s.bound() && c.consistency != wire::Consistency::stale) {  // so it serves nobody here
@@ -163,7 +168,7 @@ void Core::on_query_response(Link& link, wire::QueryResponse& m, Mono now) {
   e.app_code = m.app_code;
   e.index = m.index.value;
   e.data = std::move(m.result);
-  if (ok && s.bound()) {
+  if (ok && here && s.bound()) {
     s.progressed = true;
     in_contact(s, now);
   }

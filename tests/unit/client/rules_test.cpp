@@ -277,6 +277,38 @@ TEST(ClientRules, QRY09_StaleQueriesNeedNoSession) {
   EXPECT_EQ(w.event(EventKind::query_reply)->op_id, 2u);
 }
 
+// A member without a leader refuses the session before it answers the query that came behind.
+TEST(ClientRules, QRY09_AStaleQueryIsAnsweredByAMemberThatCannotBindTheSession) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  w.engine.open(s, w.now);
+  const LinkId link = w.last_link();
+  w.query(s, 1);
+  w.query(s, 2, Mono::never(), wire::Consistency::stale);
+  w.query(s, 3, Mono::never(), wire::Consistency::stale);
+  w.give(link, w.welcome_of(link));
+  auto create = w.get<wire::CreateSession>(link);
+  auto second = w.get<wire::Query>(link);
+  auto third = w.get<wire::Query>(link);
+  ASSERT_TRUE(create && second && third);
+  w.give(link, wire::SessionRejected{
+                   create->channel, create->nonce, wire::RejectReason::not_leader, {}, 0, ""});
+  wire::QueryResponse r;
+  r.correlation = third->correlation;
+  r.status = RAFTCS_ERR_BUSY;  // no answer; it is asked again
+  w.give(link, r);
+  EXPECT_FALSE(w.event(EventKind::query_reply));
+  r.correlation = second->correlation;
+  r.status = RAFTCS_OK;
+  w.give(link, r);
+  auto e = w.event(EventKind::query_reply);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->op_id, 2u);
+  EXPECT_EQ(e->status, RAFTCS_OK);
+  w.give(link, r);  // once only
+  EXPECT_FALSE(w.event(EventKind::query_reply));
+}
+
 TEST(ClientRules, AdminNeedsNoSessionFollowsTheLeaderAndIsNeverSentTwice) {
   World w;
   const SessionHandle s = w.engine.add(options_for({kA}));

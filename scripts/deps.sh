@@ -13,7 +13,7 @@ run_packages=(
 )
 test_packages=(
   ccache clang libgtest-dev libcmocka-dev librapidcheck-dev
-  libclang-rt-14-dev python3 binutils
+  libclang-rt-14-dev python3 binutils iproute2 iptables
 )
 
 case "${1:-test}" in

@@ -284,12 +284,15 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
   if (!can_take_part()) return;
   if (auto* written = std::get_if<SnapshotWritten>(&done)) {
     snapshotting_ = false;
-    snapshot_retry_at_ = now + (written->status.is_ok() ? 0 : kSnapshotRetryNs);
-    if (written->status.is_ok()) {
+    const bool taken = written->status.is_ok();
+    // One that came from the leader meanwhile covers more: nothing failed, no reason to wait.
+    const bool overtaken = !taken && written->meta.index < snapshot_index_;
+    snapshot_retry_at_ = now + (taken || overtaken ? 0 : kSnapshotRetryNs);
+    if (taken) {
       snapshot_index_ = std::max(snapshot_index_, written->meta.index);
       raft_.snapshot_taken(written->meta, now);
       log_bytes_at_snapshot_ = raft_.log_bytes();
-    } else {
+    } else if (!overtaken) {
       log_line(RAFTCS_LOG_WARNING, "no snapshot was taken: " + written->status.text());
     }
     std::string json = "{\"index\":" + to_string(written->meta.index) +

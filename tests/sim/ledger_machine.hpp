@@ -40,7 +40,7 @@ constexpr int64_t kAlarmNs = 100'000'000;
 constexpr size_t kLargePush = 1 << 20;
 
 // The types of one simulated node; keeps the newest instance visible.
-class LedgerTypes final : public rsm::TypeSource {
+class LedgerTypes : public rsm::TypeSource {
  public:
   LedgerTypes();
   const raftcs_sm_type_t* find(const std::string& id) override;

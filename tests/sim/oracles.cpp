@@ -119,7 +119,12 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     if (!fresh && it->second != e->term.value)
       fail("index " + to_string(i) + " was committed in two terms");
     if (i != model_.applied().next()) continue;
-    if (std::string broken = model_.apply(*e); !broken.empty()) fail(broken);
+    const rsm::ApplyOutput* truth = nullptr;
+    if (reference_ != nullptr) {
+      if (std::string broken = reference_->apply(*e); !broken.empty()) return fail(broken);
+      truth = &reference_->output_at(i);
+    }
+    if (std::string broken = model_.apply(*e, truth); !broken.empty()) fail(broken);
     log_.push_back(*e);
     check_pace(i, e->term);
   }

@@ -119,8 +119,7 @@ void Scenario::new_leader() {
   SimNode* old = leader();
   if (old == nullptr) return;
   const uint64_t to = old->id.value % p_.nodes + 1;
-  old->node->admin(1, "transfer", "{\"to\":" + std::to_string(to) + "}", old->clock.local(now_));
-  drive(*old);
+  ask(*old, "transfer", "{\"to\":" + std::to_string(to) + "}");
   run_until([&] { return leader() != nullptr && leader() != old; }, 5 * kNsPerSecond);
 }
 

@@ -47,7 +47,8 @@ bool SessionModel::is_live(const Uuid& id) const {
   return false;
 }
 
-std::string SessionModel::apply(const raft::Entry& entry) {
+std::string SessionModel::apply(const raft::Entry& entry, const rsm::ApplyOutput* truth) {
+  truth_ = truth;
   index_ = entry.index;
   if (index_ != applied().next()) return "the model was given index " + to_string(index_);
   if (entry.time < now_) return "cluster time fell at index " + to_string(index_);
@@ -63,6 +64,7 @@ std::string SessionModel::apply(const raft::Entry& entry) {
     while (reader.next(&op)) std::visit([this](const auto& o) { on(o); }, op);
     if (reader.failed()) return "entry " + to_string(index_) + " does not decode";
   }
+  if (truth_ != nullptr) take_pushes(truth_->pushes);
   uint64_t h = 0xcbf29ce484222325ull;
   for (const auto& [num, s] : sessions_) h = add(h, s.info);
   digests_.push_back(h);
@@ -138,7 +140,10 @@ void SessionModel::on(const rsm::TakeOver& op) {
   expected_.back().takeovers.push_back({op.session, s->info.holder});
 }
 
-void SessionModel::on(const rsm::CreateService& op) { services_.insert(op.name); }
+void SessionModel::on(const rsm::CreateService& op) {
+  if (std::find(services_.begin(), services_.end(), op.name) == services_.end())
+    services_.push_back(op.name);
+}
 
 // The ledger's timers and what it makes of presence answer nothing.
 void SessionModel::on(const rsm::Tick&) {}
@@ -198,23 +203,39 @@ rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
   } else {
     if (!ran_.insert({op.session.value, op.id.value}).second) broken_ = "an id ran twice";  // X1
     s.info.highest_request = std::max(s.info.highest_request, op.id);
-    LedgerOp line;
-    if (op.payload.size() != sizeof line) {
-      reply.app_code = 1;
-    } else {
-      std::memcpy(&line, op.payload.data(), sizeof line);
-      ledger_.push_back(line);
-      uint64_t position = ledger_.size();
-      reply.data = Bytes::copy(&position, sizeof position);
-      if (line.kind == 2) {  // X10
-        ++s.info.last_push;
-        expected_.back().pushes.push_back({op.session, s.info.last_push, reply.data, now_});
-      }
+    const size_t at = expected_.back().replies.size();
+    if (services_[op.service.value - 1] == "ledger") {
+      run_ledger(s, op, &reply);
+    } else if (truth_ != nullptr && at < truth_->replies.size()) {
+      reply.app_code = truth_->replies[at].app_code;
+      reply.data = truth_->replies[at].data;
     }
   }
   s.replies[op.id.value] = {std::move(payload), reply};
   s.info.replies_cached = s.replies.size();
   return reply;
+}
+
+void SessionModel::run_ledger(Session& s, const rsm::Command& op, rsm::Reply* reply) {
+  LedgerOp line;
+  if (op.payload.size() != sizeof line) {
+    reply->app_code = 1;
+    return;
+  }
+  std::memcpy(&line, op.payload.data(), sizeof line);
+  ledger_.push_back(line);
+  uint64_t position = ledger_.size();
+  reply->data = Bytes::copy(&position, sizeof position);
+  if (line.kind != 2 || truth_ != nullptr) return;
+  ++s.info.last_push;  // X10
+  expected_.back().pushes.push_back({op.session, s.info.last_push, reply->data, now_});
+}
+
+void SessionModel::take_pushes(const std::vector<rsm::Push>& pushes) {
+  expected_.back().pushes = pushes;
+  for (const rsm::Push& p : pushes)
+    if (Session* s = find(p.session); s != nullptr && p.id != ++s->info.last_push)
+      broken_ = "pushes have a gap or a repeat";  // X10
 }
 
 std::string SessionModel::compare(const rsm::ApplyOutput& output, Index from, Index to) const {

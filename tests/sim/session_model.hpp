@@ -35,8 +35,9 @@ class SessionModel {
   SessionModel();
 
   Index applied() const { return Index(expected_.size() - 1); }
-  // Empty, or which rule the entry breaks.
-  std::string apply(const raft::Entry& entry);
+  // Empty, or which rule the entry breaks. What services other than the ledger answer and push
+  // is not known here: it is taken from `truth`, the outcome of the same entry elsewhere.
+  std::string apply(const raft::Entry& entry, const rsm::ApplyOutput* truth = nullptr);
   // Empty, or how the outcome of the entries (from, to] differs from what they say.
   std::string compare(const rsm::ApplyOutput& output, Index from, Index to) const;
   // Of the table of sessions after an entry; equal to digest_of of a machine at that index.
@@ -74,12 +75,15 @@ class SessionModel {
   void on(const rsm::RaiseVersion&) {}
   void on(const rsm::TakeOver& op);
   rsm::Reply decide(Session& s, const rsm::Command& op);
+  void run_ledger(Session& s, const rsm::Command& op, rsm::Reply* reply);
+  void take_pushes(const std::vector<rsm::Push>& pushes);
   void end(uint64_t num, int32_t reason);
   Session* find(SessionNum num);
 
   std::map<uint64_t, Session> sessions_;
   std::set<Uuid> ended_;
-  std::set<std::string> services_;
+  std::vector<std::string> services_;  // by number, from 1
+  const rsm::ApplyOutput* truth_ = nullptr;
   std::set<std::pair<uint64_t, uint64_t>> ran_;
   std::vector<LedgerOp> ledger_;
   std::vector<Expected> expected_;  // [index]

@@ -40,6 +40,9 @@ client::SessionOptions Cluster::options_of(const SimClient& client) const {
   client::SessionOptions o;
   for (uint64_t n = 1; n <= p_.nodes; ++n) o.endpoints.push_back(address_of(n));
   o.capabilities = {{"sim", "1"}};
+  if (plugin_ != nullptr)
+    for (const auto& capability : plugin_->options().capabilities)
+      o.capabilities.push_back(capability);
   o.session_timeout_ms = client.mute    ? kMuteTimeoutMs
                          : client.frail ? p_.frail_timeout_ms
                                         : 30'000;
@@ -89,13 +92,9 @@ void Cluster::resume_all(uint32_t c, const client::Engine& before) {
       client.engine->open(s.handle, time_of(c));
     }
     for (auto& [op, record] : std::exchange(s.open, {})) {
-      client::Engine::Call call;
-      call.session = s.handle;
-      call.op_id = call.tag = ++next_op_;
-      call.service = "ledger";
-      s.open[call.op_id] = record;
       const OpRecord& r = records_[record];
-      if (!r.is_query) call.payload = Bytes::copy(&r.op, sizeof r.op);
+      client::Engine::Call call = call_of(s, r);
+      s.open[call.op_id] = record;
       if (r.is_query)
         client.engine->query(std::move(call), time_of(c));
       else
@@ -179,19 +178,15 @@ void Cluster::close_session(uint32_t c, WorkSession& s) {
 
 void Cluster::submit_more(uint32_t c, WorkSession& s) {
   while (!s.lost && !s.closing && s.next < s.last && s.open.size() < p_.window) {
-    client::Engine::Call call;
-    call.session = s.handle;
-    call.op_id = ++next_op_;
-    call.tag = call.op_id;
-    call.service = "ledger";
     OpRecord r;
     r.is_query = rng_.chance(0.25);
     r.begun = now_;
     r.op = {rng_.chance(0.2) ? 2u : 1u, s.who, s.next};
     if (s.next % 16 == 7) r.op.kind = 3;  // sets an alarm
+    if (plugin_ != nullptr) for_plugin(&r);
+    client::Engine::Call call = call_of(s, r);
     if (rng_.chance(0.05))
       call.deadline = time_of(c) + static_cast<DurationNs>(rng_.between(5, 2000)) * kNsPerMs;
-    if (!r.is_query) call.payload = Bytes::copy(&r.op, sizeof r.op);
     s.open[call.op_id] = records_.size();
     ++s.next;
     bool is_query = r.is_query;
@@ -220,7 +215,9 @@ void Cluster::end_op(uint32_t c, WorkSession& s, const client::Event& e) {
   if (clients_[c].zombie) return;  // its successor's word counts
   r.ended = now_;
   r.outcome = e.outcome;
-  if (e.status == RAFTCS_OK) {
+  if (r.plugin) {
+    plugin_replied(r, e);
+  } else if (e.status == RAFTCS_OK) {
     if (e.data.size() != 8 || e.app_code != 0) return fail("a reply that the ledger did not give");
     std::memcpy(&r.position, e.data.data(), 8);
   }
@@ -251,7 +248,7 @@ void Cluster::on_event(uint32_t c, const client::Event& e) {
       if (e.data.size() == 8) std::memcpy(&position, e.data.data(), 8);
       if (e.op_id != s->pushes + 1)
         fail("pushes of session " + std::to_string(s->who) + " have a gap or a repeat");
-      if (position <= s->last_push_position) fail("pushes out of order");
+      if (position <= s->last_push_position && plugin_ == nullptr) fail("pushes out of order");
       s->pushes = e.op_id;
       s->last_push_position = position;
       ++report_.pushes;

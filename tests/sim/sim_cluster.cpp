@@ -56,15 +56,13 @@ void Cluster::start(SimNode& n) {
   if (!image)
     return fail("node " + to_string(n.id) + " has no boot image: " + image.status().text());
   for (const auto& line : notes) note("node " + to_string(n.id) + ": " + line);
-  n.types = std::make_unique<LedgerTypes>();
+  n.types = make_types();
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
   n.apply_lane = std::make_unique<server::ApplyLane>(*n.dir, *n.types, rsm::Limits{});
   n.snapshot_lane = std::make_unique<server::SnapshotLane>(*n.dir);
   server::NodeEnvironment environment;
   environment.random = n.random.get();
-  environment.list_plugins = [] {
-    return std::vector<server::PluginFile>{{"", "ledger", "1", {kLedgerType}, ""}};
-  };
+  environment.list_plugins = [this] { return plugin_files(); };
   n.node = std::make_unique<server::Node>(n.options, n.dir->identity(), std::move(*image),
                                           environment, n.clock.local(now_));
   n.node->set_invariant_checks(true);
@@ -137,8 +135,7 @@ void Cluster::drive(SimNode& n) {
   for (const auto& f : e.peer_frames) send_peer(n, f.peer, f.frame);
   for (const auto& f : e.client_frames) send_client(n, f.conn, f.frame);
   for (const auto& line : e.lines) note("node " + to_string(n.id) + ": " + line.text);
-  for (const auto& reply : e.local_replies)
-    if (reply.token == kChangeToken) change_ended(reply.result);
+  for (const auto& reply : e.local_replies) operation_ended(reply.token, reply.result);
   if (p_.churn) note_membership(n);
   check_node(n);
   run_lanes(n);
@@ -213,6 +210,7 @@ void Cluster::run_apply_lane(SimNode& n) {
     if (!n.up || n.life != life) return;
     auto done = std::make_shared<server::ApplyDone>();
     n.apply_lane->run(&n.apply_jobs, done.get());
+    if (plugin_ != nullptr) check_plugin(n, *done);
     if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
     check_applied(n, *done);
@@ -263,13 +261,15 @@ bool Cluster::step() {
 
 // Called from time to time after healing; `done`: clients and replicas.
 void Cluster::told_too_late(bool done) {
+  check_operations();
   const Mono bound = heal_at_ + kLeaderBoundNs;
   if (!done && now_ > bound && now_ < bound + kNsPerSecond && !leader_known())
     fail("no leader that all know of 20 s after healing");  // L1
   if (now_ <= give_up_) return;
   std::ostringstream why;  // L2, L3
   why << "no end " << kHealBoundNs / kNsPerSecond << " s after healing: clients "
-      << (clients_done() ? "done" : "not done") << ";";
+      << (clients_done() ? "done" : "not done") << ", operations "
+      << (operations_done() ? "done" : "not done") << ";";
   for (auto& n : nodes_)
     if (n->up) {
       server::Info i = n->node->info();
@@ -299,16 +299,18 @@ Report Cluster::run() {
   while (!done && step()) {
     if (!healed_ && (now_ >= heal_at_ || clients_done())) heal();
     if (!healed_ || (report_.events & 63) != 0) continue;
-    done = clients_done() && replicas_equal();
+    done = clients_done() && replicas_equal() && operations_done();
     told_too_late(done);
   }
   if (report_.ok && !done) fail("the simulation ran dry");
-  if (report_.ok && p_.seed % 4 == 1) stay_calm();
+  if (report_.ok && p_.seed % 4 == 1 && plugin_ == nullptr) stay_calm();
   finish();
   set_check_handler(before);
   return report_;
 }
 
-Report run_seed(const Profile& profile, bool verbose) { return Cluster(profile, verbose).run(); }
+Report run_seed(const Profile& profile, bool verbose, PluginUnderTest* plugin) {
+  return Cluster(profile, verbose, plugin).run();
+}
 
 }  // namespace raftcs::sim

@@ -85,8 +85,12 @@ struct Report {
   uint64_t leaders = 0, crashes = 0, torn = 0, partitions = 0, snapshots_installed = 0, resent = 0;
   std::map<std::string, uint64_t> hits;  // named events, see sim_main.cpp
   uint64_t truncations = 0, reconnects = 0, transfers = 0, pauses = 0;
+  // With a plugin: its commands, those it refused, states of replicas compared, restores tried.
+  uint64_t plugin_ran = 0, plugin_refused = 0, plugin_states = 0, plugin_restores = 0;
 };
 
-Report run_seed(const Profile& profile, bool verbose);
+class PluginUnderTest;
+// With a plugin the clients' work is mostly for a service of its type (plugin_under_test.hpp).
+Report run_seed(const Profile& profile, bool verbose, PluginUnderTest* plugin = nullptr);
 
 }  // namespace raftcs::sim

@@ -42,8 +42,7 @@ void Cluster::fault() {
       if (!p_.transfers || !n.up) break;
       uint64_t to = faults_.between(1, p_.nodes);
       ++report_.transfers;
-      n.node->admin(1, "transfer", "{\"to\":" + std::to_string(to) + "}", n.clock.local(now_));
-      drive(n);
+      ask(n, "transfer", "{\"to\":" + std::to_string(to) + "}");
       break;
     }
     default:

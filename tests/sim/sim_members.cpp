@@ -101,11 +101,55 @@ void Cluster::change_members() {
       changes += "," + more;  // refused when both name the same member
   const std::string args = "{\"changes\":[" + changes + "],\"wait\":true,\"timeout_ms\":3000}";
   note("node " + to_string(n->id) + " is asked for " + args);
-  n->node->admin(kChangeToken, "member_change", args, n->clock.local(now_));
-  drive(*n);
+  ask(*n, "member_change", args);
 }
 
-// A reply to an operation, wherever it was asked.
+void Cluster::ask(SimNode& n, const char* verb, const std::string& args) {
+  const uint64_t token = ++next_token_;
+  asked_[token] = {n.id, n.life, std::string(verb) == "member_change", now_};
+  n.node->admin(token, verb, args, n.clock.local(now_));
+  drive(n);
+}
+
+void Cluster::operation_ended(uint64_t token, const server::AdminResult& result) {
+  auto it = asked_.find(token);
+  if (it == asked_.end()) return fail("an operation ended twice, or nobody asked for it");
+  if (it->second.change)
+    change_ended(result);
+  else
+    hit(result.status.is_ok() ? "a transfer was done" : "a transfer was refused or failed");
+  asked_.erase(it);
+}
+
+// L4, L6: changes of members and transfers end, done or not, where they were asked; and a joint
+// configuration does not outlast a healthy leader. (Operations end at most 3 s of the node's clock
+// after they were asked; nobody is asked while it pauses, but it may pause then.)
+void Cluster::check_operations() {
+  for (const auto& [token, asked] : asked_) {
+    const SimNode& n = node(asked.node);
+    const Mono since = std::max(asked.at, std::max(heal_at_, n.paused_until));
+    if (n.up && n.life == asked.life && now_ > since + kOperationBoundNs)
+      fail(std::string(asked.change ? "a change of members" : "a transfer") + " at node " +
+           to_string(n.id) + " does not end");
+  }
+  if (!p_.churn || now_ <= heal_at_ + kLeaderBoundNs) return;
+  SimNode* lead = leading_node();
+  if (lead != nullptr && lead->node->raft().membership().joint)
+    fail("a joint configuration is still in force 20 s after healing");
+}
+
+// Nothing that was asked for is open, and with churn a voter leads a plain configuration.
+bool Cluster::operations_done() {
+  for (const auto& [token, asked] : asked_)
+    if (node(asked.node).up && node(asked.node).life == asked.life) return false;
+  if (!p_.churn) return true;
+  SimNode* lead = leading_node();
+  if (lead == nullptr || lead->node->raft().membership().joint) return false;
+  const raft::Member* self = raft::find_member(lead->node->raft().membership(), lead->id);
+  return self != nullptr && self->role == raft::MemberRole::voter;
+}
+
+// What became of it.
 void Cluster::change_ended(const server::AdminResult& result) {
   const raftcs_status_t code = result.status.code();
   hit(result.status.is_ok()                   ? "a change of members was done"

@@ -2,13 +2,14 @@
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
 // sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles.cpp, oracles_end.cpp. Only for these,
-// and for scenarios that script the world themselves (scenario.hpp).
+// sim_plugin.cpp (the plugin of a user), and for scenarios that script the world themselves.
 #pragma once
 
 #include <cstdio>
 
 #include "base/crc32c.hpp"
 #include "raftcs.h"
+#include "sim/plugin_reference.hpp"
 #include "sim/session_model.hpp"
 #include "sim/sim_node.hpp"
 #include "wire/client_messages.hpp"
@@ -23,7 +24,7 @@ constexpr uint64_t kForeignTerm = 1'000'000;
 constexpr uint64_t kMuteTimeoutMs = 2'001;
 constexpr uint64_t kConnectionsPerSecond = 100;
 constexpr uint32_t kOpsAfterHealing = 40;
-constexpr uint64_t kChangeToken = 77;  // admin calls that change members
+constexpr DurationNs kOperationBoundNs = 20 * kNsPerSecond;
 
 std::string address_of(uint64_t id);
 std::string peer_address_of(uint64_t id);
@@ -34,6 +35,8 @@ struct OpRecord {
   Mono begun, ended = Mono::never();
   int32_t outcome = RAFTCS_OUTCOME_UNKNOWN;
   uint64_t position = 0;  // command: told position; query: told count
+  bool plugin = false;    // for the plugin under test, with these bytes
+  Bytes payload;
 };
 
 struct WorkSession {
@@ -75,6 +78,14 @@ struct Hostile {
   std::map<uint64_t, std::string> replies;  // of this session, by request id
 };
 
+// An administrative operation that was asked for and must end where it was asked (L4, L6).
+struct Asked {
+  NodeId node;
+  uint64_t life = 0;  // of the node: with its process the answer goes
+  bool change = false;  // of members; else a transfer of leadership
+  Mono at;
+};
+
 struct Link {  // a client connection
   uint32_t client = 0;
   NodeId node;
@@ -91,9 +102,11 @@ void remember_check(const char* expression, const char* file, int line);
 class Cluster {
  public:
   virtual ~Cluster() = default;
-  Cluster(const Profile& profile, bool verbose)
+  Cluster(const Profile& profile, bool verbose, PluginUnderTest* plugin = nullptr)
       : p_(profile),
         verbose_(verbose),
+        plugin_(plugin),
+        reference_(plugin == nullptr ? nullptr : std::make_unique<PluginReference>(*plugin)),
         rng_(profile.seed),
         faults_(profile.seed ^ 0xfau),
         net_(profile.seed ^ 0x4e7u) {}
@@ -201,6 +214,16 @@ class Cluster {
   void tell(const std::string& who, const wire::ServerMessage& m);
   void tell(const std::string& who, const wire::ClientMessage& m);
 
+  // the plugin under test
+  std::unique_ptr<LedgerTypes> make_types();
+  std::vector<server::PluginFile> plugin_files() const;
+  client::Engine::Call call_of(const WorkSession& s, const OpRecord& r);
+  void for_plugin(OpRecord* r);
+  void plugin_replied(const OpRecord& r, const client::Event& e);
+  void check_plugin(SimNode& n, const server::ApplyDone& done);
+  void check_plugin_end();
+  bool applied_enough(const server::Info& info);
+
   // hostile
   void make_hostile();
   void hostile_turn();
@@ -217,6 +240,10 @@ class Cluster {
   std::string a_change(const raft::Membership& members);
   void change_members();
   void change_ended(const server::AdminResult& result);
+  void ask(SimNode& n, const char* verb, const std::string& args);
+  void operation_ended(uint64_t token, const server::AdminResult& result);
+  void check_operations();
+  bool operations_done();
   void note_membership(SimNode& n);
   bool counts(SimNode& n);
 
@@ -243,6 +270,9 @@ class Cluster {
 
   Profile p_;
   bool verbose_;
+  PluginUnderTest* plugin_;
+  std::unique_ptr<PluginReference> reference_;
+  Index enough_;  // with a plugin: replicas need not stand still, but have applied this much
   Prng rng_, faults_, net_;
   Mono now_{1'000'000'000};
   uint64_t seq_ = 0, hash_ = 0;
@@ -252,6 +282,8 @@ class Cluster {
   bool jumps_ = false;  // clocks have jumped: their rate says nothing
   bool healed_ = false;
   Mono heal_at_, give_up_;
+  std::map<uint64_t, Asked> asked_;  // token -> what has no answer yet
+  uint64_t next_token_ = 1000;
 
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::pair<uint64_t, uint64_t>> cuts_;

@@ -47,6 +47,26 @@ TEST(SnapshotLane, AFullDiskIsSaidAndAnotherSnapshotIsTakenLater) {
   EXPECT_TRUE(cluster.node(1).serving());
 }
 
+// A snapshot that a later one from the leader overtook is no failure: the next one is taken when it
+// is due, not ten seconds later, and the log is cut (simulator, seed 936).
+TEST(SnapshotLane, AnOvertakenSnapshotDelaysNoOther) {
+  NodeHarness cluster(1, [](server::Options& o) { o.snapshot_entries = 20; });
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  ASSERT_TRUE(cluster.admin(1, "snapshot").status.is_ok());
+  const Index before = cluster.node(1).raft_status().snapshot;
+  server::SnapshotWritten late;
+  late.status = {RAFTCS_ERR_BAD_STATE, "there is a later one"};
+  late.meta.index = before.prev();
+  cluster.node(1).snapshot_done(late, cluster.now());
+  for (uint64_t id = 1; id <= 40; ++id) {
+    client.command(1, id);
+    cluster.run(10 * kMs);
+  }
+  EXPECT_GE(cluster.node(1).raft_status().snapshot, before + 20);
+}
+
 // Between the order to restore a snapshot and its execution a later one was published, which
 // removes the file of the first: the later one is restored, and its own order is then passed over.
 TEST(SnapshotLane, ASnapshotReplacedBeforeItIsRestoredIsPassedOver) {

@@ -283,7 +283,21 @@ class CutClients(Cut):
     name = 'cut_clients'
 
     def links(self):
-        return [(topology.CLIENTS, self.cluster.leader())]
+        leader = self.cluster.leader()
+        return [(group, leader) for group in self.cluster.groups]
+
+
+@fault
+class CutReplies(Cut):
+    """The leader hears its clients and does what they want, and they do not hear of it: they ask
+    again, and it must not be done again."""
+
+    name = 'cut_replies'
+    lasts_s = (2.5, 5)
+
+    def links(self):
+        leader = self.cluster.leader()
+        return [(leader, group) for group in self.cluster.groups]
 
 
 

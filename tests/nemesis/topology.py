@@ -15,6 +15,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..', 'process')]
 # pylint: disable=wrong-import-position
+import proxy  # noqa: E402
 import shim  # noqa: E402
 import support  # noqa: E402
 
@@ -47,13 +48,17 @@ class Loopback(support.Cluster):
         self.random = random.Random(1)
 
     def link(self, source, target):
-        return self.network.client[target] if source == CLIENTS else \
+        node = max(source, target)
+        return self.network.client[node] if CLIENTS in (source, target) else \
             self.network.peer[source, target]
 
     def cut(self, source, target, share=1.0):
         """From now on `share` of what goes from source to target is lost."""
         chance = self.random.random
-        self.link(source, target).drop = lambda _: share >= 1 or chance() < share
+        # A relay of clients carries both directions; those of peers carry but one.
+        way = proxy.UP if source == CLIENTS else proxy.DOWN if target == CLIENTS else None
+        self.link(source, target).drop = lambda m: way in (None, m.direction) and (
+            share >= 1 or chance() < share)
 
     def lost(self, source, target):
         """What was lost on the link since the run began."""
@@ -179,7 +184,7 @@ class Namespaces(support.Cluster):
     def dropped_now(self):
         """{(source, target): packets} of the rules that are in force."""
         out = {}
-        for target in self.servers:
+        for target in (*self.groups, *self.servers):
             for line in self.tables(target, '-L', 'INPUT', '-v', '-x', '-n').splitlines():
                 words = line.split()
                 if len(words) > 8 and words[2] == 'DROP':
@@ -194,5 +199,5 @@ class Namespaces(support.Cluster):
     def mend(self):
         for key, packets in self.dropped_now().items():
             self.counted[key] = self.counted.get(key, 0) + packets
-        for node in self.servers:
+        for node in (*self.groups, *self.servers):
             self.tables(node, '-F', 'INPUT')

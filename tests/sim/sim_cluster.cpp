@@ -65,6 +65,7 @@ void Cluster::start(SimNode& n) {
   environment.list_plugins = [] {
     return std::vector<server::PluginFile>{{"", "ledger", "1", {kLedgerType}, ""}};
   };
+  if (n.dir->healing() != nullptr) environment.healing = *n.dir->healing();
   n.node = std::make_unique<server::Node>(n.options, n.dir->identity(), std::move(*image),
                                           environment, n.clock.local(now_));
   n.node->set_invariant_checks(true);

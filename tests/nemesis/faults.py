@@ -11,7 +11,7 @@ import time
 import shim
 import topology
 
-WAIT_S = 20
+WAIT_S = 40  # a bound for loaded machines
 LOST_LEAST = 5  # messages or packets on the links of a cut
 # In the order in which they begin: each must be able to have its effect under those before it.
 # Faults of kind "error" are alone: they need a node that writes, and end with its restart.

@@ -16,6 +16,7 @@ import argparse
 import collections
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,9 @@ BETWEEN_LEAST = 30  # operations done between two faults
 ROUND_S = 40.0
 SNAPSHOT_S = 20.0   # rounds from this length on must see one
 ANSWER_S = 120      # for a client process to stop, or to do its last reads
+
+
+TOTAL = collections.Counter()  # of all rounds: operations by outcome, and faults
 
 
 class Failed(Exception):
@@ -102,7 +106,7 @@ class Round:
         self.random = random.Random(seed)
         self.happened = collections.Counter()
         self.told = []
-        nodes = options.nodes or self.random.choice((3, 3, 5))
+        nodes = options.nodes or (5 if seed % 3 == 0 else 3)
         self.cluster = WHERE[options.net](nodes, SETTINGS)
         shutil.copy(BANK, self.cluster.plugins)
         self.clients = []
@@ -202,6 +206,8 @@ class Round:
             if result.returncode != 0:
                 raise Failed(f'{kind}: {result.stdout}{result.stderr}')
             lines.append(f'  {kind}: {result.stdout.strip().splitlines()[-1]}')
+            for count, what in re.findall(r'(\d+) (operations done|unknown|notices)', lines[-1]):
+                TOTAL[what] += int(count)
         return lines
 
 
@@ -250,6 +256,7 @@ def run_round(options, seed, seconds):
         code = 1
         print(f'FAILED: {error}')
     print(f'  {time.monotonic() - begin:.0f} s; faults: {dict(one.happened)}', flush=True)
+    TOTAL['faults'] += sum(one.happened.values())
     if code == 0:
         shutil.rmtree(folder)
         return 0
@@ -280,7 +287,7 @@ def main():
         if code != 0:
             print(f'nemesis: round {rounds} failed')
             return code
-    print(f'nemesis: {rounds} rounds passed')
+    print(f'nemesis: {rounds} rounds passed: {dict(TOTAL)}')
     return 0
 
 

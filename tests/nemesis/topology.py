@@ -9,6 +9,7 @@ What must hold: a cut is told from no cut by a count of what was lost on that ve
 import ctypes
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -128,7 +129,18 @@ class Namespaces(support.Cluster):
             raise
         return super().__enter__()
 
+    @staticmethod
+    def sweep():
+        """Removes what a run left that was killed."""
+        listed = subprocess.run(['ip', 'netns', 'list'], capture_output=True, text=True,
+                                check=True).stdout
+        for space in (line.split()[0] for line in listed.splitlines() if line):
+            made = re.fullmatch(r'rcs(\d+)-\w+', space)
+            if made and not os.path.exists(f'/proc/{made.group(1)}'):
+                subprocess.run(['ip', 'netns', 'del', space], check=False, capture_output=True)
+
     def make(self):
+        self.sweep()
         bridge = self.space('b')
         for node in ('b', *self.groups, *self.servers):
             self.ip('netns', 'add', self.space(node))

@@ -59,6 +59,8 @@ class Process:
 class Session(threading.Thread):
     """One thread, one session, one operation at a time."""
 
+    settings = {}  # besides those of the process
+
     def __init__(self, process, number):
         super().__init__()
         self.process = process
@@ -66,8 +68,11 @@ class Session(threading.Thread):
         self.base = f'{process.name}.{number}'
         self.name_now = self.base
         self.random = random.Random(f'{process.seed} {self.base}')
-        self.client = raftcs.Client(process.settings)
+        self.client = self.connect()
         self.values = 0
+
+    def connect(self):
+        return raftcs.Client({**self.process.settings, **self.settings})
 
     def value(self):
         self.values += 1
@@ -214,15 +219,17 @@ class Writer(Session):
 
 
 class Watcher(Session):
-    """Is told of all changes, from when it began to watch; begins again if it must."""
+    """Is told of all changes, from when it began to watch; begins again if it must. A watch ends
+    with its session, so a lost one is not to be renewed in silence."""
 
     watches = 0
+    settings = {'client.expiry': 'report'}
 
     def run(self):
         while not self.watch_once():
             self.client.close()
             time.sleep(0.2)
-            self.client = raftcs.Client(self.process.settings)
+            self.client = self.connect()
 
     def watch_once(self):
         try:

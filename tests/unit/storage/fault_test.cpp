@@ -117,8 +117,8 @@ TEST_F(FaultTest, FullDiskRefusesAppendsLetsVoteAndHeals) {  // PS-13
   EXPECT_EQ(image_.hard_state.term, Term(4));
 }
 
-// Found on a disk that was really full: each idle moment made a segment, wrote 1 MiB of zeros, failed
-// and removed it, a hundred times a second.
+// Found on a disk that was really full: each idle moment made a segment, wrote 1 MiB of zeros,
+// failed and removed it, a hundred times a second.
 TEST_F(FaultTest, FullDiskIsNotTriedInEveryIdleMoment) {  // PS-13
   while (dir_->prepare_ahead()) {
   }

@@ -100,6 +100,7 @@ if [ $quick -eq 0 ]; then
   # No processes of their own, and quick enough to build twice. What else there is can be run by
   # hand: cmake --build --preset asan && ctest --test-dir build/asan.
   checked='unit_(base|raft|storage|sys)|paper|scenario'
+  checked+='|replay_(config_entry|core_step|segment|snapshot_file)'
   if stage "address sanitizer: build" eval \
     'configure asan -DRAFTCS_TOOLS=OFF && build asan "^($checked)$"'
   then

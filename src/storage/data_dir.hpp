@@ -93,7 +93,8 @@ class DataDir {
   virtual Status write(const WriteBatch& batch) = 0;
   virtual Status compact(Index up_to) = 0;  // deletes whole segments at or below; may keep more
   // For idle moments of the log lane: prepares up to 1 MiB of log ahead (a millisecond or
-  // two). True while there is more to prepare. Not calling it costs speed only.
+  // two). True while there is more to prepare. Not calling it costs speed only. With the disk full
+  // most calls do nothing.
   virtual bool prepare_ahead() { return false; }
   virtual uint64_t log_file_bytes() const = 0;  // from any thread
 

@@ -9,6 +9,7 @@
 namespace raftcs::storage {
 namespace {
 
+constexpr uint32_t kIdleSkipsMax = 255;
 alignas(4096) constexpr uint8_t kZeros[256 << 10] = {};
 
 Status write_zeros(sys::File& file, uint64_t from, uint64_t to) {
@@ -243,6 +244,11 @@ Status LogFiles::retire(uint64_t number, uint64_t file_bytes) {
 
 bool LogFiles::prepare_ahead() {
   if (!poison_.get()) return false;
+  // On a full disk each try writes up to 1 MiB for nothing, beside commands that have room still.
+  if (idle_to_skip_ > 0) {
+    --idle_to_skip_;
+    return false;
+  }
   if (options_.reserve_bytes > 0) {
     auto free = fs_.free_bytes(directory_);
     if (!free || *free < options_.reserve_bytes + kPrepareBytes) return false;
@@ -258,7 +264,11 @@ bool LogFiles::prepare_ahead() {
                      spares_.back().prepared + kSectorBytes);
   else
     return false;
-  return absorb(std::move(status)).is_ok();
+  status = absorb(std::move(status));
+  const bool full = status.code() == RAFTCS_ERR_NO_SPACE;
+  idle_skipped_ = full ? std::min(2 * idle_skipped_ + 1, kIdleSkipsMax) : 0;
+  idle_to_skip_ = idle_skipped_;
+  return status.is_ok();
 }
 
 void LogFiles::count_bytes() {

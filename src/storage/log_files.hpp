@@ -93,6 +93,7 @@ class LogFiles {
   Index last_;
   Term last_term_;
   std::vector<uint8_t> buffer_;  // reused by WriteEncoder
+  uint32_t idle_to_skip_ = 0, idle_skipped_ = 0;  // moments not used while the disk is full
   std::atomic<uint64_t> bytes_{0};
 };
 

@@ -309,17 +309,17 @@ class Calls {
 
 void make_seeds(const SeedSink& sink) {
   // Each call: which family; a handle; which call of it; then what it takes. 3 is no handle.
-  const std::string config("\0\3\0\0\0" "\0\0\1\0\0\1\0", 12);
-  const std::string queue("\1\3\0\0\0\0", 6), client("\2\3\0\0\0\0", 6);
-  const std::string submit("\2\0\2\4abcd\0\3\2sv\1", 13);
-  const std::string query("\2\0\3\3\2sv\0\0\1\0\0", 12), admin("\2\0\4\1\0\0\1", 7);
-  const std::string open("\2\0\1", 3), close("\2\0\6\1", 4), next("\1\0\1", 3);
+  const std::string config(raw("\0\3\0\0\0" "\0\0\1\0\0\1\0"));
+  const std::string queue(raw("\1\3\0\0\0\0")), client(raw("\2\3\0\0\0\0"));
+  const std::string submit(raw("\2\0\2\4abcd\0\3\2sv\1"));
+  const std::string query(raw("\2\0\3\3\2sv\0\0\1\0\0")), admin(raw("\2\0\4\1\0\0\1"));
+  const std::string open(raw("\2\0\1")), close(raw("\2\0\6\1")), next(raw("\1\0\1"));
   sink("client", config + queue + client + submit + query + admin + next + next + close + next);
   sink("open", config + queue + client + open + submit + admin + close + next);
-  sink("info", config + client + std::string("\2\0\7\1\5\0\2\0\7\0\10\1\5", 13));
-  sink("server", std::string("\0\3\0\0\0" "\0\0\1\1\0\1\1" "\0\0\1\2\0\1\2", 19) + queue +
-                     std::string("\3\3\0\0\0\0\3\0\2\1\3\0\1\1\3\0\3\0\0\3\0\4", 22));
-  sink("others", std::string("\3\3\5\1\3\3\6\5\1\0\1\3\3\6\2\3\0\0\0\3\5\1\7\0\3\4\1", 27));
+  sink("info", config + client + raw("\2\0\7\1\5\0\2\0\7\0\10\1\5"));
+  sink("server", raw("\0\3\0\0\0" "\0\0\1\1\0\1\1" "\0\0\1\2\0\1\2") + queue +
+                     raw("\3\3\0\0\0\0\3\0\2\1\3\0\1\1\3\0\3\0\0\3\0\4"));
+  sink("others", raw("\3\3\5\1\3\3\6\5\1\0\1\3\3\6\2\3\0\0\0\3\5\1\7\0\3\4\1"));
   std::string many;
   for (int i = 0; i < 160; ++i) many += static_cast<char>(i * 29 % 47);
   sink("many", many);

@@ -190,14 +190,14 @@ void make_seeds(const SeedSink& sink) {
       bytes += std::string{'\xE0', static_cast<char>(round), '\6', '\6', static_cast<char>(round)};
       bytes += '\0';
       for (char i = 0; i < 8; ++i) bytes += std::string{'\0', '\0', i, '\4', i, '\0'};
-      bytes += std::string("\5\1\0\7\0\0\11\0\0\10\0\1", 12);
+      bytes += raw("\5\1\0\7\0\0\11\0\0\10\0\1");
     }
     sink(std::string("plan_") + static_cast<char>('A' + plan), bytes);
   }
   std::string odd = "\1";
   for (int i = 0; i < 200; ++i) odd += static_cast<char>(i * 41 % 53);
   sink("hostile", odd);
-  sink("hostile_append", std::string("\1\1\5\1\1\2\1\1\1\0\2\0\1\1\1\1a\0\2\1\1\1b\1", 24));
+  sink("hostile_append", raw("\1\1\5\1\1\2\1\1\1\0\2\0\1\1\1\1a\0\2\1\1\1b\1"));
 }
 
 }  // namespace raftcs::fuzz

@@ -26,6 +26,12 @@ namespace raftcs::fuzz {
 using SeedSink = std::function<void(const std::string& name, const std::string& bytes)>;
 void make_seeds(const SeedSink& sink);
 
+// A literal with all its zeros.
+template <size_t kSize>
+std::string raw(const char (&literal)[kSize]) {
+  return std::string(literal, kSize - 1);
+}
+
 // Inputs that got behind the first refusal: a replay without any has tested nothing.
 inline uint64_t accepted = 0;
 

@@ -99,7 +99,7 @@ void make_seeds(const SeedSink& sink) {
   std::string made = "\1\2";
   for (int i = 0; i < 120; ++i) made += static_cast<char>(i * 7 % 61);
   sink("made_up", made);
-  sink("commands", std::string("\1\1\1\1\1\13\1\1\1\2\1\7\1\13\2\1\1\2\1\1\7\1\1\13\1\1\1\0", 28));
+  sink("commands", raw("\1\1\1\1\1\13\1\1\1\2\1\7\1\13\2\1\1\2\1\1\7\1\1\13\1\1\1\0"));
 }
 
 }  // namespace raftcs::fuzz

@@ -163,10 +163,10 @@ void make_seeds(const SeedSink& sink) {
   }
   sink("raw_empty", std::string(1, '\0'));
   // Two writes of a vote and two entries; a truncation; a second segment; a reset.
-  sink("writes", std::string("\1\2\0\x11\1\2\1\1\1\3abc\0\x19\2\2\2\1\1\2xy\1\1z\0\x14\3\0"
-                             "\1\0\x11\2\2\3\2\2pq\0\2\x20\2\0\0\x18\x21\2\0", 55));
-  sink("gap", std::string("\1\1\0\x11\1\1\5\1\1a\0\0", 12));
-  sink("zero_truncation", std::string("\1\1\0\5\1\1\0\0\0\0", 10));
+  sink("writes", raw("\1\2\0\x11\1\2\1\1\1\3abc\0\x19\2\2\2\1\1\2xy\1\1z\0\x14\3\0"
+                             "\1\0\x11\2\2\3\2\2pq\0\2\x20\2\0\0\x18\x21\2\0"));
+  sink("gap", raw("\1\1\0\x11\1\1\5\1\1a\0\0"));
+  sink("zero_truncation", raw("\1\1\0\5\1\1\0\0\0\0"));
 }
 
 }  // namespace raftcs::fuzz

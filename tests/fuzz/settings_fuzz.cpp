@@ -78,9 +78,8 @@ void make_seeds(const SeedSink& sink) {
   }
   sink("defaults_file", toml);
   sink("defaults_lines", lines);
-  sink("file", std::string("\0[server]\nid = 3\ncluster = [\"1=tcp://a:1/tcp://b:2\", "
-                           "\"2=tcp://[::1]:3/tcp://d:4\"]\n[client.request]\ntimeout_ms = 5\n",
-                           99));
+  sink("file", raw("\0[server]\nid = 3\ncluster = [\"1=tcp://a:1/tcp://b:2\", "
+                           "\"2=tcp://[::1]:3/tcp://d:4\"]\n[client.request]\ntimeout_ms = 5\n"));
   sink("lines", "\1limits.frame_bytes=64MiB\nlimits.frame_bytes=1 GiB\nserver.id=-1\n"
                 "server.cluster=1=tcp://a:1/tcp://a:2,2=tcp://b:1/tcp://b:2\n"
                 "client.capabilities=a=b,c=d\nserver.client_listen=tcp://*:0\nclient.endpoint=x\n"

@@ -164,11 +164,11 @@ void receive(SimDisk& disk, Input& in) {
 void make_seeds(const SeedSink& sink) {
   for (const std::string& body : {std::string(), std::string("state"), std::string(200, 's')})
     sink("file_" + std::to_string(body.size()), '\0' + file_of(meta_of(5, body), body));
-  sink("made_up", std::string("\1\4body\0", 7));
-  sink("made_up_index", std::string("\1\4body\1\5", 8));
-  sink("made_up_description", std::string("\1\4body\x10\x03xyz", 11));
-  sink("chunks", std::string("\2\1\0\0\0\2\1\0\0\2\377", 11));
-  sink("chunks_in_order", std::string("\2\2\0\0\0\xff\2\0\0\xf3\xff\0\xff", 13));
+  sink("made_up", raw("\1\4body\0"));
+  sink("made_up_index", raw("\1\4body\1\5"));
+  sink("made_up_description", raw("\1\4body\x10\x03xyz"));
+  sink("chunks", raw("\2\1\0\0\0\2\1\0\0\2\377"));
+  sink("chunks_in_order", raw("\2\2\0\0\0\xff\2\0\0\xf3\xff\0\xff"));
 }
 
 }  // namespace raftcs::fuzz

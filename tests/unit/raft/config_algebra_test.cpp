@@ -114,7 +114,12 @@ TEST(ConfigAlgebra, EverySetOfVotersIsReachedFromEvery) {
 // Six with RAFTCS_LONG=1.
 size_t length_of_histories() {
   const char* wanted = std::getenv("RAFTCS_LONG");
-  return wanted != nullptr && *wanted == '1' ? 6 : 5;
+#ifdef __SANITIZE_ADDRESS__
+  constexpr size_t kUsual = 4;  // a share: each takes several times as long
+#else
+  constexpr size_t kUsual = 5;
+#endif
+  return wanted != nullptr && *wanted == '1' ? 6 : kUsual;
 }
 
 // --- in a log ---------------------------------------------------------------------------------
@@ -257,9 +262,9 @@ TEST(ConfigAlgebra, MB_02_TheLastConfigurationOfLogOrSnapshotAfterAllShortHistor
               static_cast<unsigned long long>(histories), static_cast<unsigned long long>(steps),
               static_cast<unsigned long long>(overwritten),
               static_cast<unsigned long long>(snapshots));
-  EXPECT_GT(histories, 10000u);
-  EXPECT_GT(overwritten, 5000u);
-  EXPECT_GT(snapshots, 1000u);
+  EXPECT_GT(histories, 1000u);
+  EXPECT_GT(overwritten, histories / 4);
+  EXPECT_GT(snapshots, histories / 20);
 }
 
 // A leader that is asked for changes at every moment.
@@ -375,9 +380,9 @@ TEST(ConfigAlgebra, MB_04_NeverTwoUncommittedConfigurationsAfterAllShortHistorie
   std::printf("%llu histories: %llu changes taken, %llu refused, joint in %llu states\n",
               static_cast<unsigned long long>(histories), static_cast<unsigned long long>(taken),
               static_cast<unsigned long long>(refused), static_cast<unsigned long long>(joint));
-  EXPECT_GT(taken, 10000u);
-  EXPECT_GT(refused, 10000u);
-  EXPECT_GT(joint, 1000u);
+  EXPECT_GT(taken, histories / 2);
+  EXPECT_GT(refused, histories / 2);
+  EXPECT_GT(joint, histories / 20);
 }
 
 }  // namespace

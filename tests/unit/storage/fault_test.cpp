@@ -117,6 +117,29 @@ TEST_F(FaultTest, FullDiskRefusesAppendsLetsVoteAndHeals) {  // PS-13
   EXPECT_EQ(image_.hard_state.term, Term(4));
 }
 
+// Found on a disk that was really full: each idle moment made a segment, wrote 1 MiB of zeros,
+// failed and removed it, a hundred times a second.
+TEST_F(FaultTest, FullDiskIsNotTriedInEveryIdleMoment) {  // PS-13
+  while (dir_->prepare_ahead()) {
+  }
+  options_.segment_bytes = 64 << 10;
+  dir_.reset();
+  open();
+  disk_.set_capacity(disk_.used_bytes());
+  const uint64_t before = disk_.calls(Call::write);
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(dir_->prepare_ahead());
+  const uint64_t tries = disk_.calls(Call::write) - before;
+  EXPECT_GE(tries, 2u);
+  EXPECT_LE(tries, 16u);
+  disk_.set_capacity(std::nullopt);
+  bool prepared = false;
+  for (int i = 0; i < 300 && !prepared; ++i) prepared = dir_->prepare_ahead();
+  EXPECT_TRUE(prepared) << "never tried again";
+  while (dir_->prepare_ahead()) {
+  }
+  ASSERT_OK(dir_->write(append_batch(1, 1, 1, 3000)));
+}
+
 TEST_F(FaultTest, ReserveIsKept) {
   options_.reserve_bytes = 100 << 10;
   dir_.reset();

@@ -11,7 +11,7 @@ endif()
 if(RAFTCS_SANITIZE)
   # g++ 12 sees uninitialised reads in variants where the sanitizers' instrumentation is; the
   # release build keeps the warning.
-  target_compile_options(rcs_flags INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(rcs_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_compile_options(rcs_flags INTERFACE -fsanitize=${RAFTCS_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(rcs_flags INTERFACE -fsanitize=${RAFTCS_SANITIZE})
 endif()

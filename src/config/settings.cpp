@@ -78,6 +78,10 @@ constexpr Setting kSettings[] = {
      "Size of one file of the log.", nullptr},
     {"log.disk_reserve_bytes", Type::bytes, "33554432", "0..1099511627776", "bytes",
      "Below this much free disk space writes are refused until there is more.", nullptr},
+    {"storage.on_damage", Type::text, "heal", "heal|refuse", "",
+     "When log or snapshot are found damaged at the start: set them aside, begin with an empty log "
+     "and get the data from the other members (heal), or do not start (refuse).",
+     nullptr},
     {"snapshot.entries", Type::integer, "100000", "1..1000000000000", "",
      "A snapshot is made after this many log entries...", nullptr},
     {"snapshot.log_bytes", Type::bytes, "268435456", "65536..1099511627776", "bytes",

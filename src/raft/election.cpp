@@ -79,6 +79,7 @@ void Node::Impl::follow(NodeId leader) {
 // removal is in its log but not known to be committed may hold the only full log, and then
 // nobody else can win (thesis 4.2.2). It leads without counting itself.
 bool Node::Impl::may_campaign() const {
+  if (passive_) return false;
   const auto votes = [&](const Membership& m) { return voter_sets(m).contains(options_.id); };
   for (auto it = configs_.rbegin(); it != configs_.rend(); ++it) {
     if (votes(it->membership)) return true;

@@ -171,6 +171,9 @@ class Node {
   Refusal transfer_leadership(NodeId target, Mono now);
   // The driver wants to lead no more (stalled disk, shutdown): step down if leading.
   void step_down(Mono now);
+  // While set this node seeks no election, also when it is asked to (its disk or its state is
+  // in doubt). It follows, stores and votes as ever.
+  void set_passive(bool passive);
 
   // --- completions ------------------------------------------------------------
   void persisted(uint64_t write_seq, Mono now);  // this write and all before it are durable

@@ -117,6 +117,7 @@ struct Node::Impl {
   SnapshotMeta snapshot_;     // the last one known durable here; index 0: none
   std::vector<ConfigAt> configs_;  // every configuration entry in the log, in order
   VoterSets voters_;          // of membership()
+  bool passive_ = false;       // seeks no election
   int election_rank_ = 0;     // waits this many more election timeouts than the best voter
   Index commit_;
   Index handed_out_;          // given to the state machine

@@ -178,6 +178,7 @@ uint64_t state_hash(const Node::Impl& n) {
   h.add(n.hard_.vote);
   h.add(n.commit_);
   h.add(n.handed_out_);
+  h.add(n.passive_);
   hash_log(n, &h);
   hash_writes(n, &h);
   h.add(n.leader_);

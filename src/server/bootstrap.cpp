@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "raft/membership.hpp"
+#include "server/damage.hpp"
+#include "storage/healing.hpp"
 
 namespace raftcs::server {
 namespace {
@@ -63,12 +65,6 @@ Result<raft::Membership> first_membership(const Options& options) {
   return membership;
 }
 
-Result<Uuid> founded_cluster(const Options& options, const Uuid& incarnation) {
-  if (options.cluster.empty()) return lone_identity(incarnation);
-  RCS_ASSIGN(membership, first_membership(options));
-  return identity_of(options.cluster_name, membership);
-}
-
 Status make(sys::FileSystem& fs, const Options& options, sys::RandomSource& random) {
   storage::Identity identity;
   identity.node = options.id;
@@ -105,9 +101,9 @@ Result<raft::BootImage> join_image(storage::DataDir& dir) {
   return image;
 }
 
-}  // namespace
-
-Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, const Options& options,
+// Made before it is opened, unless it is there.
+Result<std::unique_ptr<storage::DataDir>> make_and_open(sys::FileSystem& fs,
+                                                        const Options& options,
                                                         sys::RandomSource& random,
                                                         std::vector<std::string>* notes) {
   RCS_ASSIGN(made, storage::DataDir::is_initialised(fs, options.data_dir));
@@ -115,7 +111,28 @@ Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, con
   storage::Options storage_options;
   storage_options.segment_bytes = options.segment_bytes;
   storage_options.reserve_bytes = options.disk_reserve_bytes;
-  auto dir = storage::DataDir::open(fs, options.data_dir, storage_options, notes);
+  return storage::DataDir::open(fs, options.data_dir, storage_options, notes);
+}
+
+}  // namespace
+
+Result<Uuid> founded_cluster(const Options& options, const Uuid& incarnation) {
+  if (options.cluster.empty()) return lone_identity(incarnation);
+  RCS_ASSIGN(membership, first_membership(options));
+  return identity_of(options.cluster_name, membership);
+}
+
+Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, const Options& options,
+                                                        sys::RandomSource& random,
+                                                        std::vector<std::string>* notes) {
+  std::vector<std::string> unwanted;
+  if (notes == nullptr) notes = &unwanted;
+  RCS_TRY(storage::finish_healing(fs, options.data_dir, notes));
+  auto dir = make_and_open(fs, options, random, notes);
+  if (dir.status().code() == RAFTCS_ERR_CORRUPT) {
+    RCS_TRY(heal_or_refuse(fs, options, random, dir.status(), notes));
+    dir = make_and_open(fs, options, random, notes);
+  }
   if (!dir) return dir.status();
   if ((*dir)->identity().node != options.id)
     return {RAFTCS_ERR_INVALID_ARGUMENT,
@@ -128,7 +145,7 @@ Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, con
 Result<raft::BootImage> boot_image(storage::DataDir& dir, const Options& options) {
   raft::BootImage image = dir.take_boot_image();
   if (image.snapshot || !image.entries.empty() || image.hard_state.term) return image;
-  if (!options.join.empty()) return join_image(dir);
+  if (!options.join.empty() || dir.healing() != nullptr) return join_image(dir);
   RCS_ASSIGN(founded, founded_cluster(options, dir.identity().incarnation));
   if (founded != dir.identity().cluster)
     return {RAFTCS_ERR_BAD_STATE,

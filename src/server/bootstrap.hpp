@@ -7,8 +7,10 @@
 //
 // A node that joins (Options::join) writes the identity of the cluster it was told of and a term
 // of 1 without an entry: it has no configuration, so it can neither campaign nor commit, and
-// waits to be added. What a directory with an empty log was made for can be told from its
-// identity, so that a start that was interrupted never makes a joining node found a cluster.
+// waits to be added. So does a node that begins anew because its data was damaged (damage.hpp);
+// its directory says so (storage/healing.hpp). What a directory with an empty log was made for
+// can be told from its identity, so that a start that was interrupted never makes a joining node
+// found a cluster.
 #pragma once
 
 #include "server/server.hpp"
@@ -16,7 +18,11 @@
 
 namespace raftcs::server {
 
-// Makes or opens the directory. `notes` gets sentences about recovery for the log.
+// The id of the cluster that these settings found; `incarnation` matters where one node founds it.
+Result<Uuid> founded_cluster(const Options& options, const Uuid& incarnation);
+
+// Makes or opens the directory. `notes` gets sentences about recovery for the log. Damage that is
+// no torn tail: see damage.hpp.
 Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, const Options& options,
                                                         sys::RandomSource& random,
                                                         std::vector<std::string>* notes);

@@ -122,7 +122,18 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
     ++counters_.foreign_peer;
     return;
   }
-  if (c.reason != wire::ContactReason::hello) return was_refused(e, c);
+  switch (c.reason) {
+    case wire::ContactReason::hello:
+      break;
+    case wire::ContactReason::heal:
+    case wire::ContactReason::healed:
+      if (e.cluster == identity_.cluster) return heal_asked(e, c, now);
+      break;  // it is told that it is of another cluster
+    case wire::ContactReason::admitted:
+      return heal_admitted(e);
+    default:
+      return was_refused(e, c);
+  }
   const bool reachable = config::check_endpoint(c.address, false).is_ok();
   if (e.cluster != identity_.cluster) {
     admits(e, now);  // counts it and says so
@@ -148,6 +159,7 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
   if (!guests_.contains(e.from) && guests_.size() >= kGuestsMax) return;
   guests_[e.from] = {c.address, e.incarnation, now};
   update_peer_addresses();
+  if (!takes_frames()) ask_to_heal(e.from);
 }
 
 // One connection per refused address; a first frame may be lost while it is being made.
@@ -230,14 +242,17 @@ void Node::Impl::membership_changed(Mono now) {
   }
   for (const raft::Member& m : membership_.members) guests_.erase(m.id);
   update_peer_addresses();
+  update_passive();
   update_standing();
 }
 
 // --- what this node is in the cluster ---------------------------------------------------------
 
-// voter, learner, leaving; waiting: never a member yet; removed; refused: the others say so.
+// voter, learner, leaving; waiting: never a member yet; removed; refused: the others say so;
+// healing: its data was damaged, and it is not taken in again yet.
 const char* Node::Impl::standing() const {
   const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
+  if (is_healing()) return "healing";
   if (!refused_text_.empty()) return "refused";
   if (self != nullptr)
     return self->role == raft::MemberRole::voter     ? "voter"
@@ -259,8 +274,10 @@ void Node::Impl::update_standing() {
   const bool member = raft::find_member(raft_.membership(), identity_.node) != nullptr;
   was_member_ = was_member_ || member;
   const std::string now_is = standing();
-  if (now_is == standing_ && (now_is != "refused" || standing_health_.text() == refused_text_))
-    return;
+  const bool told = now_is == "healing"   ? standing_health_.text() == healing_text()
+                    : now_is == "refused" ? standing_health_.text() == refused_text_
+                                          : true;
+  if (now_is == standing_ && told) return;
   standing_ = now_is;
   standing_health_ = Status::ok();
   if (now_is == "waiting")
@@ -273,6 +290,7 @@ void Node::Impl::update_standing() {
                         "this node was removed from the cluster by the configuration at index " +
                             to_string(raft_.status().membership_index) +
                             "; stop it, or add it again"};
+  if (now_is == "healing") standing_health_ = {RAFTCS_ERR_NOT_MEMBER, healing_text()};
   if (now_is == "refused") standing_health_ = {RAFTCS_ERR_NOT_MEMBER, refused_text_};
   if (!standing_health_.is_ok())
     log_line(RAFTCS_LOG_WARNING, standing_health_.text());

@@ -31,6 +31,7 @@ struct MemberOp {
   size_t step = 0;
   Stage stage = Stage::preparing;
   bool wait = false;   // for members that are not caught up yet, until the deadline
+  NodeId heals;        // begun by this node itself, whose data was damaged (healing.cpp)
   bool force = false;  // also when too few voters would be up
   Mono deadline;
   Mono catch_up_until;  // the deadline, or one try without `wait`

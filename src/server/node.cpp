@@ -101,6 +101,7 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   log_bytes_at_snapshot_ = 0;
   snapshot_retry_at_ = touch_at_ = liveness_at_ = idle_sweep_at_ = serving_since_ = now;
   attentive_since_ = last_turn_ = now;
+  if (is_healing()) heal_at_ = now;
   term_ = raft_.term();
   checks_failed_ = check_failures();
   membership_changed(now);
@@ -175,7 +176,8 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
     ++counters_.malformed_peer;
     return;
   }
-  if (!admits(envelope, now)) return;
+  if (!takes_frames() || !admits(envelope, now)) return;
+  if (!may_vote()) drop_what_is_not_for_now(&messages);
   for (raft::Message& m : messages) {
     if (m.from != envelope.from || m.to != identity_.node || m.term.value > kTermMax) continue;
     raft_.receive(std::move(m), now);
@@ -329,6 +331,7 @@ void Node::Impl::tick(Mono now) {
   if (now >= bind_incarnations_at_) bind_incarnations(now);
   if (now >= prefer_leader_at_) prefer_leader(now);
   if (now >= hand_over_at_) keep_handing_over(now);
+  if (now >= heal_at_) heal_tick(now);
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     sweep_contacts(now);
@@ -347,7 +350,7 @@ Mono Node::Impl::next_deadline() const {
   if (serving() && wants_presence_) at = std::min(at, presence_at_);
   if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
-  return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, ops_at_});
+  return std::min({at, heal_at_, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, ops_at_});
 }
 
 // --- effects ------------------------------------------------------------------------------
@@ -390,6 +393,7 @@ NodeEffects Node::Impl::take_effects(Mono now) {
 // One frame per peer and turn, unless that would be too large for one: then several.
 void Node::Impl::gather_peer_frames(Mono now) {
   for (auto& [peer, messages] : peer_out_) {
+    if (!takes_frames()) messages.clear();
     if (messages.empty()) continue;
     if (failed_.is_ok()) greet(peer, now);
     wire::PeerEnvelope envelope{identity_.cluster, identity_.node, peer, identity_.incarnation};

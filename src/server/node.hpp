@@ -19,12 +19,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "server/jobs.hpp"
 #include "server/server.hpp"
+#include "storage/healing.hpp"
 #include "sys/random.hpp"
 #include "wire/codec.hpp"
 
@@ -41,6 +43,7 @@ struct PluginFile {  // for administration
 struct NodeEnvironment {
   sys::RandomSource* random = nullptr;                    // session ids
   std::function<std::vector<PluginFile>()> list_plugins;  // may be empty
+  std::optional<storage::Healing> healing;                // DataDir::healing()
 };
 
 struct NodeEffects {

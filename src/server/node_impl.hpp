@@ -8,6 +8,7 @@
 //   liveness.cpp  touches and expiry of sessions
 //   timers.cpp    timers of state machines, presence of sessions
 //   contacts.cpp  whose frames are taken; nodes that do not know one another yet
+//   healing.cpp   a node whose data was damaged comes back
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
 //                 outcome that takes time
 #pragma once
@@ -258,6 +259,20 @@ struct Node::Impl {
   void update_standing();
   bool refusal_is_over() const;
 
+  // healing.cpp
+  bool is_named() const;
+  bool is_healing() const { return environment_.healing && !is_named(); }
+  bool takes_frames() const { return !is_healing() || heal_admitted_; }
+  bool may_vote() const;
+  void update_passive();
+  void drop_what_is_not_for_now(std::vector<raft::Message>* messages) const;
+  void ask_to_heal(NodeId peer);
+  void heal_asked(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);
+  void heal_admitted(const wire::PeerEnvelope& envelope);
+  void begin_heal_op(const raft::Member& member, const Uuid& incarnation, Mono now);
+  void heal_tick(Mono now);
+  std::string healing_text() const;
+
   // continues.cpp
   void ask_first(Connection& c, const wire::ContinueSession& m);
   void decide_continues(Mono now);
@@ -330,6 +345,9 @@ struct Node::Impl {
   std::string standing_;
   Status standing_health_;
   bool was_member_ = false;
+  bool heal_admitted_ = false;  // the leader has said so; until then nothing of consensus is said
+  Mono heal_at_ = Mono::never();        // ask again
+  Mono heal_op_again_ = Mono();         // leader: no other attempt to take a node in before
   raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane
   Index applied_;
   uint64_t state_hash_ = 0;

@@ -18,6 +18,7 @@
 #include "server/lanes.hpp"
 #include "server/node.hpp"
 #include "server/worker.hpp"
+#include "storage/identity_file.hpp"
 #include "sys/clock.hpp"
 
 namespace raftcs::server {
@@ -172,11 +173,11 @@ Status RealServer::bind_sockets() {
   return Status::ok();
 }
 
-// Only a new directory has to ask.
+// Only a new directory has to ask, and one whose identity is damaged.
 Status RealServer::find_cluster() {
   if (options_.join.empty()) return Status::ok();
-  RCS_ASSIGN(made, storage::DataDir::is_initialised(*fs_, options_.data_dir));
-  if (made) return Status::ok();
+  auto identity = storage::read_identity(*fs_, options_.data_dir);
+  if (identity || identity.status().code() == RAFTCS_ERR_VERSION_MISMATCH) return Status::ok();
   log(RAFTCS_LOG_INFO, "asking for the cluster to join");
   RCS_ASSIGN(cluster, ask_cluster_id(options_.join, kJoinPatienceNs));
   options_.join_cluster = cluster;
@@ -206,6 +207,7 @@ Status RealServer::start(const std::vector<const raftcs_sm_type_t*>& types) {
   NodeEnvironment environment;
   environment.random = &sys::os_random();
   environment.list_plugins = [this] { return list_plugins(); };
+  if (dir_->healing() != nullptr) environment.healing = *dir_->healing();
   node_ = std::make_unique<Node>(options_, dir_->identity(), std::move(image), environment,
                                  sys::mono_now());
   info_ = node_->info();

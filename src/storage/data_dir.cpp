@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "storage/create.hpp"
+#include "storage/healing.hpp"
 #include "storage/identity_file.hpp"
 #include "storage/log_files.hpp"
 #include "storage/record.hpp"
@@ -21,17 +23,24 @@ class DataDirFiles final : public DataDir {
  public:
   DataDirFiles(sys::FileSystem& fs, const std::string& path, const Options& options,
                const Identity& identity, std::unique_ptr<sys::FileSystem::Lock> lock)
-      : lock_(std::move(lock)),
+      : fs_(fs),
+        path_(path),
+        lock_(std::move(lock)),
         identity_(identity),
         snapshots_(fs, path, poison_),
         log_(fs, path, options, identity.incarnation, poison_) {}
 
   Status open(std::vector<std::string>* notes) {
+    RCS_ASSIGN(healing, read_healing(fs_, path_));
+    if (healing && healing->fresh.incarnation == identity_.incarnation)
+      healing_ = std::make_unique<Healing>(std::move(*healing));
     RCS_TRY(snapshots_.open(notes));
-    return log_.open(snapshots_.latest(), notes, &image_);
+    RCS_TRY(log_.open(snapshots_.latest(), snapshots_.damaged(), notes, &image_));
+    return snapshots_.damaged() ? snapshots_.set_damaged_aside(notes) : Status::ok();
   }
 
   const Identity& identity() const override { return identity_; }
+  const Healing* healing() const override { return healing_.get(); }
   raft::BootImage take_boot_image() override { return std::exchange(image_, {}); }
 
   Status write(const WriteBatch& batch) override { return log_.write(batch); }
@@ -59,17 +68,16 @@ class DataDirFiles final : public DataDir {
   std::optional<raft::SnapshotMeta> latest_snapshot() const override { return snapshots_.latest(); }
 
  private:
+  sys::FileSystem& fs_;
+  const std::string path_;
   const std::unique_ptr<sys::FileSystem::Lock> lock_;  // goes last
   const Identity identity_;
+  std::unique_ptr<Healing> healing_;
   Poison poison_;
   SnapshotFiles snapshots_;
   LogFiles log_;
   raft::BootImage image_;
 };
-
-bool is_temporary(const std::string& name) {
-  return name == kIdentityTemporary || name == kFirstSegmentTemporary;
-}
 
 bool is_ours(const std::string& name) {
   return name.compare(0, 4, "log-") == 0 || name.compare(0, 9, "snapshot-") == 0;
@@ -77,18 +85,11 @@ bool is_ours(const std::string& name) {
 
 }  // namespace
 
-// The two files get their bytes and names first under temporary names, then the identity
-// is renamed, then the segment. So a crash leaves temporary files only (not initialised,
-// create can be repeated) or an identity whose segment can still be given its name.
-Status DataDir::create(sys::FileSystem& fs, const std::string& path, const Identity& identity) {
-  RCS_TRY(fs.make_directories(path));
-  RCS_ASSIGN(lock, fs.lock(path));
-  RCS_ASSIGN(names, fs.list(path));
-  for (const std::string& name : names) {
-    if (!is_temporary(name))
-      return {RAFTCS_ERR_BAD_STATE, "the directory " + path + " is not empty: it holds " + name};
-    RCS_TRY(fs.remove(join_path(path, name)));
-  }
+bool is_creation_leftover(const std::string& name) {
+  return name == kIdentityTemporary || name == kFirstSegmentTemporary;
+}
+
+Status create_files(sys::FileSystem& fs, const std::string& path, const Identity& identity) {
   const std::string identity_path = join_path(path, kIdentityTemporary);
   const std::string segment_path = join_path(path, kFirstSegmentTemporary);
   RCS_TRY(write_new_file(fs, identity_path, encode_identity(identity)));
@@ -100,13 +101,25 @@ Status DataDir::create(sys::FileSystem& fs, const std::string& path, const Ident
   return fs.sync_directory(path);
 }
 
+Status DataDir::create(sys::FileSystem& fs, const std::string& path, const Identity& identity) {
+  RCS_TRY(fs.make_directories(path));
+  RCS_ASSIGN(lock, fs.lock(path));
+  RCS_ASSIGN(names, fs.list(path));
+  for (const std::string& name : names) {
+    if (!is_creation_leftover(name))
+      return {RAFTCS_ERR_BAD_STATE, "the directory " + path + " is not empty: it holds " + name};
+    RCS_TRY(fs.remove(join_path(path, name)));
+  }
+  return create_files(fs, path, identity);
+}
+
 Result<bool> DataDir::is_initialised(sys::FileSystem& fs, const std::string& path) {
   RCS_ASSIGN(there, fs.exists(path));
   if (!there) return false;
   RCS_ASSIGN(names, fs.list(path));
   if (std::find(names.begin(), names.end(), kIdentityName) != names.end()) return true;
   for (const std::string& name : names)
-    if (is_ours(name) && !is_temporary(name))
+    if (is_ours(name) && !is_creation_leftover(name))
       return {RAFTCS_ERR_CORRUPT,
               join_path(path, kIdentityName) + " is missing, but " + name + " is there"};
   return false;

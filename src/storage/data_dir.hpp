@@ -42,6 +42,8 @@ struct Identity {
   Uuid incarnation;  // random; a wiped disk comes back with another one (MB-08)
 };
 
+struct Healing;  // healing.hpp
+
 // One atomic step of the log lane; see raft::Effects for the order.
 struct WriteBatch {
   std::optional<raft::HardState> hard_state;
@@ -79,6 +81,8 @@ class DataDir {
   virtual ~DataDir() = default;
 
   virtual const Identity& identity() const = 0;
+  // Not null: this incarnation began anew because of damage, now or long ago.
+  virtual const Healing* healing() const { return nullptr; }
   // What recovery found; may be called once.
   virtual raft::BootImage take_boot_image() = 0;
 

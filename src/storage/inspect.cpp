@@ -1,6 +1,7 @@
 // inspect.cpp: see inspect.hpp. Uses the same scanner and replay as opening does.
 #include "storage/inspect.hpp"
 
+#include "storage/healing.hpp"
 #include "storage/identity_file.hpp"
 #include "storage/log_replay.hpp"
 #include "storage/snapshot_format.hpp"
@@ -134,6 +135,11 @@ Result<std::vector<Finding>> verify_directory(sys::FileSystem& fs, const std::st
         findings.push_back(
             {false, name, scan->end, "the last write was not finished; opening cuts it"});
       }
+    } else if (name == kHealingName) {
+      auto healing = read_healing(fs, path);
+      if (!healing) damage(name, 0, healing.status().text());
+    } else if (name == kDamagedName) {
+      findings.push_back({false, name, 0, "damaged data that was set aside"});
     } else if (name != kIdentityName) {
       findings.push_back({false, name, 0, "not a file of a finished state"});
     }

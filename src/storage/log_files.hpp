@@ -24,6 +24,7 @@
 #include "storage/data_dir.hpp"
 #include "storage/log_replay.hpp"
 #include "storage/poison.hpp"
+#include "storage/snapshot_files.hpp"
 
 namespace raftcs::storage {
 
@@ -40,9 +41,11 @@ class LogFiles {
   // The first segment of a new directory, under `path`; a write with the session 1.
   static Status create_first(sys::FileSystem& fs, const std::string& path, const Uuid& incarnation);
 
-  // Recovers, cleans up, and begins a session: one durable write.
-  Status open(const std::optional<raft::SnapshotMeta>& snapshot, std::vector<std::string>* notes,
-              raft::BootImage* image);
+  // Recovers, cleans up, and begins a session: one durable write. `instead_of`: a later snapshot
+  // that is damaged; the log must hold everything that it covers, else its status is given.
+  Status open(const std::optional<raft::SnapshotMeta>& snapshot,
+              const std::optional<SnapshotFiles::Damaged>& instead_of,
+              std::vector<std::string>* notes, raft::BootImage* image);
   Status write(const WriteBatch& batch);
   Status compact(Index up_to);
   bool prepare_ahead();

@@ -10,12 +10,29 @@
 #include "storage/log_files.hpp"
 
 namespace raftcs::storage {
+namespace {
+
+// The entry at the snapshot's end is in the log, and everything before it that is not in
+// `state.base`. A snapshot that came from another node may be ahead of the log, and what it
+// covers was acknowledged: then the log alone is not enough.
+bool holds(const LogState& state, const raft::SnapshotMeta& covered) {
+  if (covered.index <= state.base || covered.index > state.last()) return false;
+  return state.entries[static_cast<size_t>(covered.index - state.base.next())].term ==
+         covered.term;
+}
+
+}  // namespace
 
 Status LogFiles::open(const std::optional<raft::SnapshotMeta>& snapshot,
+                      const std::optional<SnapshotFiles::Damaged>& instead_of,
                       std::vector<std::string>* notes, raft::BootImage* image) {
   RCS_TRY(reread_segments());
   bool needs_reset = false;
-  RCS_ASSIGN(state, recover_log(fs_, directory_, incarnation_, snapshot, &needs_reset));
+  auto recovered = recover_log(fs_, directory_, incarnation_, snapshot, &needs_reset);
+  if (instead_of && (!recovered || needs_reset || !holds(*recovered, instead_of->meta)))
+    return instead_of->status;
+  RCS_TRY(recovered.status());
+  LogState& state = *recovered;
   RCS_TRY(adopt(state, notes));
   if (state.torn)
     notes->push_back("the last write to " + path_of(segments_.back().number) +

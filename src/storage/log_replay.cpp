@@ -12,10 +12,12 @@ Status LogReplay::corrupt(uint64_t number, uint64_t offset, const std::string& w
 }
 
 Status LogReplay::add(const SegmentScan& scan) {
-  if (scan.damaged)
+  if (scan.damaged) {
+    if (scan.begun) RCS_TRY(replay(scan));  // so that the last good entry is known
     return corrupt(scan.number, scan.end,
                    "a record is damaged, and a later durable write begins at offset " +
                        std::to_string(scan.proof_offset));
+  }
   if (!scan.begun) {
     state_.prepared.push_back(scan.number);
     return Status::ok();
@@ -23,12 +25,17 @@ Status LogReplay::add(const SegmentScan& scan) {
   if (!state_.prepared.empty())
     return corrupt(state_.prepared.front(), 0,
                    "the segment holds no log, but " + segment_name(scan.number) + " after it does");
-  RCS_TRY(begin_segment(scan));
-  for (const ScannedRecord& record : scan.records) RCS_TRY(apply(scan, record));
+  RCS_TRY(replay(scan));
   state_.end = scan.end;
   state_.end_checksum = scan.end_checksum;
   state_.session = scan.session;
   state_.torn = scan.torn;
+  return Status::ok();
+}
+
+Status LogReplay::replay(const SegmentScan& scan) {
+  RCS_TRY(begin_segment(scan));
+  for (const ScannedRecord& record : scan.records) RCS_TRY(apply(scan, record));
   return Status::ok();
 }
 

@@ -54,6 +54,7 @@ class LogReplay {
   Result<LogState> finish(const std::optional<raft::SnapshotMeta>& snapshot, bool* needs_reset);
 
  private:
+  Status replay(const SegmentScan& scan);
   Status begin_segment(const SegmentScan& scan);
   Status apply(const SegmentScan& scan, const ScannedRecord& record);
   Status apply_entry(const SegmentScan& scan, const ScannedRecord& record);

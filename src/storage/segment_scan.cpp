@@ -17,6 +17,15 @@ class Scanner {
     scan_.session = session_min;
   }
 
+  void salvage(const std::function<void(const ScannedRecord&)>& found) const {
+    ScannedRecord r;
+    for (uint64_t at = 0; at + sizeof(RecordHeader) <= image_.size();) {
+      const bool good = read_record(at, &r);
+      if (good) found(r);
+      at += good ? record_bytes(r.header.length) : kRecordAlignBytes;
+    }
+  }
+
   Result<SegmentScan> run() {
     while (read_write()) {
     }
@@ -113,17 +122,31 @@ class Scanner {
   SegmentScan scan_;
 };
 
-}  // namespace
-
-Result<SegmentScan> scan_segment(sys::File& file, uint64_t number, const Uuid& incarnation,
-                                 uint32_t session_min) {
+Result<Bytes> read_all(sys::File& file) {
   RCS_ASSIGN(size, file.size());
   auto block = std::make_shared_for_overwrite<uint8_t[]>(static_cast<size_t>(size) + 1);
   RCS_ASSIGN(got, file.read_at(0, block.get(), static_cast<size_t>(size)));
   const uint8_t* data = block.get();
-  Scanner scanner(Bytes(std::shared_ptr<const void>(std::move(block), data), data, got),
-                  incarnation, number, session_min);
-  return scanner.run();
+  return Bytes(std::shared_ptr<const void>(std::move(block), data), data, got);
+}
+
+}  // namespace
+
+Result<SegmentScan> scan_segment(sys::File& file, uint64_t number, const Uuid& incarnation,
+                                 uint32_t session_min) {
+  RCS_ASSIGN(image, read_all(file));
+  return Scanner(std::move(image), incarnation, number, session_min).run();
+}
+
+Status salvage_segment(sys::File& file, uint64_t number, const Uuid* incarnation,
+                       const std::function<void(const ScannedRecord&)>& found) {
+  RCS_ASSIGN(image, read_all(file));
+  Uuid named;
+  constexpr size_t kNamedAt = sizeof(RecordHeader) + 12 + 4 + 8;  // SegmentStart::incarnation
+  if (incarnation == nullptr && image.size() >= kNamedAt + named.bytes.size())
+    std::memcpy(named.bytes.data(), image.data() + kNamedAt, named.bytes.size());
+  Scanner(std::move(image), incarnation ? *incarnation : named, number, 0).salvage(found);
+  return Status::ok();
 }
 
 }  // namespace raftcs::storage

@@ -8,6 +8,7 @@
 // Used by opening and by the tools; changes nothing.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "base/result.hpp"
@@ -39,5 +40,10 @@ struct SegmentScan {
 // Errors are those of reading, and VERSION_MISMATCH. `session_min`: of the segment before.
 Result<SegmentScan> scan_segment(sys::File& file, uint64_t number, const Uuid& incarnation,
                                  uint32_t session_min);
+
+// Gives every record whose checksum fits, wherever it stands. Without an incarnation the one
+// that the segment itself names is tried.
+Status salvage_segment(sys::File& file, uint64_t number, const Uuid* incarnation,
+                       const std::function<void(const ScannedRecord&)>& found);
 
 }  // namespace raftcs::storage

@@ -2,6 +2,7 @@
 #include "storage/snapshot_files.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/crc32c.hpp"
 #include "base/mutant.hpp"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr char kTakenSuffix[] = ".taken";        // being written here
 constexpr char kReceivedSuffix[] = ".received";  // coming from another node
+constexpr char kDamagedSuffix[] = ".damaged";    // passed over: the log holds what it covers
 // Synced every so often, so that the last sync does not hold up the log's for seconds.
 constexpr uint64_t kSyncEveryBytes = 4 << 20;
 
@@ -134,22 +136,61 @@ Status SnapshotFiles::open(std::vector<std::string>* notes) {
   for (const std::string& name : names) {
     Index index;
     if (parse_snapshot_name(name, &index)) found.push_back(index);
-    if (!has_suffix(name, kTakenSuffix) && !has_suffix(name, kReceivedSuffix)) continue;
-    RCS_TRY(fs_.remove(join_path(directory_, name)));
-    notes->push_back("removed " + join_path(directory_, name) + ", an unfinished snapshot");
   }
-  if (found.empty()) return Status::ok();
   std::sort(found.begin(), found.end());
-  RCS_ASSIGN(newest, open_snapshot_file(fs_, path_of(found.back()), found.back()));
-  // A killed process may have renamed it without the directory's sync.
-  RCS_TRY(fs_.sync_directory(directory_));
-  latest_ = newest.meta;
-  published_.store(newest.meta.index.value, std::memory_order_release);
-  found.pop_back();
-  for (const Index old : found) {
-    RCS_TRY(fs_.remove(path_of(old)));
-    notes->push_back("removed " + path_of(old) + ", replaced by a later snapshot");
+  while (!found.empty() && !latest_) {
+    const Index index = found.back();
+    RCS_ASSIGN(header, open_snapshot_header(fs_, path_of(index), index));
+    auto file = open_snapshot_file(fs_, path_of(index), index);
+    Status status = file ? verify_snapshot_body(*file) : file.status();
+    if (status.code() == RAFTCS_ERR_CORRUPT && !damaged_) {
+      damaged_ = Damaged{header.meta, std::move(status)};
+      found.pop_back();
+      continue;
+    }
+    RCS_TRY(status);
+    // A killed process may have renamed it without the directory's sync.
+    RCS_TRY(fs_.sync_directory(directory_));
+    latest_ = file->meta;
+    published_.store(index.value, std::memory_order_release);
+    found.pop_back();
   }
+  if (latest_ && !damaged_) {
+    for (const Index old : found) {
+      RCS_TRY(fs_.remove(path_of(old)));
+      notes->push_back("removed " + path_of(old) + ", replaced by a later snapshot");
+    }
+  }
+  return tidy_up(names, notes);
+}
+
+// Leftovers of snapshots in the making, and a damaged one that is not needed any more.
+Status SnapshotFiles::tidy_up(const std::vector<std::string>& names,
+                              std::vector<std::string>* notes) {
+  for (const std::string& name : names) {
+    const std::string path = join_path(directory_, name);
+    Index index;
+    if (has_suffix(name, kDamagedSuffix) && latest_ &&
+        parse_snapshot_name(name.substr(0, name.size() - std::strlen(kDamagedSuffix)), &index) &&
+        index <= latest_->index) {
+      RCS_TRY(fs_.remove(path));
+      notes->push_back("removed " + path + ", a damaged snapshot, replaced by a later one");
+    }
+    if (!has_suffix(name, kTakenSuffix) && !has_suffix(name, kReceivedSuffix)) continue;
+    RCS_TRY(fs_.remove(path));
+    notes->push_back("removed " + path + ", an unfinished snapshot");
+  }
+  return Status::ok();
+}
+
+Status SnapshotFiles::set_damaged_aside(std::vector<std::string>* notes) {
+  const std::string path = path_of(damaged_->meta.index);
+  RCS_TRY(fs_.rename(path, path + kDamagedSuffix));
+  RCS_TRY(fs_.sync_directory(directory_));
+  notes->push_back(damaged_->status.text() +
+                   "; the log holds all that it covers, so it is not needed: it was renamed to " +
+                   path + kDamagedSuffix);
+  damaged_.reset();
   return Status::ok();
 }
 

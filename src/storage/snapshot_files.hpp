@@ -4,7 +4,8 @@
 // then is it the latest one, and only then do the ones before it go (PS-04, SN-09). Files
 // under other names are leftovers and removed at opening, so a transfer that a restart
 // interrupted begins again at 0 (SN-07). A published snapshot that does not verify is
-// reported and never removed (SN-12).
+// reported; it is only ever passed over when the log holds all that it covers (DataDir::open),
+// and then kept under another name until a later one is published (SN-12).
 //
 // Threads: the snapshot lane only, but published() from anywhere.
 #pragma once
@@ -25,8 +26,16 @@ class SnapshotFiles {
   SnapshotFiles(sys::FileSystem& fs, std::string directory, Poison& poison);
   ~SnapshotFiles();
 
-  // Finds the latest, removes leftovers.
+  // Finds and verifies the latest, removes leftovers. A latest one whose header is good and
+  // whose rest is damaged is no error here but damaged(): the log may hold what it covers.
   Status open(std::vector<std::string>* notes);
+  struct Damaged {
+    raft::SnapshotMeta meta;
+    Status status;
+  };
+  const std::optional<Damaged>& damaged() const { return damaged_; }
+  // Requires: the log was opened without it.
+  Status set_damaged_aside(std::vector<std::string>* notes);
   Result<std::unique_ptr<SnapshotWriter>> begin(const raft::SnapshotMeta& meta);
   Result<std::unique_ptr<SnapshotReader>> read(Index index);
   Result<DataDir::Chunk> read_chunk(Index index, uint64_t offset, uint64_t size_max);
@@ -44,6 +53,7 @@ class SnapshotFiles {
   friend class Writer;
 
   std::string path_of(Index index) const;
+  Status tidy_up(const std::vector<std::string>& names, std::vector<std::string>* notes);
   Status absorb(Status status);
   Status publish(const std::string& temporary, const raft::SnapshotMeta& meta);
   Status finish_receiving();
@@ -54,6 +64,7 @@ class SnapshotFiles {
   mutable std::mutex latest_lock_;  // the apply lane reads what the snapshot lane publishes
   std::optional<raft::SnapshotMeta> latest_;
   std::atomic<uint64_t> published_{0};
+  std::optional<Damaged> damaged_;
   std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks
   std::optional<SnapshotFile> sending_;  // verified once, then read chunk by chunk
 };

@@ -56,7 +56,8 @@ Bytes encode_snapshot_trailer(const raft::SnapshotMeta& meta) {
   return out.take_bytes();
 }
 
-Result<SnapshotFile> open_snapshot_file(sys::FileSystem& fs, const std::string& path, Index index) {
+Result<SnapshotFile> open_snapshot_header(sys::FileSystem& fs, const std::string& path,
+                                          Index index) {
   SnapshotFile out;
   out.path = path;
   RCS_ASSIGN(file, fs.open(path, sys::OpenMode::read));
@@ -81,7 +82,11 @@ Result<SnapshotFile> open_snapshot_file(sys::FileSystem& fs, const std::string& 
   ByteReader in(Bytes::copy(header.data() + kHeaderFixedBytes, description_bytes));
   if (!raft::decode_snapshot_meta(&in, &out.meta) || !in.at_end() || out.meta.index != index)
     return corrupt(path, kHeaderFixedBytes, "the description of the snapshot does not fit");
+  return out;
+}
 
+Result<SnapshotFile> open_snapshot_file(sys::FileSystem& fs, const std::string& path, Index index) {
+  RCS_ASSIGN(out, open_snapshot_header(fs, path, index));
   RCS_ASSIGN(size, out.file->size());
   if (out.meta.size > size || size != out.body_offset + out.meta.size + kSnapshotTrailerBytes)
     return corrupt(path, size, "the snapshot has a wrong length");

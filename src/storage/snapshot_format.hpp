@@ -30,6 +30,9 @@ struct SnapshotFile {
 
 // Verifies header, trailer and the file's size, not the body.
 Result<SnapshotFile> open_snapshot_file(sys::FileSystem& fs, const std::string& path, Index index);
+// Verifies the header only: what the file says of itself when the rest may be damaged.
+Result<SnapshotFile> open_snapshot_header(sys::FileSystem& fs, const std::string& path,
+                                          Index index);
 // Reads all of the body.
 Status verify_snapshot_body(SnapshotFile& snapshot);
 // [offset, offset + size) of the body; CORRUPT when the file ends before.

@@ -103,12 +103,16 @@ bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* e
 // A contact is a frame of its own, of type kPeerContactType: the envelope as above, then
 // [address, reason, index, text]. It tells where the sender is reached, so that a node whose
 // configuration does not name the sender can answer, and why the sender refuses the receiver.
-// It carries nothing of consensus.
+// It carries nothing of consensus. By the last three a node whose data was damaged comes
+// back (server/healing.cpp); who does not know them reads hello.
 enum class ContactReason : uint8_t {
   hello = 0,          // nothing is refused
   not_member = 1,     // the configuration at `index` does not name the receiver
   other_disk = 2,     // the configuration names the receiver with another incarnation
   other_cluster = 3,  // the receiver's frames are of another cluster than the sender
+  heal = 4,           // asks: the sender's data was damaged, it begins anew; take it in again
+  admitted = 5,       // answers: the configuration names the receiver as it is now
+  healed = 6,         // asks: the sender is taken in and had a vote; give it back when caught up
 };
 struct PeerContact {
   std::string address;  // tcp://host:port of the sender's peer socket

@@ -274,6 +274,37 @@ void Model::settle(State* s, uint32_t among) {
   s->net = 0;
 }
 
+bool Model::act(const Action& action, State* state) {
+  const auto& net = nets_[state->net];
+  State s = *state;
+  unsigned node = action.node % plan_.nodes;
+  uint32_t arg = action.arg;
+  std::vector<uint32_t> sent;
+  if (action.elect) {
+    if (!elect(&s, node, arg & ((1u << plan_.nodes) - 1) & ~(1u << node), &sent)) return false;
+  } else {
+    if (action.kind == Kind::deliver) {
+      if (net.empty()) return false;
+      arg = net[arg % net.size()];
+      node = static_cast<unsigned>(messages_[arg - 1].to.value - 1);
+      if (node >= plan_.nodes) return false;
+    }
+    if (action.kind == Kind::propose) arg = times(s, Kind::propose);
+    if (action.kind == Kind::read)
+      arg = (times(s, Kind::read) + 1u) << 16 | ledger_[s.ledger].length;
+    if (action.kind == Kind::change) {
+      if (plan_.setup.memberships.empty()) return false;
+      arg %= plan_.setup.memberships.size();
+    }
+    if (action.kind == Kind::transfer) arg = arg % plan_.nodes + 1;
+    if (times(s, action.kind) < UINT8_MAX) ++times(&s, action.kind);
+    if (!move(&s, node, action.kind, arg, &sent)) return false;
+  }
+  for (uint32_t id : sent) s.net = with(s.net, id);
+  *state = s;
+  return true;
+}
+
 State Model::first() {
   State s;
   for (unsigned i = 0; i < plan_.nodes; ++i) {

@@ -91,6 +91,8 @@ class Model {
   void expand(const State& from, std::vector<Next>* out);
   // One action given as text (describe_action); false: not possible in this state.
   bool act(const std::string& line, State* state);
+  // The same for numbers that need not fit: a message is counted from the first, around the end.
+  bool act(const Action& action, State* state);
   std::string describe_action(const State& from, const Action& action) const;
   std::string describe_state(const State& state) const;
 

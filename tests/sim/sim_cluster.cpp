@@ -63,6 +63,7 @@ void Cluster::start(SimNode& n) {
   server::NodeEnvironment environment;
   environment.random = n.random.get();
   environment.list_plugins = [this] { return plugin_files(); };
+  if (n.dir->healing() != nullptr) environment.healing = *n.dir->healing();
   n.node = std::make_unique<server::Node>(n.options, n.dir->identity(), std::move(*image),
                                           environment, n.clock.local(now_));
   n.node->set_invariant_checks(true);

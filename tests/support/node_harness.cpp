@@ -54,6 +54,7 @@ void NodeHarness::start(uint64_t id) {
   std::vector<std::string> notes;
   auto dir = server::open_data_dir(m.disk, m.options, *m.random, &notes);
   if (!dir) return give_up(dir.status().text());
+  m.lines.insert(m.lines.end(), notes.begin(), notes.end());
   m.dir = std::move(*dir);
   auto image = server::boot_image(*m.dir, m.options);
   if (!image) return give_up(image.status().text());
@@ -66,6 +67,7 @@ void NodeHarness::start(uint64_t id) {
   environment.list_plugins = [] {
     return std::vector<server::PluginFile>{{"", "ledger", "1", {sim::kLedgerType}, ""}};
   };
+  if (m.dir->healing() != nullptr) environment.healing = *m.dir->healing();
   m.node = std::make_unique<server::Node>(m.options, m.dir->identity(), std::move(*image),
                                           environment, now_);
   m.node->set_invariant_checks(true);

@@ -1,0 +1,162 @@
+// healing.cpp: a node whose data was damaged is taken in again, by itself (damage.hpp).
+//
+//   the node                                     the leader
+//   heal  ------------------------------------>  is it the member with another disk, and is the
+//                                                old one silent? then a change of members: the
+//                                                same id, a learner, with the new incarnation
+//   heal  ------------------------------------>  the configuration names it so:
+//         <------------------------------------  admitted
+//   follows: gets log or snapshot                gives it its vote back once it is caught up
+//   healed ----------------------------------->  the same, if leadership changed meanwhile
+//
+// What must hold
+//  - Until it is admitted such a node says and takes nothing of consensus. So nothing that its id
+//    had promised, votes and entries, is missing from any count: the others find a majority among
+//    themselves for the change, or it waits.
+//  - It votes, and seeks election, only while the configuration in its log names it with its own
+//    incarnation: before, older configurations may take it for the voter it was. The same goes
+//    for every node that its configuration names with another disk's.
+//  - It follows from the directory: a node that restarts before it is named asks again.
+#include <algorithm>
+
+#include "raft/membership.hpp"
+#include "server/node_impl.hpp"
+
+namespace raftcs::server {
+namespace {
+
+constexpr DurationNs kAskAgainNs = 1 * kNsPerSecond;
+constexpr DurationNs kOpPauseNs = 5 * kNsPerSecond;
+constexpr DurationNs kOpPatienceNs = 60 * kNsPerSecond;
+
+}  // namespace
+
+// --- the node itself ----------------------------------------------------------------------------
+
+bool Node::Impl::is_named() const {
+  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
+  return self != nullptr && self->incarnation == identity_.incarnation;
+}
+
+bool Node::Impl::may_vote() const {
+  if (environment_.healing) return is_named();
+  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
+  return self == nullptr || self->incarnation.is_zero() ||
+         self->incarnation == identity_.incarnation;
+}
+
+void Node::Impl::update_passive() { raft_.set_passive(!may_vote()); }
+
+void Node::Impl::drop_what_is_not_for_now(std::vector<raft::Message>* messages) const {
+  std::erase_if(*messages, [](const raft::Message& m) {
+    return std::holds_alternative<raft::VoteRequest>(m.body) ||
+           std::holds_alternative<raft::TimeoutNow>(m.body);
+  });
+}
+
+void Node::Impl::ask_to_heal(NodeId peer) {
+  send_contact(peer, peer,
+               {options_.peer_advertise, wire::ContactReason::heal, Index(),
+                environment_.healing->damage});
+}
+
+void Node::Impl::heal_admitted(const wire::PeerEnvelope& e) {
+  if (e.cluster != identity_.cluster || !is_healing() || heal_admitted_) return;
+  heal_admitted_ = true;
+  log_line(RAFTCS_LOG_INFO, "node " + to_string(e.from) +
+                                " has taken this node in again; the data comes from the leader");
+  update_standing();
+}
+
+void Node::Impl::heal_tick(Mono now) {
+  heal_at_ = now + kAskAgainNs;
+  if (!can_take_part()) heal_at_ = Mono::never();
+  if (is_healing()) {
+    if (heal_admitted_) return;
+    for (const auto& [peer, address] : peer_addresses_) ask_to_heal(peer);
+    return;
+  }
+  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
+  // In the life in which it was taken in, only: later an operator may have made it a learner.
+  const bool wants_vote = environment_.healing->voted && heal_admitted_ && self != nullptr &&
+                          self->role == raft::MemberRole::learner;
+  if (!wants_vote) {
+    // Settled, or gone again with the entry that named it: then it starts over.
+    if (raft_.status().membership_settled) heal_at_ = Mono::never();
+    return;
+  }
+  if (!leader_) return;
+  send_contact(leader_, leader_,
+               {options_.peer_advertise, wire::ContactReason::healed, Index(),
+                environment_.healing->damage});
+}
+
+std::string Node::Impl::healing_text() const {
+  std::string text = "the data of this node was damaged (" + environment_.healing->damage +
+                     ") and is set aside; ";
+  if (heal_admitted_) return text + "it is taken in again and gets its data from the leader";
+  text +=
+      "it counts for nothing until the leader takes it in again, which needs a majority of the "
+      "voters without it";
+  return refused_text_.empty() ? text : text + ". " + refused_text_;
+}
+
+// --- the leader ---------------------------------------------------------------------------------
+
+void Node::Impl::heal_asked(const wire::PeerEnvelope& e, const wire::PeerContact& c, Mono now) {
+  if (!serving() || stopping_) return;
+  const auto tell = [&](wire::ContactReason reason, const std::string& text) {
+    send_contact(e.from, e.from,
+                 {options_.peer_advertise, reason, raft_.status().membership_index, text});
+  };
+  const raft::Member* member = raft::find_member(raft_.membership(), e.from);
+  if (member == nullptr)
+    return refuse_peer(e, c.address, wire::ContactReason::not_member,
+                       "node " + to_string(e.from) + " is no member of the cluster", now);
+  const bool known = member->incarnation == e.incarnation;
+  if (known && c.reason == wire::ContactReason::heal)
+    return tell(wire::ContactReason::admitted, "");
+  if (known && member->role != raft::MemberRole::learner) return;
+  if (!known && member->incarnation.is_zero() && member->role == raft::MemberRole::learner) {
+    has_known_disk(e, now);  // an operator readmits it already: this binds its disk
+    return;
+  }
+  if (auto heard = peer_heard_.find(e.from);
+      !known && heard != peer_heard_.end() && now - heard->second < options_.election_timeout_ns)
+    return tell(wire::ContactReason::other_disk,
+                "member " + to_string(e.from) + " is at work with the disk that the cluster knows; "
+                "only one process may run under an id");
+  if (member_op_ && !member_op_->ended()) return;  // it asks again
+  if (now < heal_op_again_) {
+    if (member_op_ && member_op_->heals == e.from && member_op_->stage == MemberOp::Stage::failed)
+      tell(wire::ContactReason::other_disk, "it cannot be taken in yet: " + member_op_->text);
+    return;
+  }
+  if (!known)
+    log_line(RAFTCS_LOG_WARNING, "the data of member " + to_string(e.from) +
+                                     " was damaged and it begins anew (" + c.text +
+                                     "); it is taken in again");
+  begin_heal_op(*member, e.incarnation, now);
+}
+
+// As `raftcs member replace ID ID`, asked for by the member itself.
+void Node::Impl::begin_heal_op(const raft::Member& member, const Uuid& incarnation, Mono now) {
+  heal_op_again_ = now + kOpPauseNs;
+  MemberOp op;
+  MemberChange readmit, promote;
+  readmit.verb = MemberVerb::readmit;
+  readmit.id = promote.id = op.heals = member.id;
+  readmit.incarnation = incarnation;
+  promote.verb = MemberVerb::promote;
+  if (member.incarnation != incarnation) op.steps.push_back({readmit});
+  if (member.incarnation == incarnation || member.role == raft::MemberRole::voter)
+    op.steps.push_back({promote});
+  op.wait = true;
+  op.deadline = now + kOpPatienceNs;
+  op.number = ++member_ops_;
+  op.text = "it begins";
+  member_op_ = std::move(op);
+  drive_member_op(now);
+}
+
+}  // namespace raftcs::server

@@ -76,6 +76,9 @@ class Failover(unittest.TestCase):
             self.assertIn(put.returncode, (3, 4), put.stderr)
             get = cluster.cli('kv', 'get', 'before', timeout_ms=2000)
             self.assertEqual((get.returncode, get.stdout), (4, ''), get.stderr)
+            # What the one that is left has applied can be read all the same, if asked for.
+            get = cluster.cli('kv', 'get', '--stale', 'before', timeout_ms=20000)
+            self.assertEqual((get.returncode, get.stdout), (0, '1\n'), get.stderr)
             for i in cluster.servers:
                 if i != leader:
                     cluster.servers[i].start()

@@ -42,7 +42,7 @@ bool about_reaching(raftcs_status_t status) { return status <= -200 && status > 
 int exit_code_of_refusal(raftcs_status_t status) {
   if (about_reaching(status)) return kUnavailable;
   return status == RAFTCS_ERR_INVALID_ARGUMENT || status == RAFTCS_ERR_UNKNOWN_OPTION ? kUsage
-                                                                                     : kFailed;
+                                                                                      : kFailed;
 }
 
 int exit_code_of(const Reply& reply) {
@@ -114,8 +114,9 @@ std::vector<std::string> parse_endpoints(const std::string& text) {
     one.clear();
   }
   if (endpoints.empty()) {
-    throw Failure(kUsage, "no endpoint given: use -e HOST:PORT[,HOST:PORT...] or set "
-                          "RAFTCS_ENDPOINTS");
+    throw Failure(kUsage,
+                  "no endpoint given: use -e HOST:PORT[,HOST:PORT...] or set "
+                  "RAFTCS_ENDPOINTS");
   }
   return endpoints;
 }
@@ -165,11 +166,15 @@ Session::~Session() {
   }
 }
 
-void Session::open() {
-  raftcs_status_t status = raftcs_client_open(client_.get());
+void Session::begin() {
+  const raftcs_status_t status = raftcs_client_open(client_.get());
   if (status != RAFTCS_OK) throw Failure(exit_code_of_refusal(status), describe(status));
   opened_ = true;
-  status = raftcs_client_wait_connected(client_.get(), timeout_ms_);
+}
+
+void Session::open() {
+  begin();
+  const raftcs_status_t status = raftcs_client_wait_connected(client_.get(), timeout_ms_);
   if (status != RAFTCS_OK) {
     std::string text = "no session with the cluster within " + std::to_string(timeout_ms_) +
                        " ms: " + describe(status) +
@@ -201,9 +206,8 @@ Reply finish(raftcs_status_t status, raftcs_event_t* event, const char* what) {
 Reply Session::submit(const std::string& service, std::string_view command) {
   raftcs_call_options_t options = call_options(false);
   raftcs_event_t* event = nullptr;
-  raftcs_status_t status =
-      raftcs_client_submit_wait(client_.get(), service.c_str(), command.data(), command.size(),
-                                &options, &event);
+  raftcs_status_t status = raftcs_client_submit_wait(client_.get(), service.c_str(), command.data(),
+                                                     command.size(), &options, &event);
   return finish(status, event, "submitting a command");
 }
 

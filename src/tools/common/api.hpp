@@ -97,7 +97,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  void open();  // and waits until connected; Failure(kUnavailable) after the timeout
+  void open();   // and waits until connected; Failure(kUnavailable) after the timeout
+  void begin();  // opens only: stale queries need no leader, so they wait for no session
   Reply submit(const std::string& service, std::string_view command);
   Reply query(const std::string& service, std::string_view query, bool stale = false);
   Reply admin(const std::string& endpoint, const std::string& verb, const std::string& args = {});

@@ -46,6 +46,7 @@ constexpr Field kFields[] = {
     {"stale_queues", &Profile::stale_queues},
     {"power_cuts", &Profile::power_cuts},
     {"wipes", &Profile::wipes},
+    {"bit_rot", &Profile::bit_rot},
     {"client_deaths", &Profile::client_deaths},
     {"silent_deaths", &Profile::silent_deaths},
     {"closes", &Profile::closes},
@@ -153,6 +154,8 @@ Profile profile_of(uint64_t seed) {
   p.frail = on(0.4);
   p.frail_timeout_ms = r.between(1, 8) * 500;
   p.hostile = on(0.4);
+  // The others must find a majority without it, of voters that are all there in the end.
+  p.bit_rot = on(0.3) && p.nodes >= 3 && p.nodes % 2 == 1 && !p.wipes;
   return p;
 }
 

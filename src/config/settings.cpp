@@ -82,6 +82,10 @@ constexpr Setting kSettings[] = {
      "When log or snapshot are found damaged at the start: set them aside, begin with an empty log "
      "and get the data from the other members (heal), or do not start (refuse).",
      nullptr},
+    {"storage.reseed", Type::boolean, "false", "", "",
+     "Give it for one start: all data of this server is set aside as if it were damaged, and comes "
+     "from the other members. For a server whose state differs from theirs.",
+     nullptr},
     {"snapshot.entries", Type::integer, "100000", "1..1000000000000", "",
      "A snapshot is made after this many log entries...", nullptr},
     {"snapshot.log_bytes", Type::bytes, "268435456", "65536..1099511627776", "bytes",

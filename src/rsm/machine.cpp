@@ -123,6 +123,23 @@ uint64_t Machine::state_hash() const {
   return mix(impl_->state.ops_hash, impl_->state.pushes_hash);
 }
 
+std::optional<uint64_t> Machine::digest() const {
+  std::optional<uint64_t> all;
+  if (!impl_->applier.failed().is_ok()) return all;
+  for (const auto& s : impl_->state.services) {
+    if ((s->type->flags & RAFTCS_SM_HAS_DIGEST) == 0 || s->type->digest == nullptr) continue;
+    uint64_t one = 0;
+    std::string what;
+    const raftcs_status_t status = guarded(&what, [&] {
+      one = s->type->digest(s->sm);
+      return RAFTCS_OK;
+    });
+    if (status != RAFTCS_OK) return std::nullopt;
+    all = mix(mix(all.value_or(0), s->num.value), one);
+  }
+  return all;
+}
+
 std::optional<SessionInfo> Machine::session(SessionNum num) const {
   const Session* session = impl_->state.sessions.find(num);
   if (session == nullptr) return std::nullopt;

@@ -185,6 +185,9 @@ class Machine {
   // A running hash over (index, operation, reply) since index 1: equal on replicas at equal
   // index; part of snapshots. The first alarm for nondeterminism (RC-08).
   uint64_t state_hash() const;
+  // Over the digests of the services whose type offers one, at this moment; nothing: none does,
+  // or one failed. May take as long as the plugins take.
+  std::optional<uint64_t> digest() const;
   // The earliest cluster time at which a service wants its timer; LogTime::never(): none does.
   LogTime next_timer() const;
   // Does a service follow the presence of sessions?

@@ -257,6 +257,7 @@ std::string Node::Impl::status_json() const {
          {"sessions", sessions_.size()},
          {"connections", connections_.size()},
          {"state_hash", {{"index", applied_.value}, {"hash", hex_digits(state_hash_)}}},
+         {"divergence", divergence_json()},
          {"health", health_.is_ok() ? "ok" : health_.text()},
          {"load",
           {{"commands_inflight", admission_.commands().used()},

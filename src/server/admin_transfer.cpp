@@ -27,6 +27,7 @@ NodeId Node::Impl::best_successor(const raft::Member** member) const {
   for (const raft::PeerProgress& p : raft_.status().peers) {
     const raft::Member* m = raft::find_member(raft_.membership(), p.id);
     if (m == nullptr || m->role != raft::MemberRole::voter || !p.recently_active) continue;
+    if (is_out_of_service(p.id)) continue;
     const bool better = best == nullptr || m->priority > best->priority ||
                         (m->priority == best->priority && p.match > best_match);
     if (!better) continue;

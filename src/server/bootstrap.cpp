@@ -101,6 +101,18 @@ Result<raft::BootImage> join_image(storage::DataDir& dir) {
   return image;
 }
 
+// The operator says that the data is wrong, though it may read well.
+Status reseed(sys::FileSystem& fs, const Options& options, sys::RandomSource& random,
+              std::vector<std::string>* notes) {
+  RCS_ASSIGN(made, storage::DataDir::is_initialised(fs, options.data_dir));
+  if (!made) return Status::ok();
+  return heal_or_refuse(fs, options, random,
+                        {RAFTCS_ERR_CORRUPT,
+                         "storage.reseed asks to begin anew without the data of " +
+                             options.data_dir + " (take the setting away after one start)"},
+                        notes);
+}
+
 // Made before it is opened, unless it is there.
 Result<std::unique_ptr<storage::DataDir>> make_and_open(sys::FileSystem& fs,
                                                         const Options& options,
@@ -128,6 +140,7 @@ Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, con
   std::vector<std::string> unwanted;
   if (notes == nullptr) notes = &unwanted;
   RCS_TRY(storage::finish_healing(fs, options.data_dir, notes));
+  if (options.reseed) RCS_TRY(reseed(fs, options, random, notes));
   auto dir = make_and_open(fs, options, random, notes);
   if (dir.status().code() == RAFTCS_ERR_CORRUPT) {
     RCS_TRY(heal_or_refuse(fs, options, random, dir.status(), notes));

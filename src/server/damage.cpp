@@ -49,7 +49,7 @@ Status heal_or_refuse(sys::FileSystem& fs, const Options& options, sys::RandomSo
                       const Status& damage, std::vector<std::string>* notes) {
   RCS_ASSIGN(salvage, storage::salvage_directory(fs, options.data_dir));
   if (salvage.identity && salvage.identity->node != options.id) return damage;
-  if (!options.heal_damage)
+  if (!options.heal_damage && !options.reseed)
     return refuse(damage,
                   "Nothing was changed (storage.on_damage is refuse). Start it with "
                   "storage.on_damage=heal to set the data aside and get it from the other "

@@ -45,7 +45,9 @@ bool Node::Impl::may_vote() const {
          self->incarnation == identity_.incarnation;
 }
 
-void Node::Impl::update_passive() { raft_.set_passive(!may_vote()); }
+void Node::Impl::update_passive() {
+  raft_.set_passive(!may_vote() || !quarantined_.is_ok());
+}
 
 void Node::Impl::drop_what_is_not_for_now(std::vector<raft::Message>* messages) const {
   std::erase_if(*messages, [](const raft::Message& m) {

@@ -16,6 +16,7 @@
 #include "raft/node.hpp"
 #include "rsm/machine.hpp"
 #include "storage/data_dir.hpp"
+#include "wire/check_codec.hpp"
 #include "wire/client_messages.hpp"
 
 namespace raftcs::server {
@@ -67,8 +68,17 @@ struct ApplyList {  // for administration
   enum class What { sessions, services } what = What::sessions;
   uint64_t token = 0;
 };
+struct ApplyHash {  // of the state at an index that was handed over (divergence.cpp)
+  NodeId asker;
+  Index index;
+};
 using ApplyJob = std::variant<ApplyEntries, ApplyRestore, ApplyQueries, ApplyFetchPushes,
-                              ApplyBeginSnapshot, ApplyFindSilent, ApplyList>;
+                              ApplyBeginSnapshot, ApplyFindSilent, ApplyList, ApplyHash>;
+
+struct HashFound {
+  NodeId asker;
+  wire::ReplicaHash replica;
+};
 
 struct QueryDone {
   QueryItem item;
@@ -99,6 +109,7 @@ struct ApplyDone {
   std::vector<rsm::SilentSession> silent;
   bool silent_found = false;  // an ApplyFindSilent was done; its outcome is in `silent`
   std::vector<Listed> listed;
+  std::vector<HashFound> hashes;  // none for an index that is too long ago
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description
   Status snapshot_failed;                   // not OK: none could be begun, and why

@@ -136,15 +136,44 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
     if (list->what == ApplyList::What::sessions) listed.sessions = machine_.sessions();
     if (list->what == ApplyList::What::services) listed.services = machine_.services();
     out->listed.push_back(std::move(listed));
+  } else if (auto* hash = std::get_if<ApplyHash>(&job)) {
+    if (auto found = hash_at(hash->index)) out->hashes.push_back({hash->asker, *found});
   }
   return Status::ok();
+}
+
+// Digests are taken at indices that all replicas have in common.
+void ApplyLane::note_hash() {
+  const Index at = machine_.applied();
+  past_[at.value % kPastHashes] = {at, machine_.state_hash()};
+  if (at.value % kDigestEvery != 0) return;
+  if (auto digest = machine_.digest())
+    digests_[at.value / kDigestEvery % digests_.size()] = {at, *digest};
+}
+
+std::optional<wire::ReplicaHash> ApplyLane::hash_at(Index index) const {
+  const Past& past = past_[index.value % kPastHashes];
+  if (past.index != index || !index) return std::nullopt;
+  wire::ReplicaHash found;
+  found.index = index;
+  found.hash = past.hash;
+  const Index multiple(index.value / kDigestEvery * kDigestEvery);
+  const Past& digest = digests_[multiple.value / kDigestEvery % digests_.size()];
+  if (multiple && digest.index == multiple) {
+    found.digest_index = multiple;
+    found.digest = digest.hash;
+  }
+  return found;
 }
 
 Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
   for (size_t i = 0; i < job.entries.size(); ++i) {
     if (job.entries[i].index <= machine_.applied()) continue;  // in a snapshot that came first
     Status status = machine_.apply(job.entries[i], &out->output);
-    if (status.is_ok()) continue;
+    if (status.is_ok()) {
+      note_hash();
+      continue;
+    }
     job.entries.erase(job.entries.begin(), job.entries.begin() + static_cast<ptrdiff_t>(i));
     return status;
   }
@@ -161,6 +190,9 @@ Status ApplyLane::restore(const ApplyRestore& job, ApplyDone* out) {
   if (machine_.applied() != meta.index)
     return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(meta.index) +
                                     " holds a state of index " + to_string(machine_.applied())};
+  past_.assign(kPastHashes, {});
+  digests_ = {};
+  note_hash();
   out->output.clear();  // what was applied before is part of what is restored
   out->pushes_fetched.clear();
   Restored restored;

@@ -5,12 +5,17 @@
 // another lane's data.
 #pragma once
 
+#include <array>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "server/jobs.hpp"
 
 namespace raftcs::server {
+
+constexpr size_t kPastHashes = 4096;     // a check may ask for the hash of an entry so far back
+constexpr uint64_t kDigestEvery = 4096;  // entries; a plugin may need time for one
 
 // [log lane] Group commit: consecutive appends become one write and one sync.
 class LogLane {
@@ -29,7 +34,7 @@ class LogLane {
 class ApplyLane {
  public:
   ApplyLane(storage::DataDir& dir, rsm::TypeSource& types, const rsm::Limits& limits)
-      : dir_(dir), machine_(types, limits) {}
+      : dir_(dir), machine_(types, limits), past_(kPastHashes) {}
   // Runs jobs from the front until all are done or an entry cannot be applied (then
   // out->halted says why and the unfinished jobs stay in *jobs).
   void run(std::vector<ApplyJob>* jobs, ApplyDone* out);
@@ -42,8 +47,17 @@ class ApplyLane {
   Status restore(const ApplyRestore& job, ApplyDone* out);
   Status begin_snapshot(const ApplyBeginSnapshot& job, ApplyDone* out);
 
+  void note_hash();
+  std::optional<wire::ReplicaHash> hash_at(Index index) const;
+
   storage::DataDir& dir_;
   rsm::Machine machine_;
+  struct Past {
+    Index index;
+    uint64_t hash = 0;
+  };
+  std::vector<Past> past_;  // of the last entries, each at its index modulo the size
+  std::array<Past, 4> digests_;
 };
 
 // [snapshot lane]

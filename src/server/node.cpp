@@ -113,6 +113,7 @@ void Node::Impl::log_line(int level, std::string text) {
 
 bool Node::Impl::serving() const {
   return can_take_part() && leader_ready_ && applied_ >= serve_after_ && halted_.is_ok() &&
+         quarantined_.is_ok() &&
          raft_.role() == raft::Role::leader && raft_.term() == term_;
 }
 
@@ -173,6 +174,12 @@ void Node::Impl::peer_frame(const Bytes& frame, Mono now) {
         error.type == wire::kPeerContactType &&
         wire::decode_peer_contact(frame, wire_limits_, &envelope, &contact, &error))
       return peer_contact(envelope, contact, now);
+    wire::PeerCheck check;
+    if (error.kind == wire::DecodeError::Kind::unknown_type && error.type == wire::kPeerCheckType &&
+        wire::decode_peer_check(frame, wire_limits_, &envelope, &check, &error)) {
+      if (takes_frames() && admits(envelope, now)) peer_check(envelope, check, now);
+      return;
+    }
     ++counters_.malformed_peer;
     return;
   }
@@ -257,6 +264,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   for (const auto& change : done.output.presence) presence_changed(change);
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
+  for (const HashFound& found : done.hashes) hash_found(found, now);
   if (!done.silent.empty()) expire_silent(done.silent, now);
   decide_continues(now);
   if (!done.snapshot_failed.is_ok()) {
@@ -332,6 +340,7 @@ void Node::Impl::tick(Mono now) {
   if (now >= prefer_leader_at_) prefer_leader(now);
   if (now >= hand_over_at_) keep_handing_over(now);
   if (now >= heal_at_) heal_tick(now);
+  if (now >= check_at_) check_tick(now);
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     sweep_contacts(now);
@@ -350,7 +359,8 @@ Mono Node::Impl::next_deadline() const {
   if (serving() && wants_presence_) at = std::min(at, presence_at_);
   if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
-  return std::min({at, heal_at_, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, ops_at_});
+  at = std::min({at, heal_at_, check_at_, ops_at_});
+  return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_});
 }
 
 // --- effects ------------------------------------------------------------------------------
@@ -375,6 +385,7 @@ NodeEffects Node::Impl::take_effects(Mono now) {
     drive_transfer_op(now);
     run_raft(now);
     decide_continues(now);
+    ask_lane_for_hash();
     if (member_op_deadline(now) != Mono::never()) roles_changed(now);
   }
   ops_at_ = can_take_part() ? member_op_deadline(now) : Mono::never();
@@ -573,13 +584,15 @@ void Node::Impl::lost_leadership(Mono) {
   timer_at_ = Mono::never();
   heard_.clear();
   for (auto& [num, s] : sessions_) s.heard = false;
-  bind_incarnations_at_ = prefer_leader_at_ = Mono::never();
+  bind_incarnations_at_ = prefer_leader_at_ = check_at_ = Mono::never();
+  check_.reset();
   answer_drains(Status::ok());
 }
 
 void Node::Impl::began_serving(Mono now) {
   served_ = true;
   begin_liveness(now);
+  check_begins(now);
   if (draining_) hand_over_at_ = now;
   bind_incarnations_at_ = now + kBindIncarnationsNs;
   prefer_leader_at_ = now + kPreferLeaderNs;
@@ -635,12 +648,13 @@ void Node::Impl::maybe_snapshot(Mono now) {
 
 // --- what others see -------------------------------------------------------------------------
 
-// The worst of what is the case: a failed disk, a halted lane, a full disk.
+// The worst of what is the case: a failed disk, a halted lane, a wrong state, a full disk.
 void Node::Impl::update_health() {
   const Status& worst = !failed_.is_ok()     ? failed_
                         : !halted_.is_ok()   ? halted_
-                        : !no_space_.is_ok() ? no_space_
-                                             : standing_health_;
+                        : !quarantined_.is_ok() ? quarantined_
+                        : !no_space_.is_ok()    ? no_space_
+                                                : standing_health_;
   if (worst.code() == health_.code() && worst.text() == health_.text()) return;
   health_ = worst;
   publish_state();

@@ -8,6 +8,7 @@
 //   liveness.cpp  touches and expiry of sessions
 //   timers.cpp    timers of state machines, presence of sessions
 //   contacts.cpp  whose frames are taken; nodes that do not know one another yet
+//   divergence.cpp  are the replicas' states equal
 //   healing.cpp   a node whose data was damaged comes back
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
 //                 outcome that takes time
@@ -27,6 +28,7 @@
 #include "server/admission.hpp"
 #include "server/member_ops.hpp"
 #include "server/node.hpp"
+#include "server/replica_check.hpp"
 
 namespace raftcs::server {
 
@@ -273,6 +275,19 @@ struct Node::Impl {
   void heal_tick(Mono now);
   std::string healing_text() const;
 
+  // divergence.cpp
+  void send_check(NodeId to, const wire::PeerCheck& check);
+  void check_begins(Mono now);
+  void check_tick(Mono now);
+  void peer_check(const wire::PeerEnvelope& envelope, const wire::PeerCheck& check, Mono now);
+  void ask_lane_for_hash();
+  void hash_found(const HashFound& found, Mono now);
+  void check_answered(NodeId from, const wire::ReplicaHash& hash, Mono now);
+  void conclude(CheckVerdict verdict, Mono now);
+  void take_verdict(const CheckVerdict& verdict, Mono now);
+  bool is_out_of_service(NodeId id) const;
+  nlohmann::json divergence_json() const;
+
   // continues.cpp
   void ask_first(Connection& c, const wire::ContinueSession& m);
   void decide_continues(Mono now);
@@ -347,6 +362,14 @@ struct Node::Impl {
   bool was_member_ = false;
   bool heal_admitted_ = false;  // the leader has said so; until then nothing of consensus is said
   Mono heal_at_ = Mono::never();        // ask again
+  std::optional<ReplicaCheck> check_;        // leader: under way
+  bool check_complete_ = false;              // leader: all members answered at checked_ ...
+  Index checked_;                            // ... the last index asked for
+  Mono check_at_ = Mono::never();
+  std::pair<NodeId, Index> hash_asked_;      // not yet handed to the apply lane
+  Index answered_;                           // the last index this node answered for
+  CheckVerdict verdict_;                     // the leader's last
+  Status quarantined_;                       // not OK: this node's state is wrong
   Mono heal_op_again_ = Mono();         // leader: no other attempt to take a node in before
   raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane
   Index applied_;

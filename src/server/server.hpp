@@ -51,6 +51,7 @@ struct Options {
   uint64_t segment_bytes = 64 << 20;
   uint64_t disk_reserve_bytes = 32 << 20;   // below this much free space writes are refused
   bool heal_damage = true;  // damaged data: begin anew, from the others; false: refuse to start
+  bool reseed = false;      // as if the data were damaged: for a node whose state is wrong
   uint64_t snapshot_entries = 100'000;      // snapshot after this many entries ...
   uint64_t snapshot_log_bytes = 256 << 20;  // ... or this much log
   uint64_t trailing_entries = 1'024;

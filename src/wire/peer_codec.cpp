@@ -12,13 +12,12 @@
 #include "base/check.hpp"
 #include "base/crc32c.hpp"
 #include "raft/membership.hpp"
-#include "wire/frame_in.hpp"
+#include "wire/peer_envelope.hpp"
 
 namespace raftcs::wire {
 namespace {
 
 constexpr size_t kCrcBytes = 5;
-constexpr uint32_t kElements = 9;
 constexpr size_t kMessageBytesAbout = 96;
 constexpr size_t kEntryBytesAbout = 48;
 
@@ -222,6 +221,13 @@ NodeId read_node(MsgpackIn& in, const char* what) {
   return NodeId(id);
 }
 
+void put_crc(uint8_t* at, uint32_t crc) {
+  at[0] = 0xce;  // msgpack uint32, whatever the value
+  for (int i = 0; i < 4; ++i) at[1 + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
+}
+
+}  // namespace
+
 // The frame's elements up to and with the crc. *covered is the crc over the envelope.
 void read_envelope(MsgpackIn& in, const Bytes& frame, PeerEnvelope* envelope, uint32_t* covered,
                    uint32_t* crc) {
@@ -235,22 +241,9 @@ void read_envelope(MsgpackIn& in, const Bytes& frame, PeerEnvelope* envelope, ui
   *crc = static_cast<uint32_t>(in.read_uint("crc", UINT32_MAX));
 }
 
-void put_crc(uint8_t* at, uint32_t crc) {
-  at[0] = 0xce;  // msgpack uint32, whatever the value
-  for (int i = 0; i < 4; ++i) at[1 + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
-}
-
-}  // namespace
-
-namespace {
-
-// The elements up to and with the room for the crc.
-struct EnvelopeAt {
-  size_t begin, crc;
-};
 EnvelopeAt pack_envelope(Packer& out, OutBuffer& buffer, uint32_t type,
                          const PeerEnvelope& envelope) {
-  out.pack_array(kElements);
+  out.pack_array(kPeerElements);
   out.pack_uint32(kPeerMagic);
   out.pack_uint32(kPeerVersionMax);
   out.pack_uint32(type);
@@ -271,8 +264,6 @@ void fill_crc(OutBuffer& buffer, const EnvelopeAt& at) {
   crc = crc32c(crc, buffer.data() + body_at, buffer.size() - body_at);
   put_crc(buffer.data() + at.crc, crc);
 }
-
-}  // namespace
 
 Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Message>& messages) {
   OutBuffer buffer;
@@ -318,7 +309,7 @@ bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* e
   if (!in.failed() &&
       crc32c(covered, frame.data() + messages_at, messages_end - messages_at) != crc)
     in.fail("crc", "does not fit the frame");
-  if (read_frame_tail(in, head.elements, kElements)) {
+  if (read_frame_tail(in, head.elements, kPeerElements)) {
     *envelope = read;
     return true;
   }
@@ -368,7 +359,7 @@ bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope*
   for (uint32_t i = 4; i < fields && !in.failed(); ++i) in.skip("contact");
   if (!in.failed() && crc32c(covered, frame.data() + body_at, in.position() - body_at) != crc)
     in.fail("crc", "does not fit the frame");
-  if (!read_frame_tail(in, head.elements, kElements))
+  if (!read_frame_tail(in, head.elements, kPeerElements))
     return refuse(Refusal::malformed, head, in.error_text(), error);
   *envelope = read;
   *contact = std::move(c);

@@ -47,7 +47,7 @@ raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_
     }
     std::memcpy(&op, command->data, sizeof op);
     append(ledger, op);
-    uint64_t position = ledger.ops.size();
+    uint64_t position = ledger.ops.size() + ledger.lie;
     sink->reply(sink, i, 0, &position, sizeof position);
     if (op.kind == 3 && ledger.alarm_ns == INT64_MAX)
       ledger.alarm_ns = batch->cluster_time_ns + kAlarmNs;

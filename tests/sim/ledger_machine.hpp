@@ -35,6 +35,7 @@ struct Ledger {
   uint64_t early = 0;            // and came before their time: must never be
   std::set<uint64_t> gone;       // sessions without their client
   uint64_t presence_events = 0;
+  uint64_t lie = 0;  // a fault of tests: added to what it answers
 };
 constexpr int64_t kAlarmNs = 100'000'000;
 constexpr size_t kLargePush = 1 << 20;
@@ -46,6 +47,7 @@ class LedgerTypes : public rsm::TypeSource {
   const raftcs_sm_type_t* find(const std::string& id) override;
   const raftcs_host_t* host() override { return &host_; }
   const Ledger* ledger() const { return *current_; }
+  void lie(uint64_t by) { (*current_)->lie = by; }
 
   // Set by the machine's create; shared, because a snapshot may outlive its node's process.
   std::shared_ptr<Ledger*> current_ = std::make_shared<Ledger*>(nullptr);

@@ -5,6 +5,7 @@
 #include "raft/membership.hpp"
 #include "raftcs.h"
 #include "sim/sim_world.hpp"
+#include "wire/check_codec.hpp"
 #include "wire/codec.hpp"
 
 namespace raftcs::sim {
@@ -18,6 +19,7 @@ void remember_check(const char* expression, const char*, int line) {
 }
 
 void Cluster::check_node(SimNode& n) {
+  look_for_healed(n);
   if (g_check != nullptr)
     return fail(std::string("check failed in node ") + to_string(n.id) + ": " + g_check + " line " +
                 std::to_string(g_check_line));
@@ -204,7 +206,9 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
   wire::DecodeError error;
   wire::PeerContact contact;
   if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) {
-    if (!wire::decode_peer_contact(frame, {}, &envelope, &contact, &error))
+    wire::PeerCheck check;
+    if (!wire::decode_peer_contact(frame, {}, &envelope, &contact, &error) &&
+        !wire::decode_peer_check(frame, {}, &envelope, &check, &error))
       fail("a node sent a frame that does not decode");
     return;
   }

@@ -21,6 +21,7 @@ bool Cluster::replicas_equal() {
   Index index;
   if (p_.churn && leading_node() == nullptr) return false;
   for (auto& n : nodes_) {
+    if (n->rotten) return false;  // it must be healed
     if (!counts(*n)) continue;
     if (!n->up) return false;
     server::Info info = n->node->info();

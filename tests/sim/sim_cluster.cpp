@@ -55,7 +55,7 @@ void Cluster::start(SimNode& n) {
   auto image = server::boot_image(*n.dir, n.options);
   if (!image)
     return fail("node " + to_string(n.id) + " has no boot image: " + image.status().text());
-  for (const auto& line : notes) note("node " + to_string(n.id) + ": " + line);
+  for (const auto& line : notes) check_line(n, line);
   n.types = make_types();
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
   n.apply_lane = std::make_unique<server::ApplyLane>(*n.dir, *n.types, rsm::Limits{});
@@ -135,7 +135,7 @@ void Cluster::drive(SimNode& n) {
     fail("node " + to_string(n.id) + " talks to peers after its disk failed");
   for (const auto& f : e.peer_frames) send_peer(n, f.peer, f.frame);
   for (const auto& f : e.client_frames) send_client(n, f.conn, f.frame);
-  for (const auto& line : e.lines) note("node " + to_string(n.id) + ": " + line.text);
+  for (const auto& line : e.lines) check_line(n, line.text);
   for (const auto& reply : e.local_replies) operation_ended(reply.token, reply.result);
   if (p_.churn) note_membership(n);
   check_node(n);
@@ -248,6 +248,8 @@ void Cluster::begin() {
   g_check = nullptr;
   make_nodes();
   if (report_.ok) make_clients();
+  if (p_.bit_rot)
+    after(static_cast<DurationNs>(faults_.between(1'000, 4'000)) * kNsPerMs, [this] { rot(); });
 }
 
 bool Cluster::step() {

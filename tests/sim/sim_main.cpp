@@ -36,6 +36,7 @@ constexpr const char* kSometimes[] = {
     "a command was evicted",
     "a disk was slow",
     "a disk was wiped",
+    "a rotten disk was healed",
     "a foreign frame came",
     "a frame was corrupted",
     "a duplicate got its reply",

@@ -59,6 +59,7 @@ struct SimNode {
 
   bool broken = false;        // a write failed: it must be silent until it is restarted
   bool wiped = false;         // out of the cluster for good
+  bool rotten = false;        // its data was damaged: as wiped, until it is a voter again
   bool restart_only = false;  // the next end is one of the process, not of the machine
   uint64_t slowness = 1;      // of its disk
 

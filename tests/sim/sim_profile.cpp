@@ -46,6 +46,7 @@ constexpr Field kFields[] = {
     {"stale_queues", &Profile::stale_queues},
     {"power_cuts", &Profile::power_cuts},
     {"wipes", &Profile::wipes},
+    {"bit_rot", &Profile::bit_rot},
     {"client_deaths", &Profile::client_deaths},
     {"silent_deaths", &Profile::silent_deaths},
     {"closes", &Profile::closes},
@@ -159,6 +160,8 @@ Profile profile_of(uint64_t seed) {
   p.churn = on(0.3);
   if (p.churn) p.spares = static_cast<uint32_t>(r.between(1, 3));
   if (p.churn) p.wipes = false;  // a member without its disk would have to be admitted again
+  // The others must find a majority without it, of voters that are all there in the end.
+  p.bit_rot = on(0.3) && p.nodes >= 3 && p.nodes % 2 == 1 && !p.wipes && !p.churn;
   return p;
 }
 

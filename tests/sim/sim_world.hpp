@@ -255,6 +255,10 @@ class Cluster {
   void disk_error(SimNode& n);
   void disk_full(SimNode& n);
   void wipe(SimNode& n);
+  void rot();
+  bool flip_something(SimNode& n);
+  void look_for_healed(SimNode& n);
+  void check_line(SimNode& n, const std::string& line);
   bool incarnations_bound() const;
   void heal();
   bool clients_done() const;

@@ -58,9 +58,11 @@ class NodeHarness {
   server::Node& node(uint64_t id) { return *at(id).node; }
   sim::SimDisk& disk(uint64_t id) { return at(id).disk; }
   const sim::Ledger& ledger(uint64_t id) { return *at(id).types->ledger(); }
+  void lie(uint64_t id, uint64_t by) { at(id).types->lie(by); }  // its replies are wrong
   bool up(uint64_t id) { return at(id).node != nullptr; }
   void kill(uint64_t id);  // the process ends; the disk keeps what was written
   void start(uint64_t id);
+  server::Options& options(uint64_t id) { return at(id).options; }  // for the next start
   void wipe(uint64_t id);   // the disk is empty then; requires: killed
   uint64_t start_joiner();  // one more node, with an empty log, that waits to be added
   void isolate(uint64_t id, bool on = true);   // no frame to or from other nodes

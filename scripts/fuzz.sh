@@ -5,8 +5,8 @@
 #
 # Each begins with its seeds and its corpus (tests/fuzz/corpus/TARGET), and keeps what it learns in
 # build/fuzz/found/TARGET for the next time. An input that breaks something stays in
-# build/fuzz/crashes; the exit code is then 1. --keep adds to the corpus in the repository what is
-# small and reaches something new.
+# build/fuzz/crashes; the exit code is then 1. --keep makes the corpus in the repository anew, of
+# what is small and reaches something of its own; files that have a name stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -75,6 +75,7 @@ for target in "${targets[@]}"; do
   if [ $keep -eq 1 ] && [ "$status" -eq 0 ]; then
     merged=$(mktemp -d)
     "$program" -merge=1 "$merged" "$corpus" "$found" >/dev/null 2>&1 || true
+    find "$corpus" -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
     find "$merged" -type f -size -"$kept_bytes_max"c -printf '%s %p\n' | sort -n |
       awk '{print $2}' | shuf --random-source=<(yes) | head -"$kept_files_max" |
       xargs -r cp -t "$corpus"

@@ -7,6 +7,8 @@
 namespace raftcs::rsm {
 namespace {
 
+constexpr uint32_t kOpenIdsMax = 1 << 20;
+
 void put_uuid(const Uuid& u, ByteWriter* out) { out->raw(u.bytes.data(), u.bytes.size()); }
 
 uint32_t get_u32(ChunkReader* in) {
@@ -64,6 +66,8 @@ void get_pushes(ChunkReader* in, const SnapshotHead& head, Session* session) {
     p.payload = in->blob();
     if (!p.service || p.service.value > head.services)
       return in->fail("a push is of a service that is not there");
+    if (p.created < LogTime() || p.created > head.time)
+      return in->fail("a push is of an impossible time");
     session->push_bytes += p.payload.size();
     session->pushes.push_back(std::move(p));
   }
@@ -106,6 +110,10 @@ SnapshotHead decode_head(ChunkReader* in) {
   h.services = in->varint();
   if (in->ok() && (h.services > kServicesMax || h.sessions >= h.next_session.value))
     in->fail("its counts are impossible");
+  if (in->ok() && h.time < LogTime()) in->fail("its time is impossible");
+  // A session takes memory for all ids from its floor to the highest, answered or not.
+  if (in->ok() && (h.limits.replies_max > kOpenIdsMax || h.limits.pushes_max > kOpenIdsMax))
+    in->fail("its limits are impossible");
   return h;
 }
 
@@ -148,6 +156,10 @@ std::unique_ptr<Session> decode_session(ChunkReader* in, const SnapshotHead& hea
   session->timeout_ms = as_asked.timeout_ms = in->varint();
   session->created = LogTime{static_cast<int64_t>(in->u64())};
   session->last_active = LogTime{static_cast<int64_t>(in->u64())};
+  // Time is subtracted later: nothing before its beginning, nothing that is still to come.
+  if (in->ok() && (session->created < LogTime() || session->last_active < session->created ||
+                   session->last_active > head.time))
+    in->fail("a session's times are impossible");
   if (in->version() >= 2) {
     const uint8_t connected = in->u8();
     if (connected > 1) in->fail("a session's presence is impossible");

@@ -4,6 +4,8 @@
 // are one thing that happens. All its invariants hold after each (tests/explore/model.hpp), with
 // the core's own guard on. Odd: one node hears messages that no honest peer sends. It must survive
 // them; checks of the core may fail then, as they do when a peer lies, and the node stops.
+#include <vector>
+
 #include "base/check.hpp"
 #include "raft/membership.hpp"
 #include "raft/node.hpp"
@@ -24,7 +26,7 @@ void run_cluster(Input& in) {
   explore::State state = model.first();
   require(model.error().empty(), "the beginning breaks", model.error());
   unsigned new_terms = 0;
-  std::string trace;
+  std::vector<explore::Action> done;
   for (unsigned step = 0; step < kStepsMax && !in.empty(); ++step) {
     const uint8_t what = in.u8();
     explore::Action action;
@@ -35,14 +37,16 @@ void run_cluster(Input& in) {
     const bool new_term = action.elect || action.kind == explore::Kind::expire ||
                           action.kind == explore::Kind::transfer;
     if (new_term && ++new_terms > kNewTermsMax) continue;
-    const std::string before = model.describe_state(state);
-    if (!model.act(action, &state)) continue;
+    const explore::State before = state;
+    const bool moved = model.act(action, &state);
+    if (moved) done.push_back(action);
     if (!model.error().empty()) {
-      std::fprintf(stderr, "%sbefore the last step:\n%s", trace.c_str(), before.c_str());
+      for (const explore::Action& a : done)
+        std::fprintf(stderr, "%s%s node %u arg %u\n", explore::name_of(a.kind).c_str(),
+                     a.elect ? " (elect)" : "", a.node, a.arg);
+      std::fprintf(stderr, "before the last:\n%s", model.describe_state(before).c_str());
       require(false, "an invariant is broken", model.error());
     }
-    trace += explore::name_of(action.kind) + (action.elect ? " (elect) " : " ") +
-             std::to_string(action.node) + " " + std::to_string(action.arg) + "\n";
   }
   accepted += model.marks().commits > 0 ? 1 : 0;
 }

@@ -21,7 +21,7 @@ using sim::SimDisk;
 using storage::DataDir;
 
 constexpr char kDirectory[] = "/d";
-constexpr uint64_t kSegmentBytes = 16 << 10;
+constexpr uint64_t kSegmentBytes = 4096;
 
 storage::Identity identity() {
   storage::Identity id;

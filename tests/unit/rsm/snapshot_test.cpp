@@ -1,6 +1,7 @@
 // Snapshots: equal bytes for equal states, all or nothing on the way back.
 #include <thread>
 
+#include "rsm/snapshot_format.hpp"
 #include "support.hpp"
 
 namespace raftcs::rsm::testing {
@@ -82,6 +83,61 @@ TEST(Snapshots, EveryFlippedByteIsRefused) {
     bad[n] = static_cast<char>(bad[n] ^ 0x40);
     EXPECT_FALSE(other.machine.restore(reader_of(bad)).is_ok()) << n;
   }
+}
+
+// Found by the fuzz target session_table: checksums prove that the bytes are as they were written,
+// not that they make sense.
+TEST(Snapshots, WhatItSaysIsCheckedBeforeItIsUsed) {
+  const auto restored = [](const SnapshotHead& head, const Session& session) {
+    std::string bytes;
+    const WriteFn write = [&](const void* data, size_t size) {
+      bytes.append(static_cast<const char*>(data), size);
+      return true;
+    };
+    ChunkWriter out(write);
+    ByteWriter piece;
+    encode(head, &piece);
+    encode(session, &piece);
+    out.add(piece);
+    out.end_section();
+    piece.clear();
+    piece.u32(kSnapshotMagic);
+    piece.varint(out.sections());
+    out.add(piece);
+    out.end_section();
+    Rig rig;
+    const Status status = rig.machine.restore(reader_of(bytes));
+    if (status.is_ok()) (void)rig.machine.silent_sessions(LogTime::never(), 9);
+    return status.text();
+  };
+  SnapshotHead good;
+  good.applied = Index(9);
+  good.time = LogTime{50};
+  good.next_session = SessionNum(2);
+  good.sessions = 1;
+  Session session;
+  session.num = SessionNum(1);
+  session.id = uuid_of(1);
+  session.proof = uuid_of(2);
+  session.timeout_ms = 1000;
+  session.created = LogTime{10};
+  session.last_active = LogTime{20};
+  EXPECT_EQ(restored(good, session), "");
+  const std::string times = "the snapshot is damaged: a session's times are impossible";
+  Session odd = session;
+  odd.last_active = LogTime{INT64_MIN};  // was subtracted from the time now, which overflowed
+  EXPECT_EQ(restored(good, odd), times);
+  odd.last_active = LogTime{51};
+  EXPECT_EQ(restored(good, odd), times);
+  odd = session;
+  odd.created = LogTime{-1};
+  EXPECT_EQ(restored(good, odd), times);
+  SnapshotHead head = good;
+  head.time = LogTime{-1};
+  EXPECT_EQ(restored(head, session), "the snapshot is damaged: its time is impossible");
+  head = good;
+  head.limits.replies_max = UINT32_MAX;  // one reply far from the floor took 200 GB
+  EXPECT_EQ(restored(head, session), "the snapshot is damaged: its limits are impossible");
 }
 
 TEST(Snapshots, MissingTypeIsNamed) {

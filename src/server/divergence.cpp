@@ -14,6 +14,7 @@
 //  - Hashes run on: what differed once differs at every later index, until the node is re-seeded
 //    or gets a snapshot of the majority. So a check that is lost costs a second, nothing else.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "raft/membership.hpp"
 #include "server/node_impl.hpp"

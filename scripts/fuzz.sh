@@ -57,7 +57,7 @@ for target in "${targets[@]}"; do
   "$program" --seeds "$found" >/dev/null
   status=0
   "$program" "$found" "$corpus" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 \
-    -malloc_limit_mb="$(malloc_limit_mb "$target")" -print_final_stats=1 -use_value_profile=1 \
+    -malloc_limit_mb="$(malloc_limit_mb "$target")" -print_final_stats=1 \
     -artifact_prefix="$crashes/$target-" "${dictionary[@]}" >"$log" 2>&1 || status=$?
   line=$(grep -E '^#[0-9]+.*cov: ' "$log" | tail -1 || true)
   count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

@@ -52,6 +52,15 @@ class Calls {
   T*& place(T* (&slots)[kSlots]) {
     return slots[in_.below(kSlots)];
   }
+  // A struct of the caller's own idea of its size, in memory that is there.
+  template <class T>
+  T* sized() {
+    static_assert(sizeof(T) <= sizeof struct_);
+    std::memset(struct_, 0, sizeof struct_);
+    const uint32_t size = in_.flag() ? sizeof(T) : in_.u8();
+    std::memcpy(struct_, &size, sizeof size);
+    return reinterpret_cast<T*>(struct_);
+  }
   const char* text() {
     switch (in_.below(4)) {
       case 0: return nullptr;
@@ -102,9 +111,8 @@ class Calls {
         break;
       }
       default: {
-        raftcs_setting_t setting{};
-        setting.struct_size = in_.flag() ? sizeof setting : in_.u8();
-        (void)raftcs_setting_at(in_.u8(), &setting);
+        auto* setting = sized<raftcs_setting_t>();
+        (void)raftcs_setting_at(in_.u8(), setting);
       }
     }
   }
@@ -128,10 +136,9 @@ class Calls {
       case 0: {
         auto& slot = place(queues_);
         if (slot) break;  // destroyed at the end, after its events were counted
-        raftcs_queue_options_t options{};
-        options.struct_size = in_.flag() ? sizeof options : in_.u8();
-        options.flags = in_.below(8) == 7 ? 1 : 0;
-        (void)raftcs_queue_create(in_.flag() ? nullptr : &options, &slot);
+        auto* options = sized<raftcs_queue_options_t>();
+        options->flags = in_.below(8) == 7 ? 1 : 0;
+        (void)raftcs_queue_create(in_.flag() ? nullptr : options, &slot);
         break;
       }
       case 1: {
@@ -157,12 +164,11 @@ class Calls {
 
   raftcs_call_options_t* options() {
     if (in_.flag()) return nullptr;
-    options_ = {};
-    options_.struct_size = in_.flag() ? sizeof options_ : in_.u8();
-    options_.flags = in_.below(8) == 7 ? 1 : 0;
-    options_.timeout_ms = in_.flag() ? 1 : static_cast<int64_t>(in_.number());
-    options_.consistency = static_cast<int32_t>(in_.below(3));
-    return &options_;
+    auto* options = sized<raftcs_call_options_t>();
+    options->flags = in_.below(8) == 7 ? 1 : 0;
+    options->timeout_ms = in_.flag() ? 1 : static_cast<int64_t>(in_.number());
+    options->consistency = static_cast<int32_t>(in_.below(3));
+    return options;
   }
   void accepted_op(raftcs_status_t status, uint64_t tag, uint64_t op_id) {
     if (status != RAFTCS_OK) return;
@@ -212,9 +218,7 @@ class Calls {
       case 5: (void)raftcs_client_cancel(client, in_.number()); break;
       case 6: (void)raftcs_client_close(client, static_cast<int32_t>(in_.below(3))); break;
       case 7: {
-        raftcs_client_info_t info{};
-        info.struct_size = in_.flag() ? sizeof info : in_.u8();
-        (void)raftcs_client_info(client, &info);
+        (void)raftcs_client_info(client, sized<raftcs_client_info_t>());
         uint8_t token[16];
         size_t len = 0;
         const size_t cap = in_.below(sizeof token + 1);
@@ -246,9 +250,7 @@ class Calls {
         break;
       }
       case 2: {
-        raftcs_server_info_t info{};
-        info.struct_size = in_.flag() ? sizeof info : in_.u8();
-        (void)raftcs_server_info(server, &info);
+        (void)raftcs_server_info(server, sized<raftcs_server_info_t>());
         break;
       }
       case 3: {
@@ -302,7 +304,7 @@ class Calls {
   std::set<std::pair<uint64_t, uint64_t>> open_;  // operations without an event
   uint64_t tags_ = 0;
   std::string text_;
-  raftcs_call_options_t options_{};
+  alignas(8) uint8_t struct_[512] = {};
 };
 
 }  // namespace

@@ -126,6 +126,8 @@ std::string Core::choose_endpoint(Session& s) {
           m.client_address.empty() || contains(s.options.endpoints, m.client_address);
       if (!known) all.push_back(&m.client_address);
     }
+    for (const std::string& address : s.cluster->former)
+      if (!contains(s.options.endpoints, address)) all.push_back(&address);
   }
   const std::string* pick = all[s.turn++ % all.size()];
   if (*pick == s.last_endpoint) pick = all[s.turn++ % all.size()];

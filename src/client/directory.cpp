@@ -1,9 +1,16 @@
 // directory.cpp: see directory.hpp.
 #include "client/directory.hpp"
 
+#include <algorithm>
+
 #include "client/json.hpp"
 
 namespace raftcs::client {
+namespace {
+
+constexpr size_t kFormerMax = 16;
+
+}  // namespace
 
 std::string Cluster::address_of(const wire::LeaderHint& hint) const {
   if (!hint.id) return {};
@@ -21,6 +28,7 @@ void Cluster::advise(const wire::LeaderHint& hint) {
 bool Cluster::learn(const wire::LeaderHint& hint, const std::vector<wire::MemberInfo>& news) {
   bool changed = false;
   if (!news.empty() && news != members) {
+    retire(news);
     members = news;
     changed = true;
   }
@@ -33,6 +41,19 @@ bool Cluster::learn(const wire::LeaderHint& hint, const std::vector<wire::Member
   }
   if (changed) ++version;
   return changed;
+}
+
+void Cluster::retire(const std::vector<wire::MemberInfo>& news) {
+  for (const wire::MemberInfo& m : members)
+    if (!m.client_address.empty()) former.insert(former.begin(), m.client_address);
+  std::vector<std::string> kept;
+  for (std::string& address : former) {
+    const auto named = [&](const wire::MemberInfo& m) { return m.client_address == address; };
+    if (kept.size() < kFormerMax && std::none_of(news.begin(), news.end(), named) &&
+        std::find(kept.begin(), kept.end(), address) == kept.end())
+      kept.push_back(std::move(address));
+  }
+  former = std::move(kept);
 }
 
 void Cluster::doubt(NodeId node) {

@@ -18,6 +18,10 @@ namespace raftcs::client {
 struct Cluster {
   Uuid id;
   std::vector<wire::MemberInfo> members;
+  // Addresses that were members' and are not now, the latest first. News may be old: a server that
+  // was removed and does not know it tells of members of its time, and the ones it does not name
+  // may be the only ones there are (simulator seed 8). So nobody is forgotten at once.
+  std::vector<std::string> former;
   wire::LeaderHint leader;  // id 0: not known
   uint64_t version = 0;     // rises with every change worth telling
 
@@ -33,6 +37,8 @@ struct Cluster {
   Bytes json() const;
 
  private:
+  void retire(const std::vector<wire::MemberInfo>& news);
+
   wire::LeaderHint told_;  // the leader of the last `version`
 };
 

@@ -97,7 +97,8 @@ InvariantGuard::~InvariantGuard() {
   check_order(n);
   check_no_gap(n);
   if (const Leader* lead = n.leading()) check_progress(n, *lead);
-  if (!n.full_checks_) return;
+  if (!n.full_checks_ || ++n.unscanned_ < n.scan_every_) return;
+  n.unscanned_ = 0;
   check_log(n);
   check_membership(n);
 }

@@ -377,7 +377,10 @@ const Membership& Node::membership() const { return impl_->membership(); }
 LogTime Node::cluster_time(Mono now) const { return impl_->cluster_time(now); }
 Node Node::clone() const { return Node(std::make_unique<Impl>(*impl_)); }
 uint64_t Node::hash64() const { return state_hash(*impl_); }
-void Node::set_invariant_checks(bool full) { impl_->full_checks_ = full; }
+void Node::set_invariant_checks(bool full, uint32_t scan_every) {
+  impl_->full_checks_ = full;
+  impl_->scan_every_ = scan_every;
+}
 const Entry* Node::entry(Index index) const {
   return impl_->log_.holds(index) ? &impl_->log_.at(index) : nullptr;
 }

@@ -142,6 +142,8 @@ struct Node::Impl {
   Effects out_;               // what was decided since the last take_effects
   std::optional<SnapshotMeta> restore_;
   bool full_checks_ = false;
+  uint32_t scan_every_ = 1;
+  mutable uint32_t unscanned_ = 0;  // inputs since the last scan; decides nothing else
 
   // --- small questions -------------------------------------------------------------
   const Membership& membership() const {

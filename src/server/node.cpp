@@ -64,6 +64,8 @@ raft::Options raft_options(const Options& o, const storage::Identity& identity) 
   r.append_bytes_max = o.append_bytes_max;
   r.uncommitted_bytes_max = o.uncommitted_bytes_max;
   r.trailing_entries = o.trailing_entries;
+  r.inflight_appends_max = o.inflight_appends_max;
+  r.snapshot_chunk_bytes = o.snapshot_chunk_bytes;
   r.commit_notice_delay_ns = kCommitNoticeDelayNs;
   uint64_t a, b;
   std::memcpy(&a, identity.incarnation.bytes.data(), 8);
@@ -689,7 +691,9 @@ Mono Node::next_deadline() const { return impl_->next_deadline(); }
 raft::NodeStatus Node::raft_status() const { return impl_->raft_.status(); }
 bool Node::serving() const { return impl_->serving(); }
 const raft::Node& Node::raft() const { return impl_->raft_; }
-void Node::set_invariant_checks(bool full) { impl_->raft_.set_invariant_checks(full); }
+void Node::set_invariant_checks(bool full, uint32_t scan_every) {
+  impl_->raft_.set_invariant_checks(full, scan_every);
+}
 
 Info Node::info() const {
   Info info;

@@ -101,7 +101,7 @@ class Node {
   raft::NodeStatus raft_status() const;
   bool serving() const;
   const raft::Node& raft() const;        // for tests and simulators
-  void set_invariant_checks(bool full);  // see raft::Node
+  void set_invariant_checks(bool full, uint32_t scan_every = 1);  // see raft::Node
 
  private:
   struct Impl;

@@ -55,6 +55,8 @@ struct Options {
   uint64_t snapshot_entries = 100'000;      // snapshot after this many entries ...
   uint64_t snapshot_log_bytes = 256 << 20;  // ... or this much log
   uint64_t trailing_entries = 1'024;
+  uint32_t inflight_appends_max = 64;          // to a peer, unanswered; no setting: for tests
+  uint64_t snapshot_chunk_bytes = 256 << 10;  // no setting: for tests
   uint64_t payload_bytes_max = 1 << 20;
   uint64_t frame_bytes_max = 64 << 20;
   uint32_t sessions_max = 100'000;

@@ -32,6 +32,13 @@ void Cluster::check_node(SimNode& n) {
     check_commit(n, s);
   }
   n.seen_commit = s.commit;
+  const bool asks = s.role == raft::Role::candidate || s.role == raft::Role::pre_candidate;
+  if (asks && s.durable < s.last)  // EL-12
+    fail("node " + to_string(n.id) + " asks for votes on a tail that is not durable");
+  if (asks && n.asked_term < s.term) {
+    n.asked_term = s.term;
+    release_held(Release::receiver_campaigns, n.id);
+  }
   if (s.role != raft::Role::leader) {
     n.led_term = Term();
     return;
@@ -43,10 +50,14 @@ void Cluster::check_node(SimNode& n) {
     ++report_.leaders;
     note("node " + to_string(n.id) + " leads term " + to_string(s.term));
     trace(0x1e, s.term.value);
-    release_held();
+    release_held(Release::next_leader, n.id);
+    release_held(Release::receiver_leads, n.id);
+    if (p_.leader_hops && faulty_) hop(n);
     check_first_of_term(n);
   } else if (it->second != n.id.value) {
     fail("two leaders in term " + to_string(s.term));
+  } else if (n.led_term != s.term) {
+    fail("node " + to_string(n.id) + " leads term " + to_string(s.term) + " again");  // EL-18
   }
   if (n.led_term == s.term && s.last < n.led_last)
     fail("leader " + to_string(n.id) + " cut its own log");  // S4
@@ -77,8 +88,13 @@ void Cluster::check_leader(SimNode& n, const raft::NodeStatus& s) {
     SimNode& peer = node(p.id);
     if (!peer.up || peer.wiped || peer.broken) continue;
     raft::NodeStatus theirs = peer.node->raft_status();
-    if (theirs.term != s.term) continue;
-    if (theirs.durable < p.match)
+    if (theirs.term > s.term) continue;
+    // Nothing is known of a peer before it has answered in this term (LR-03).
+    if (theirs.term < s.term && p.match.value > 0)
+      fail("leader " + to_string(n.id) + " counts what node " + to_string(p.id) +
+           " said in an older term");
+    // A full disk may hold a snapshot of what its log has no room for.
+    if (std::max(theirs.durable, theirs.snapshot) < p.match)
       fail("leader " + to_string(n.id) + " counts more than node " + to_string(p.id) + " stores");
     const raft::Entry* e = peer.node->raft().entry(p.match);
     const raft::Entry* own = n.node->raft().entry(p.match);

@@ -136,7 +136,7 @@ bool Cluster::leader_known() {
   SimNode* leader = serving_leader();
   if (leader == nullptr) return false;
   for (auto& n : nodes_)
-    if (!n->wiped && n->up && n->paused_until <= now_ && n->node->raft().leader() != leader->id)
+    if (counts(*n) && n->up && n->paused_until <= now_ && n->node->raft().leader() != leader->id)
       return false;
   return true;
 }

@@ -26,6 +26,7 @@ struct ProbedInstance {
   uint64_t restored_at = 0;  // 0: never
   uint64_t calls = 0;
   uint32_t open_snapshots = 0;
+  size_t bytes = 0;  // of its last snapshot that was looked at
 };
 
 class ProbeTypes final : public LedgerTypes {

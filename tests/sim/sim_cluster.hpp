@@ -49,7 +49,9 @@ struct Profile {
   bool slow_disks = false;
   bool corruption = false;     // of peer frames
   bool foreigners = false;     // frames of another cluster arrive
-  bool holds = false;          // messages of one kind are kept until a new leader leads
+  bool holds = false;          // messages of one kind are kept, and come when they hurt
+  bool vote_storms = false;    // votes, and requests for them, are late by elections or lost
+  bool leader_hops = false;    // whoever begins to lead is soon cut off for a while
   bool stale_queues = false;   // what was sent into a cut arrives when it is mended
   bool power_cuts = false;     // all nodes at once
   bool wipes = false;          // one node comes back with an empty disk
@@ -67,6 +69,10 @@ struct Profile {
   uint64_t frail_timeout_ms = 2000;
   uint64_t batch_bytes = 1 << 20, append_bytes = 1 << 20;
   uint32_t requests_max = 1024;
+  uint32_t election_ms = 500;
+  uint32_t appends_max = 64;           // unanswered by a peer
+  uint64_t chunk_bytes = 256 << 10;    // of a snapshot on its way
+  uint64_t trailing_entries = 8;       // that stay behind a snapshot
   uint64_t snapshot_entries = 100'000;
   uint64_t segment_bytes = 64 << 10;
   std::string describe() const;

@@ -133,7 +133,8 @@ void Cluster::wipe(SimNode& n) {
 void Cluster::partition(SimNode& n) {
   ++report_.partitions;
   cuts_.clear();
-  uint64_t shape = faults_.below(6);
+  uint64_t shape = faults_.below(7);
+  if (shape == 6) return swizzle();
   size_t count = nodes_.size();
   auto both = [&](uint64_t a, uint64_t b) { cuts_.insert({a, b}), cuts_.insert({b, a}); };
   for (uint64_t a = 1; a <= count; ++a)
@@ -154,13 +155,55 @@ void Cluster::partition(SimNode& n) {
   after(static_cast<DurationNs>(faults_.between(200, 4000)) * kNsPerMs, [this] { mend(); });
 }
 
+// Nodes are cut off one after another, and come back in another order.
+void Cluster::swizzle() {
+  hit("partition: one after another");
+  note("nodes are cut off one after another");
+  for (auto& n : nodes_) {
+    if (faults_.chance(0.3)) continue;
+    const NodeId id = n->id;
+    const auto begin = static_cast<DurationNs>(faults_.below(1500)) * kNsPerMs;
+    const auto end = static_cast<DurationNs>(faults_.between(1500, 4000)) * kNsPerMs;
+    after(begin, [this, id] {
+      for (auto& other : nodes_)
+        if (faulty_ && other->id != id)
+          cuts_.insert({id.value, other->id.value}), cuts_.insert({other->id.value, id.value});
+    });
+    after(end, [this, id] {
+      std::erase_if(cuts_, [&](const auto& cut) {
+        return cut.first == id.value || cut.second == id.value;
+      });
+    });
+  }
+}
+
+// Leadership goes round faster than logs are mended: whoever begins to lead is cut off soon, from
+// its peers only, and who was before comes back with what it had appended for nobody.
+void Cluster::hop(SimNode& n) {
+  if (!faults_.chance(0.7)) return;
+  const uint64_t e = p_.election_ms;
+  const NodeId id = n.id;
+  const bool one_way = faults_.chance(0.3);
+  after(static_cast<DurationNs>(faults_.below(3 * e)) * kNsPerMs, [this, id, one_way] {
+    if (!faulty_) return;
+    hit("a new leader was cut off");
+    cuts_.clear();
+    for (auto& other : nodes_) {
+      if (other->id == id) continue;
+      cuts_.insert({id.value, other->id.value});
+      if (!one_way) cuts_.insert({other->id.value, id.value});
+    }
+  });
+  after(static_cast<DurationNs>(faults_.between(4 * e, 10 * e)) * kNsPerMs, [this] { mend(); });
+}
+
 void Cluster::heal() {
   faulty_ = false;
   healed_ = true;
   heal_at_ = now_;
   give_up_ = now_ + kHealBoundNs;
   mend();
-  release_held();
+  while (!held_.empty()) release_late(held_.size() - 1);
   note("healed");
   for (auto& n : nodes_) {
     // A pause ends by itself: cut short, it would let later frames pass those it keeps.

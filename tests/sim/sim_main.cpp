@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 
 #include "sim/plugin_under_test.hpp"
 #include "sim/sim_cluster.hpp"
@@ -44,6 +45,7 @@ constexpr const char* kSometimes[] = {
     "a joint configuration was in force",
     "a leader's view was checked",
     "a new holder took a session",
+    "a new leader was cut off",
     "a node that joined led",
     "a log was truncated",
     "a session expired",
@@ -53,6 +55,7 @@ constexpr const char* kSometimes[] = {
     "a session was taken over",
     "a stale queue was flushed",
     "a write failed",
+    "a vote was late or lost",
     "a wrong proof was tried",
     "all nodes lost power",
     "an entry was replaced",
@@ -65,6 +68,7 @@ constexpr const char* kSometimes[] = {
     "partition: a bridge",
     "partition: a ring",
     "partition: cut off",
+    "partition: one after another",
     "partition: one way",
     "partition: two halves",
     "storage stopped in a snapshot",
@@ -153,12 +157,33 @@ struct Sum {
 
 uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
 
-// Lines of a seed and the reason why it is there; # begins a comment.
-std::vector<uint64_t> seeds_of(const char* path) {
-  std::vector<uint64_t> seeds;
+using Sets = std::vector<std::pair<std::string, std::string>>;
+struct Listed {
+  uint64_t seed = 0;
+  Sets sets;
+};
+
+bool read_set(const std::string& text, Sets* out) {
+  const size_t at = text.find('=');
+  if (at == std::string::npos) return false;
+  out->emplace_back(text.substr(0, at), text.substr(at + 1));
+  return true;
+}
+
+// Lines of a seed, fields of its profile that are pinned, and the reason why it is there; #
+// begins a comment.
+std::vector<Listed> seeds_of(const char* path) {
+  std::vector<Listed> seeds;
   std::ifstream file(path);
-  for (std::string line; std::getline(file, line);)
-    if (!line.empty() && line[0] != '#') seeds.push_back(number(line.c_str()));
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    std::istringstream words(line);
+    Listed listed;
+    words >> listed.seed;
+    for (std::string word; words >> word && read_set(word, &listed.sets);) {
+    }
+    seeds.push_back(std::move(listed));
+  }
   return seeds;
 }
 
@@ -168,7 +193,7 @@ struct Arguments {
   const char* list = nullptr;
   bool verbose = false, shrink = false, self_test = false, help = false;
   PluginOptions plugin;
-  std::vector<std::pair<std::string, std::string>> sets;
+  Sets sets;
 
   bool read(int argc, char** argv);
 };
@@ -200,14 +225,11 @@ bool Arguments::read(int argc, char** argv) {
     else if (is("--commands") && more)
       plugin.commands = argv[++i];
     else if (is("--capability") && more && std::strchr(argv[i + 1], '=') != nullptr) {
-      std::string pair = argv[++i];
-      plugin.capabilities.emplace_back(pair.substr(0, pair.find('=')),
-                                       pair.substr(pair.find('=') + 1));
+      read_set(argv[++i], &plugin.capabilities);
     } else if (is("--shrink-self-test"))
       self_test = true;
     else if (is("--set") && more && std::strchr(argv[i + 1], '=') != nullptr) {
-      std::string set = argv[++i];
-      sets.emplace_back(set.substr(0, set.find('=')), set.substr(set.find('=') + 1));
+      read_set(argv[++i], &sets);
     } else {
       return false;
     }
@@ -303,18 +325,24 @@ int main(int argc, char** argv) {
   }
   Sum sum;
   auto begin = std::chrono::steady_clock::now();
-  std::vector<uint64_t> seeds = a.list != nullptr ? seeds_of(a.list) : std::vector<uint64_t>();
+  std::vector<Listed> seeds = a.list != nullptr ? seeds_of(a.list) : std::vector<Listed>();
   if (a.list != nullptr && seeds.empty()) {
     std::fprintf(stderr, "no seeds in %s\n", a.list);
     return 2;
   }
   for (uint64_t seed = a.from; a.list == nullptr && seed < a.from + a.count; ++seed)
-    seeds.push_back(seed);
-  for (uint64_t seed : seeds) {
+    seeds.push_back({seed, {}});
+  for (const auto& [seed, pinned] : seeds) {
     Profile profile = profile_of(seed);
     // Ids are misused by clients' libraries that are broken, which is not the plugin's concern.
     if (plugin != nullptr) profile.hostile = false;
-    for (const auto& [name, value] : a.sets) set_field(&profile, name, value);
+    for (const Sets* sets : {&pinned, static_cast<const Sets*>(&a.sets)})
+      for (const auto& [name, value] : *sets)
+        if (!set_field(&profile, name, value)) {
+          std::fprintf(stderr, "seed %" PRIu64 ": no field %s, or not a number: %s\n", seed,
+                       name.c_str(), value.c_str());
+          return 2;
+        }
     if (a.verbose) std::fprintf(stderr, "%s\n", profile.describe().c_str());
     const std::string replay =
         command_of(profile) + (plugin == nullptr ? "" : plugin->arguments());

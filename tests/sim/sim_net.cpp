@@ -18,6 +18,7 @@ void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
   }
   if (faulty_ && faults_.chance(p_.loss)) return;
   if (faulty_ && p_.holds && held_back(from.id, to, frame)) return;
+  if (faulty_ && p_.vote_storms && late_vote(from.id, to, frame)) return;
   int copies = faulty_ && faults_.chance(p_.duplicate) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     Mono when = now_ + delay(p_.delay_mean_ns);
@@ -35,12 +36,15 @@ void Cluster::send_peer(SimNode& from, NodeId to, const Bytes& frame) {
 }
 
 // A frame sent to an earlier process of that node went into a connection that is gone.
-void Cluster::put_peer(NodeId, NodeId to, const Bytes& frame, Mono when) {
+void Cluster::put_peer(NodeId, NodeId to, const Bytes& frame, Mono when, bool late) {
   SimNode& target = node(to);
   uint64_t life = target.life;
-  at(when, [this, &target, frame, life] {
-    with_node(target, life,
-              [this, &target, frame] { target.node->peer_frame(frame, target.clock.local(now_)); });
+  at(when, [this, &target, frame, life, late] {
+    with_node(target, life, [this, &target, frame, late] {
+      target.node->peer_frame(frame, target.clock.local(now_));
+      const raft::NodeStatus s = target.node->raft_status();
+      if (late && !target.wiped && s.role == raft::Role::leader) check_leader(target, s);
+    });
   });
 }
 
@@ -63,7 +67,8 @@ Bytes Cluster::foreign(const Bytes& frame) {
   return wire::encode_peer_frame(envelope, messages);
 }
 
-// Keeps some frames with a message of the chosen kind until the next leader leads.
+// Keeps some frames with a message of the chosen kind until they hurt: the next leader leads, the
+// receiver leads again or asks for votes, or a while has passed.
 bool Cluster::held_back(NodeId from, NodeId to, const Bytes& frame) {
   if (held_.size() >= 40 || !faults_.chance(0.1)) return false;
   wire::PeerEnvelope envelope;
@@ -72,16 +77,50 @@ bool Cluster::held_back(NodeId from, NodeId to, const Bytes& frame) {
   if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) return false;
   bool chosen = false;
   for (const raft::Message& m : messages) chosen = chosen || m.body.index() == held_kind_;
-  if (chosen) held_.push_back({from, to, frame});
-  return chosen;
+  if (!chosen) return false;
+  const auto release = static_cast<Release>(faults_.below(4));
+  const DurationNs most = 6 * p_.election_ms * kNsPerMs;
+  held_.push_back({from, to, frame, release,
+                   now_ + static_cast<DurationNs>(faults_.below(static_cast<uint64_t>(most)))});
+  return true;
 }
 
-void Cluster::release_held() {
-  for (Late& late : std::exchange(held_, {})) {
-    hit("a held frame was released");
-    put_peer(late.from, late.to, late.frame, now_ + delay(p_.delay_mean_ns));
+void Cluster::release_held(Release event, NodeId receiver) {
+  for (size_t at = held_.size(); at-- > 0;) {
+    const Late& l = held_[at];
+    const bool mine = event == Release::next_leader || l.to == receiver;
+    if (healed_ || (l.release == event && mine) || (l.release == Release::later && l.due <= now_))
+      release_late(at);
   }
-  held_kind_ = faults_.below(std::variant_size_v<raft::MessageBody>);
+  if (event == Release::next_leader)
+    held_kind_ = faults_.below(std::variant_size_v<raft::MessageBody>);
+}
+
+void Cluster::release_late(size_t at) {
+  const Late late = std::move(held_[at]);
+  held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
+  hit("a held frame was released");
+  put_peer(late.from, late.to, late.frame, now_ + delay(p_.delay_mean_ns), true);
+}
+
+// A storm takes votes out of the order of things: requests and answers, also of pre-votes, are
+// lost, or come up to three election timeouts later. True: this frame was one of them.
+bool Cluster::late_vote(NodeId from, NodeId to, const Bytes& frame) {
+  wire::PeerEnvelope envelope;
+  std::vector<raft::Message> messages;
+  wire::DecodeError error;
+  if (frame.size() > 300 || !faults_.chance(0.5)) return false;  // no long frame is a vote
+  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) return false;
+  if (!std::any_of(messages.begin(), messages.end(), [](const raft::Message& m) {
+        return std::holds_alternative<raft::VoteRequest>(m.body) ||
+               std::holds_alternative<raft::VoteResponse>(m.body);
+      }))
+    return false;
+  hit("a vote was late or lost");
+  if (faults_.chance(0.3)) return true;
+  const uint64_t most = 3 * uint64_t{p_.election_ms} * kNsPerMs;
+  put_peer(from, to, frame, now_ + static_cast<DurationNs>(faults_.below(most)));
+  return true;
 }
 
 void Cluster::mend() {

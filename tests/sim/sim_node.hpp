@@ -67,6 +67,7 @@ struct SimNode {
   Term seen_term;  // over restarts: leading, or in a frame that left
   Index seen_commit;
   Index seen_applied;  // by the apply lane of this process
+  Term asked_term;     // it asked for votes in this term
   Term led_term;       // it led this term when it was looked at last
   Index led_last;      // and its log ended here (S4)
   std::map<Index, Term> log_terms;  // of this process

@@ -2,6 +2,7 @@
 //
 // All fields of a profile are in one table, so that each can be printed, set from the command
 // line and switched off when a failing seed is made smaller.
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 #include <variant>
@@ -43,6 +44,8 @@ constexpr Field kFields[] = {
     {"corruption", &Profile::corruption},
     {"foreigners", &Profile::foreigners},
     {"holds", &Profile::holds},
+    {"vote_storms", &Profile::vote_storms},
+    {"leader_hops", &Profile::leader_hops},
     {"stale_queues", &Profile::stale_queues},
     {"power_cuts", &Profile::power_cuts},
     {"wipes", &Profile::wipes},
@@ -61,6 +64,10 @@ constexpr Field kFields[] = {
     {"batch_bytes", &Profile::batch_bytes},
     {"append_bytes", &Profile::append_bytes},
     {"requests_max", &Profile::requests_max},
+    {"election_ms", &Profile::election_ms},
+    {"appends_max", &Profile::appends_max},
+    {"chunk_bytes", &Profile::chunk_bytes},
+    {"trailing_entries", &Profile::trailing_entries},
     {"snapshot_entries", &Profile::snapshot_entries},
     {"segment_bytes", &Profile::segment_bytes},
 };
@@ -160,6 +167,16 @@ Profile profile_of(uint64_t seed) {
   p.churn = on(0.3);
   if (p.churn) p.spares = static_cast<uint32_t>(r.between(1, 3));
   if (p.churn) p.wipes = false;  // a member without its disk would have to be admitted again
+  p.vote_storms = on(0.3);
+  p.leader_hops = on(0.3);
+  // As short as the links and disks of this seed allow elections to end.
+  const auto slow = static_cast<uint32_t>((p.delay_mean_ns + p.disk_mean_ns) / kNsPerMs);
+  if (r.chance(0.4)) p.election_ms = std::max(150u, std::min(500u, 10 * slow));
+  if (r.chance(0.3)) p.appends_max = static_cast<uint32_t>(r.between(1, 3));
+  if (r.chance(0.4)) p.chunk_bytes = r.between(100, 4000);
+  if (r.chance(0.4)) p.trailing_entries = r.below(4);
+  // Many short entries: tails that never were committed get long.
+  if (p.leader_hops && r.chance(0.5)) p.batch_bytes = r.between(16, 100);
   // The others must find a majority without it, of voters that are all there in the end.
   p.bit_rot = on(0.3) && p.nodes >= 3 && p.nodes % 2 == 1 && !p.wipes && !p.churn;
   return p;

@@ -175,9 +175,14 @@ class Cluster {
   Bytes corrupt(const Bytes& frame);
   Bytes foreign(const Bytes& frame);
   bool held_back(NodeId from, NodeId to, const Bytes& frame);
-  void release_held();
+  enum class Release : uint8_t { next_leader, receiver_leads, receiver_campaigns, later };
+  void release_held(Release event, NodeId receiver);
+  void release_late(size_t at);
+  bool late_vote(NodeId from, NodeId to, const Bytes& frame);
+  void hop(SimNode& n);
+  void swizzle();
   void mend();
-  void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when);
+  void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when, bool late = false);
   void send_peer(SimNode& from, NodeId to, const Bytes& frame);
   void send_client(SimNode& from, net::ConnId conn, const Bytes& frame);
   bool cut(NodeId a, NodeId b) const { return cuts_.contains({a.value, b.value}); }
@@ -295,6 +300,8 @@ class Cluster {
   struct Late {
     NodeId from, to;
     Bytes frame;
+    Release release = Release::next_leader;
+    Mono due = Mono::never();
   };
   std::vector<Late> held_, stale_;
   size_t held_kind_ = 2;

@@ -520,6 +520,22 @@ TEST(ClientScenario, T_TS20_T_TS21_W_C14_ShutdownGoesOnElsewhere) {
   EXPECT_EQ(w.get<wire::Request>(b)->id, RequestId(1));
 }
 
+// Simulator seed 8: all endpoints that the client began with were removed from the cluster, and
+// one of them told it of members of its own time. Who is not among these is tried all the same.
+TEST(ClientScenario, OldNewsOfMembersDoesNotHideTheNewOnes) {
+  Bound w(options_for({kA}));
+  wire::Topology t;
+  t.members = {{NodeId(1), kA, true}, {NodeId(2), kB, true}};
+  w.give(w.link, t);
+  t.members = {{NodeId(1), kA, true}};
+  w.give(w.link, t);
+  w.engine.link_down(w.link, w.now);
+  for (int i = 0; i < 60 && w.link_to(kB) == 0; ++i) w.run(500 * kMs);
+  ASSERT_NE(w.link_to(kB), 0u);
+  w.serve_again(w.link_to(kB));
+  EXPECT_EQ(w.engine.info(w.s).state, SessionState::connected);
+}
+
 TEST(ClientScenario, T_TS23_QueryIsSentAgainUnderItsCorrelation) {
   Bound w;
   w.query(w.s, 1);

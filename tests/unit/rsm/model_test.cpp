@@ -342,7 +342,7 @@ void run_model(uint64_t seed, unsigned entries, Tally* tally) {
 
 TEST(Model, T_M25_RandomLogsAgree) {
   Tally tally;
-  ASSERT_TRUE(rc::check([&](uint64_t seed) { run_model(seed, 160, &tally); }));
+  ASSERT_TRUE(rc::check([&](uint64_t seed) { run_model(seed, 480, &tally); }));
   for (int kind = 1; kind <= 7; ++kind)
     EXPECT_GT(tally.replies[static_cast<ReplyKind>(kind)], 20u) << "replies of kind " << kind;
   for (const char* event :

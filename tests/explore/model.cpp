@@ -135,6 +135,7 @@ std::string Model::describe_sent(const std::vector<uint32_t>& sent) const {
 // --- moving -----------------------------------------------------------------------------
 
 bool Model::move(State* s, unsigned node, Kind kind, uint32_t arg, std::vector<uint32_t>* sent) {
+  const bool led = processes_[s->process[node]].leads;
   const Step& step = step_of(s->process[node], kind, arg);
   if (step.refused) return false;
   bool same = step.next == s->process[node];
@@ -151,6 +152,7 @@ bool Model::move(State* s, unsigned node, Kind kind, uint32_t arg, std::vector<u
   s->process[node] = step.next;
   sent->insert(sent->end(), step.sent.begin(), step.sent.end());
   note_applied(s, node, step);
+  if (!led && processes_[step.next].leads) check_begins_to_lead(*s, node);
   check(s, node);
   return true;
 }

@@ -153,6 +153,7 @@ class Model {
   void note_applied(State* s, unsigned node, const Step& step);
   void check(State* s, unsigned node);
   void check_leader(State* s, unsigned node);
+  void check_begins_to_lead(const State& s, unsigned node);
   void check_pair(const Process& a, const Process& b);
   bool quorum_holds(const State& s, const Membership& m, Index index, uint64_t chain) const;
   const Committed* committed(uint32_t ledger, Index index) const;

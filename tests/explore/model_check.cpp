@@ -128,6 +128,14 @@ void Model::check_pair(const Process& a, const Process& b) {
   }
 }
 
+// EL-18: a term is led once. (A leader of a term steps down before it leads another.)
+void Model::check_begins_to_lead(const State& s, unsigned node) {
+  const Term term = process(s, node).node.term();
+  ++checks_;
+  if (term.value + 1 < kTermsMax && s.leader_of[term.value] == node + 1)
+    fail("EL-18: leads term " + to_string(term) + " a second time");
+}
+
 void Model::check_leader(State* s, unsigned node) {
   const Process& p = process(*s, node);
   const Term term = p.node.term();

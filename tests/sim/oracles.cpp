@@ -214,9 +214,10 @@ void Cluster::check_durable(Index index) {
 }
 
 // S2: one vote in a term, over restarts. S3: no term that was spoken is forgotten (check_node;
-// an answer that waited for its write may be of an older term than what overtook it).
+// an answer that waited for its write may be of an older term than what overtook it). A candidate
+// says where its log ends (EL-11).
 void Cluster::check_frame(SimNode& n, const Bytes& frame) {
-  if (p_.seed % 4 != 0) return;
+  if (p_.seed % 4 != 0 && !p_.vote_storms) return;
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
@@ -232,6 +233,9 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
     if (const auto* ack = std::get_if<raft::AppendResponse>(&m.body)) check_ack(n, m.term, *ack);
+    if (asked != nullptr && asked->last_index.value > 0 &&
+        !entries_.contains({asked->last_index.value, asked->last_term.value}))
+      fail("node " + to_string(n.id) + " asks for votes with a log end that no log has");
     if ((asked != nullptr && asked->pre_vote) || (voted != nullptr && voted->pre_vote)) continue;
     n.seen_term = std::max(n.seen_term, m.term);
     if (voted == nullptr || !voted->granted || n.wiped) continue;

@@ -10,10 +10,11 @@ namespace {
 
 class Scanner {
  public:
-  Scanner(Bytes image, const Uuid& incarnation, uint64_t number, uint32_t session_min)
+  Scanner(Bytes image, uint64_t file_bytes, const Uuid& incarnation, uint64_t number,
+          uint32_t session_min)
       : image_(std::move(image)), seed_(incarnation, number) {
     scan_.number = number;
-    scan_.file_bytes = image_.size();
+    scan_.file_bytes = file_bytes;
     scan_.session = session_min;
   }
 
@@ -122,30 +123,36 @@ class Scanner {
   SegmentScan scan_;
 };
 
-Result<Bytes> read_all(sys::File& file) {
+// With zeros up to a whole sector: what writing behind the end makes of a file that ends inside
+// one. A record that is whole with them is whole now, not only after the next opening.
+Result<Bytes> read_all(sys::File& file, uint64_t* size_out) {
   RCS_ASSIGN(size, file.size());
-  auto block = std::make_shared_for_overwrite<uint8_t[]>(static_cast<size_t>(size) + 1);
+  const auto padded = static_cast<size_t>(align_up(size, kSectorBytes));
+  auto block = std::make_shared<uint8_t[]>(padded + 1);
   RCS_ASSIGN(got, file.read_at(0, block.get(), static_cast<size_t>(size)));
+  *size_out = got;
   const uint8_t* data = block.get();
-  return Bytes(std::shared_ptr<const void>(std::move(block), data), data, got);
+  return Bytes(std::shared_ptr<const void>(std::move(block), data), data, padded);
 }
 
 }  // namespace
 
 Result<SegmentScan> scan_segment(sys::File& file, uint64_t number, const Uuid& incarnation,
                                  uint32_t session_min) {
-  RCS_ASSIGN(image, read_all(file));
-  return Scanner(std::move(image), incarnation, number, session_min).run();
+  uint64_t size = 0;
+  RCS_ASSIGN(image, read_all(file, &size));
+  return Scanner(std::move(image), size, incarnation, number, session_min).run();
 }
 
 Status salvage_segment(sys::File& file, uint64_t number, const Uuid* incarnation,
                        const std::function<void(const ScannedRecord&)>& found) {
-  RCS_ASSIGN(image, read_all(file));
+  uint64_t size = 0;
+  RCS_ASSIGN(image, read_all(file, &size));
   Uuid named;
   constexpr size_t kNamedAt = sizeof(RecordHeader) + 12 + 4 + 8;  // SegmentStart::incarnation
   if (incarnation == nullptr && image.size() >= kNamedAt + named.bytes.size())
     std::memcpy(named.bytes.data(), image.data() + kNamedAt, named.bytes.size());
-  Scanner(std::move(image), incarnation ? *incarnation : named, number, 0).salvage(found);
+  Scanner(std::move(image), size, incarnation ? *incarnation : named, number, 0).salvage(found);
   return Status::ok();
 }
 

@@ -296,10 +296,12 @@ Refusal Node::transfer_leadership(NodeId target, Mono now) {
 }
 
 void Node::set_passive(bool passive) {
+  InvariantGuard guard(*impl_);
   impl_->passive_ = passive;
   const bool asks = impl_->role() == Role::pre_candidate || impl_->role() == Role::candidate;
   if (passive && asks) impl_->become_follower(impl_->hard_.term, NodeId());
 }
+
 void Node::step_down(Mono now) {
   InvariantGuard guard(*impl_);
   impl_->see(now);

@@ -1,6 +1,8 @@
 // node_impl.hpp: the parts of a node, shared by its topic files (private to src/server).
 //
-//   node.cpp      inputs, effects of consensus, lanes, roles, stopping
+//   node.cpp      what comes in: frames, finished jobs, time
+//   effects.cpp   what follows from it: consensus, jobs of the lanes, frames
+//   roles.cpp     this node begins to lead, and leads no more
 //   gateway.cpp   what clients send, and what they are answered
 //   pushes.cpp    delivery of server-started requests, acknowledgements
 //   opening.cpp   how sessions begin, go on and change hands

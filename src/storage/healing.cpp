@@ -33,11 +33,7 @@ Bytes encode(const Healing& h) {
 Result<std::optional<Healing>> read_file(sys::FileSystem& fs, const std::string& path) {
   RCS_ASSIGN(there, fs.exists(path));
   if (!there) return std::optional<Healing>();
-  RCS_ASSIGN(file, fs.open(path, sys::OpenMode::read));
-  std::vector<uint8_t> bytes(kFileBytesMax);
-  RCS_ASSIGN(size, file->read_at(0, bytes.data(), bytes.size()));
-  bytes.resize(size);
-  const Bytes all = Bytes::adopt(std::move(bytes));
+  RCS_ASSIGN(all, read_small_file(fs, path, kFileBytesMax));
   ByteReader in(all);
   const Bytes magic = in.raw(sizeof kMagic);
   const uint32_t format = in.u32();

@@ -28,11 +28,7 @@ Bytes encode_identity(const Identity& identity) {
 
 Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory) {
   const std::string path = join_path(directory, kIdentityName);
-  RCS_ASSIGN(file, fs.open(path, sys::OpenMode::read));
-  std::vector<uint8_t> bytes(kIdentityBytes + 1);
-  RCS_ASSIGN(size, file->read_at(0, bytes.data(), bytes.size()));
-  bytes.resize(size);
-  const Bytes all = Bytes::adopt(std::move(bytes));
+  RCS_ASSIGN(all, read_small_file(fs, path, kIdentityBytes + 1));
   ByteReader in(all);
   const Bytes magic = in.raw(sizeof kMagic);
   const uint32_t format = in.u32();
@@ -60,6 +56,14 @@ Status rewrite_identity(sys::FileSystem& fs, const std::string& directory,
   RCS_TRY(fs.sync_directory(directory));
   RCS_TRY(fs.rename(temporary, join_path(directory, kIdentityName)));
   return fs.sync_directory(directory);
+}
+
+Result<Bytes> read_small_file(sys::FileSystem& fs, const std::string& path, size_t bytes_max) {
+  RCS_ASSIGN(file, fs.open(path, sys::OpenMode::read));
+  std::vector<uint8_t> bytes(bytes_max);
+  RCS_ASSIGN(size, file->read_at(0, bytes.data(), bytes.size()));
+  bytes.resize(size);
+  return Bytes::adopt(std::move(bytes));
 }
 
 Status write_new_file(sys::FileSystem& fs, const std::string& path, const Bytes& bytes) {

@@ -22,6 +22,8 @@ Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory
 Status rewrite_identity(sys::FileSystem& fs, const std::string& directory,
                         const Identity& identity);
 
+// At most `bytes_max` of a file that should have fewer.
+Result<Bytes> read_small_file(sys::FileSystem& fs, const std::string& path, size_t bytes_max);
 // Creates `path` with these bytes, durable; its directory entry is not.
 Status write_new_file(sys::FileSystem& fs, const std::string& path, const Bytes& bytes);
 

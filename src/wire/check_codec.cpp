@@ -1,7 +1,6 @@
 // check_codec.cpp: see check_codec.hpp.
 #include "wire/check_codec.hpp"
 
-#include "base/crc32c.hpp"
 #include "raft/membership.hpp"
 #include "wire/peer_envelope.hpp"
 
@@ -51,25 +50,15 @@ Bytes encode_peer_check(const PeerEnvelope& envelope, const PeerCheck& check) {
 
 bool decode_peer_check(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
                        PeerCheck* check, DecodeError* error) {
-  using Refusal = DecodeError::Kind;
   MsgpackIn in(frame);
-  FrameHead head;
-  if (!read_frame_head(in, limits, kPeerMagic, frame.size(), &head, error)) return false;
-  if (head.version < kPeerVersionMin || head.version > kPeerVersionMax)
-    return refuse(Refusal::version, head, "the peer's version is not spoken here", error);
-  if (head.type != kPeerCheckType)
-    return refuse(Refusal::unknown_type, head, "this frame is no check", error);
-  PeerEnvelope read;
-  uint32_t covered = 0, crc = 0;
-  read_envelope(in, frame, &read, &covered, &crc);
-  const size_t body_at = in.position();
+  PeerFrameIn read;
+  if (!begin_peer_frame(in, frame, limits, kPeerCheckType, "this frame is no check", &read, error))
+    return false;
   PeerCheck c;
   read_body(in, &c);
-  if (!in.failed() && crc32c(covered, frame.data() + body_at, in.position() - body_at) != crc)
-    in.fail("crc", "does not fit the frame");
-  if (!read_frame_tail(in, head.elements, kPeerElements))
-    return refuse(Refusal::malformed, head, in.error_text(), error);
-  *envelope = read;
+  if (!end_peer_frame(in, frame, read))
+    return refuse(DecodeError::Kind::malformed, read.head, in.error_text(), error);
+  *envelope = read.envelope;
   *check = std::move(c);
   return true;
 }

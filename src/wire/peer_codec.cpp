@@ -228,17 +228,32 @@ void put_crc(uint8_t* at, uint32_t crc) {
 
 }  // namespace
 
-// The frame's elements up to and with the crc. *covered is the crc over the envelope.
-void read_envelope(MsgpackIn& in, const Bytes& frame, PeerEnvelope* envelope, uint32_t* covered,
-                   uint32_t* crc) {
+bool begin_peer_frame(MsgpackIn& in, const Bytes& frame, const Limits& limits, uint32_t type,
+                      const char* other_type, PeerFrameIn* out, DecodeError* error) {
+  using Refusal = DecodeError::Kind;
+  FrameHead& head = out->head;
+  if (!read_frame_head(in, limits, kPeerMagic, frame.size(), &head, error)) return false;
+  if (head.version < kPeerVersionMin || head.version > kPeerVersionMax)
+    return refuse(Refusal::version, head, "the peer's version is not spoken here", error);
+  if (head.type != type) return refuse(Refusal::unknown_type, head, other_type, error);
   const size_t begin = in.position();
-  read_uuid(in, "cluster", envelope->cluster);
-  envelope->from = read_node(in, "from");
-  envelope->to = read_node(in, "to");
-  read_uuid(in, "incarnation", envelope->incarnation);
-  if (in.failed()) return;
-  *covered = crc32c(0, frame.data() + begin, in.position() - begin);
-  *crc = static_cast<uint32_t>(in.read_uint("crc", UINT32_MAX));
+  read_uuid(in, "cluster", out->envelope.cluster);
+  out->envelope.from = read_node(in, "from");
+  out->envelope.to = read_node(in, "to");
+  read_uuid(in, "incarnation", out->envelope.incarnation);
+  if (!in.failed()) {
+    out->covered = crc32c(0, frame.data() + begin, in.position() - begin);
+    out->crc = static_cast<uint32_t>(in.read_uint("crc", UINT32_MAX));
+  }
+  out->body_at = in.position();
+  return true;
+}
+
+bool end_peer_frame(MsgpackIn& in, const Bytes& frame, const PeerFrameIn& read) {
+  const size_t body_bytes = in.position() - read.body_at;
+  if (!in.failed() && crc32c(read.covered, frame.data() + read.body_at, body_bytes) != read.crc)
+    in.fail("crc", "does not fit the frame");
+  return read_frame_tail(in, read.head.elements, kPeerElements);
 }
 
 EnvelopeAt pack_envelope(Packer& out, OutBuffer& buffer, uint32_t type,
@@ -281,19 +296,11 @@ Bytes encode_peer_frame(const PeerEnvelope& envelope, const std::vector<raft::Me
 
 bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
                        std::vector<raft::Message>* messages, DecodeError* error) {
-  using Refusal = DecodeError::Kind;
   MsgpackIn in(frame);
-  FrameHead head;
-  if (!read_frame_head(in, limits, kPeerMagic, frame.size(), &head, error)) return false;
-  if (head.version < kPeerVersionMin || head.version > kPeerVersionMax)
-    return refuse(Refusal::version, head, "the peer's version is not spoken here", error);
-  if (head.type != kPeerType)
-    return refuse(Refusal::unknown_type, head, "this type of peer frame is not known here", error);
-
-  PeerEnvelope read;
-  uint32_t covered = 0, crc = 0;
-  read_envelope(in, frame, &read, &covered, &crc);
-  const size_t messages_at = in.position();
+  PeerFrameIn read;
+  if (!begin_peer_frame(in, frame, limits, kPeerType, "this type of peer frame is not known here",
+                        &read, error))
+    return false;
   const uint32_t count = in.read_array("messages");
   if (count > limits.items_max) in.fail("messages", "has more elements than the limit");
   const size_t size_before = messages->size();
@@ -301,21 +308,18 @@ bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* e
   PeerReader reader(in, limits);
   for (uint32_t i = 0; i < count && !in.failed(); ++i) {
     raft::Message& message = messages->emplace_back();
-    message.from = read.from;
-    message.to = read.to;
+    message.from = read.envelope.from;
+    message.to = read.envelope.to;
     unknown_kind = reader.message(&message);
   }
-  const size_t messages_end = in.position();
-  if (!in.failed() &&
-      crc32c(covered, frame.data() + messages_at, messages_end - messages_at) != crc)
-    in.fail("crc", "does not fit the frame");
-  if (read_frame_tail(in, head.elements, kPeerElements)) {
-    *envelope = read;
+  if (end_peer_frame(in, frame, read)) {
+    *envelope = read.envelope;
     return true;
   }
   messages->resize(size_before);
-  if (unknown_kind != 0) head.type = static_cast<uint32_t>(unknown_kind);
-  return refuse(unknown_kind != 0 ? Refusal::unknown_type : Refusal::malformed, head,
+  if (unknown_kind != 0) read.head.type = static_cast<uint32_t>(unknown_kind);
+  using Refusal = DecodeError::Kind;
+  return refuse(unknown_kind != 0 ? Refusal::unknown_type : Refusal::malformed, read.head,
                 in.error_text(), error);
 }
 
@@ -335,18 +339,11 @@ Bytes encode_peer_contact(const PeerEnvelope& envelope, const PeerContact& conta
 
 bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope* envelope,
                          PeerContact* contact, DecodeError* error) {
-  using Refusal = DecodeError::Kind;
   MsgpackIn in(frame);
-  FrameHead head;
-  if (!read_frame_head(in, limits, kPeerMagic, frame.size(), &head, error)) return false;
-  if (head.version < kPeerVersionMin || head.version > kPeerVersionMax)
-    return refuse(Refusal::version, head, "the peer's version is not spoken here", error);
-  if (head.type != kPeerContactType)
-    return refuse(Refusal::unknown_type, head, "this frame is no contact", error);
-  PeerEnvelope read;
-  uint32_t covered = 0, crc = 0;
-  read_envelope(in, frame, &read, &covered, &crc);
-  const size_t body_at = in.position();
+  PeerFrameIn read;
+  if (!begin_peer_frame(in, frame, limits, kPeerContactType, "this frame is no contact", &read,
+                        error))
+    return false;
   PeerContact c;
   const uint32_t fields = in.read_array("contact");
   if (fields < 4) in.fail("contact", "lacks fields");
@@ -357,11 +354,9 @@ bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope*
   c.index = Index(in.read_uint("index", UINT64_MAX));
   c.text = in.read_str("text", limits.text_bytes_max);
   for (uint32_t i = 4; i < fields && !in.failed(); ++i) in.skip("contact");
-  if (!in.failed() && crc32c(covered, frame.data() + body_at, in.position() - body_at) != crc)
-    in.fail("crc", "does not fit the frame");
-  if (!read_frame_tail(in, head.elements, kPeerElements))
-    return refuse(Refusal::malformed, head, in.error_text(), error);
-  *envelope = read;
+  if (!end_peer_frame(in, frame, read))
+    return refuse(DecodeError::Kind::malformed, read.head, in.error_text(), error);
+  *envelope = read.envelope;
   *contact = std::move(c);
   return true;
 }

@@ -20,8 +20,19 @@ EnvelopeAt pack_envelope(Packer& out, OutBuffer& buffer, uint32_t type,
                          const PeerEnvelope& envelope);
 void fill_crc(OutBuffer& buffer, const EnvelopeAt& at);
 
-// The frame's elements up to and with the crc. *covered is the crc over the envelope.
-void read_envelope(MsgpackIn& in, const Bytes& frame, PeerEnvelope* envelope, uint32_t* covered,
-                   uint32_t* crc);
+// What is known of a frame when its body begins.
+struct PeerFrameIn {
+  FrameHead head;
+  PeerEnvelope envelope;
+  uint32_t covered = 0;  // the checksum so far: over the envelope
+  uint32_t crc = 0;      // what the frame says it should be in the end
+  size_t body_at = 0;
+};
+// Everything before the body. False: refused, and *error says why; `other_type` if it is of another
+// type. (Damage behind the head shows in end_peer_frame: `in` has failed then.)
+bool begin_peer_frame(MsgpackIn& in, const Bytes& frame, const Limits& limits, uint32_t type,
+                      const char* other_type, PeerFrameIn* out, DecodeError* error);
+// After the body: the checksum, and what a later version may have added. False: in.error_text().
+bool end_peer_frame(MsgpackIn& in, const Bytes& frame, const PeerFrameIn& read);
 
 }  // namespace raftcs::wire

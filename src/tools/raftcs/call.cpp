@@ -37,7 +37,10 @@ std::string payload_of(const CallOptions& call) {
 int run_call(const Context& context, const CallOptions& call) {
   std::string payload = payload_of(call);
   Session session(context.endpoint_list(), context.timeout_ms);
-  call.query&& call.stale ? session.begin() : session.open();
+  if (call.query && call.stale)
+    session.begin();
+  else
+    session.open();
   Reply reply = call.query ? session.query(call.service, payload, call.stale)
                            : session.submit(call.service, payload);
   expect_ok(reply, "call " + call.service);

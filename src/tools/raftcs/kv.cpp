@@ -63,7 +63,10 @@ int run_command(const Context& context, const KvOptions& kv, const std::string& 
 
 int run_get(const Context& context, const KvOptions& kv) {
   Session session(context.endpoint_list(), context.timeout_ms);
-  kv.stale ? session.begin() : session.open();
+  if (kv.stale)
+    session.begin();
+  else
+    session.open();
   Reply reply = session.query(kv.service, kv::get(kv.key), kv.stale);
   expect_ok(reply, "kv get");
   if (reply.app_code != kv::kOk) refuse(kv, reply.app_code);
@@ -84,7 +87,10 @@ int run_get(const Context& context, const KvOptions& kv) {
 
 int run_range(const Context& context, const KvOptions& kv) {
   Session session(context.endpoint_list(), context.timeout_ms);
-  kv.stale ? session.begin() : session.open();
+  if (kv.stale)
+    session.begin();
+  else
+    session.open();
   std::optional<std::string> to;
   if (kv.to_given) to = kv.to;
   Reply reply = session.query(kv.service, kv::range(kv.key, to, kv.limit), kv.stale);

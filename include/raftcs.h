@@ -352,6 +352,9 @@ RAFTCS_API raftcs_status_t raftcs_client_info(raftcs_client_t *client,
  * again in the same order collects the original replies. Whoever resumes takes the session over:
  * another client that has it gets SESSION_LOST with SESSION_TAKEN and does not come back. A token
  * can be used again; the last to resume has the session. Secret: who holds it holds the session.
+ * It tells of the commands submitted before, whether they have left yet or not; those submitted
+ * later are not in it and would be run again. BUSY: commands wait for a resumed session that is
+ * not connected yet; RESOURCE_LIMIT: more is unanswered than a token can tell. Both pass with time.
  * Gives the length needed in *out_len; `out` may be NULL to ask for it; TOO_LARGE when cap is
  * less. */
 RAFTCS_API raftcs_status_t raftcs_client_export_session(raftcs_client_t *client, void *out,

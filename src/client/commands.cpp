@@ -1,7 +1,7 @@
 // commands.cpp: the way of a command through the engine.
 //
-// submit -> queue -> (window open) id, frame -> answer -> event. A BUSY answer settles that
-// sending and pauses the session's commands, so that nothing overtakes what was refused by
+// submit -> queue -> (window open) id, frame -> answer -> event. An export gives ids earlier
+// (number_waiting). A BUSY answer settles that sending and pauses the session's commands, so that nothing overtakes what was refused by
 // more than what is on the wire already. Outcomes (SE-09): NOT_APPLIED needs proof, which is
 // never having left or having been refused each time it was sent.
 #include <utility>
@@ -115,16 +115,16 @@ void Core::flush_commands(Session& s, Mono now) {
   uint64_t wide = std::max<uint64_t>(s.options.window_max, 1);
   if (server_max != 0) wide = std::min(wide, server_max);
   const auto window = static_cast<uint32_t>(std::min<uint64_t>(wide, s.allowed));
-  if (!send_ring(s, s.pending.old, window, now) || !send_ring(s, s.pending.sent, window, now))
+  const uint64_t span = wide * kSpanFactor;
+  if (!send_ring(s, s.pending.old, window, span, now) ||
+      !send_ring(s, s.pending.sent, window, span, now))
     return;
   CommandRing& queue = s.pending.queue;
   CommandRing& sent = s.pending.sent;
-  const uint64_t payload_max = s.link->welcome.payload_bytes_max;
-  while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < wide * kSpanFactor) {
+  while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < span) {
     Command c = queue.take(queue.base());
-    if (payload_max != 0 && c.payload.size() > payload_max) {
-      end_command(s, std::move(c), RAFTCS_ERR_TOO_LARGE, kNotApplied,
-                  "the payload is over the servers' limit");
+    if (too_large(s, c)) {
+      end_too_large(s, std::move(c));
       continue;
     }
     const uint64_t id = sent.push(std::move(c));
@@ -134,12 +134,17 @@ void Core::flush_commands(Session& s, Mono now) {
 }
 
 // Sends the commands of the ring that are not on the wire, in id order. False: window full.
-bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, Mono now) {
+bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now) {
   uint64_t id = std::max(s.cursor, ring.base());
   for (; id < ring.end(); ++id) {
     Command* c = ring.find(id);
     if (c == nullptr || c->epoch == s.epoch) continue;
-    if (s.inflight >= window) {
+    const bool never_left = c->unsettled == 0 && !c->resend;
+    if (never_left && too_large(s, *c)) {
+      end_too_large(s, ring.take(id));
+      continue;
+    }
+    if (s.inflight >= window || (never_left && id - ring.base() >= span)) {
       s.cursor = id;
       return false;
     }
@@ -147,6 +152,16 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, Mono now) {
   }
   s.cursor = std::max(s.cursor, ring.end());
   return true;
+}
+
+bool Core::too_large(const Session& s, const Command& c) const {
+  const uint64_t payload_max = s.link->welcome.payload_bytes_max;
+  return payload_max != 0 && c.payload.size() > payload_max;
+}
+
+void Core::end_too_large(Session& s, Command&& c) {
+  end_command(s, std::move(c), RAFTCS_ERR_TOO_LARGE, kNotApplied,
+              "the payload is over the servers' limit");
 }
 
 void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {

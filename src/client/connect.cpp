@@ -82,8 +82,26 @@ Status Core::resume(Session& s, const Bytes& bytes, Mono now) {
   return Status::ok();
 }
 
-Result<Bytes> Core::export_session(const Session& s) const {
+// A token names every command that may reach the cluster later: one that leaves without having
+// been named would be run again by whoever resumes. So those that wait get their ids now.
+Status Core::number_waiting(Session& s) {
+  CommandRing& queue = s.pending.queue;
+  if (queue.empty()) return Status::ok();
+  if (s.fresh_gap)  // where fresh ids begin is told by the server (on_continued)
+    return Status(RAFTCS_ERR_BUSY,
+                  "commands wait for a resumed session that is not connected yet; export it then");
+  const uint64_t waiting = queue.end() - queue.base();
+  if (s.pending.sent.end() + waiting - s.pending.lowest() > kTokenSpanMax)
+    return Status(RAFTCS_ERR_RESOURCE_LIMIT,
+                  "more commands are unanswered than a token can tell; wait for their answers");
+  while (!queue.empty()) s.pending.sent.push(queue.take(queue.base()));
+  mark(s);
+  return Status::ok();
+}
+
+Result<Bytes> Core::export_session(Session& s) {
   if (s.id.is_zero() || s.ended()) return Status(RAFTCS_ERR_BAD_STATE, "there is no open session");
+  RCS_TRY(number_waiting(s));
   Token token;
   token.session = s.id;
   token.proof = s.proof;

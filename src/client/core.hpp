@@ -43,7 +43,7 @@ class Core {
   // connect.cpp
   void open(Session& s, Mono now);
   Status resume(Session& s, const Bytes& token, Mono now);
-  Result<Bytes> export_session(const Session& s) const;
+  Result<Bytes> export_session(Session& s);
 
   // commands.cpp
   void submit(Session& s, Engine::Call&& call, Mono now);
@@ -106,6 +106,7 @@ class Core {
 
   // --- connect.cpp
   void start_new(Session& s);
+  Status number_waiting(Session& s);
   void begin_attempt(Session& s, Mono now);
   std::string choose_endpoint(Session& s);
   Link* acquire(const std::string& endpoint, const Session& s, Mono now);
@@ -136,7 +137,9 @@ class Core {
   raftcs_status_t admission(const Session& s) const;
   bool claim(Session& s, Command& command);
   void flush_commands(Session& s, Mono now);
-  bool send_ring(Session& s, CommandRing& ring, uint32_t window, Mono now);
+  bool send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now);
+  bool too_large(const Session& s, const Command& c) const;
+  void end_too_large(Session& s, Command&& c);
   void send_command(Session& s, uint64_t id, Command& c, Mono now);
   Command withdraw(Session& s, CommandRing& ring, uint64_t id);
   void end_command(Session& s, Command&& c, raftcs_status_t status, int32_t outcome,
@@ -178,7 +181,7 @@ class Core {
 
   // --- ending.cpp
   void lose(Session& s, raftcs_status_t status, const std::string& text, Fate fate, Mono now);
-  void end_commands(Session& s, raftcs_status_t status, const char* text, bool unsent_too);
+  void end_commands(Session& s, raftcs_status_t status, const char* text, bool keep_unapplied);
   void finish_close(Session& s, Fate fate, Mono now);
 
   // --- links_io.cpp

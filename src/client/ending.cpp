@@ -1,23 +1,32 @@
 // ending.cpp: loss of a session, and closing one.
 //
 // Both end every operation with one event (SE-11): what may have left as UNKNOWN, the rest as
-// NOT_APPLIED. With renew_on_expiry commands that never left wait for the new session instead.
+// NOT_APPLIED. With renew_on_expiry the rest waits for the new session instead.
 // Closing tells the cluster within a bounded time, also when the session is just then
 // looking for a server: the attempt goes on and close_session follows it (SES-21, W-C7).
 #include "client/core.hpp"
 
 namespace raftcs::client {
 
-void Core::end_commands(Session& s, raftcs_status_t status, const char* text, bool unsent_too) {
+// With `keep_unapplied` what was surely not applied goes back to the queue, in order.
+void Core::end_commands(Session& s, raftcs_status_t status, const char* text,
+                        bool keep_unapplied) {
+  CommandRing kept{1};
   for (CommandRing* ring : {&s.pending.old, &s.pending.sent, &s.pending.queue}) {
-    if (ring == &s.pending.queue && !unsent_too) continue;
     while (!ring->empty()) {
       Command c = withdraw(s, *ring, ring->base());
       if (c.slot != Command::Slot::live) continue;  // reserved by a token, never claimed
-      const int32_t outcome = c.unsettled == 0 ? kNotApplied : kUnknown;
-      end_command(s, std::move(c), status, outcome, text);
+      const bool not_applied = c.unsettled == 0;
+      if (keep_unapplied && not_applied) {
+        c.resend = false;
+        c.epoch = 0;
+        kept.push(std::move(c));
+      } else {
+        end_command(s, std::move(c), status, not_applied ? kNotApplied : kUnknown, text);
+      }
     }
   }
+  s.pending.queue = std::move(kept);
   s.reserved = 0;
   s.claim_until = Mono::never();
 }
@@ -32,7 +41,7 @@ void Core::lose(Session& s, raftcs_status_t status, const std::string& text, Fat
   s.phase = Phase::lost;
   s.lost_status = status;
   s.attempt_until = s.wake_at = s.hold_until = s.queries_hold_until = Mono::never();
-  end_commands(s, status, text.c_str(), !renew);
+  end_commands(s, status, text.c_str(), renew);
   if (!renew) end_calls(s, status, text.c_str(), false);
   s.pending.old.restart(1);
   s.pending.sent.restart(1);
@@ -59,7 +68,7 @@ void Core::close(Session& s, bool keep, Mono now) {
   if (s.closing || s.phase == Phase::closed) return;
   if (s.bound()) flush_ack(s, now);
   s.closing = true;
-  end_commands(s, RAFTCS_ERR_CLOSED, "the client was closed", true);
+  end_commands(s, RAFTCS_ERR_CLOSED, "the client was closed", false);
   end_calls(s, RAFTCS_ERR_CLOSED, "the client was closed", true);
   const bool known = !s.id.is_zero() || s.asked_create;
   if (keep || !known || s.phase == Phase::idle || s.phase == Phase::lost) {

@@ -215,7 +215,7 @@ SessionInfo Engine::info(SessionHandle h) const {
   return info;
 }
 
-Result<Bytes> Engine::export_session(SessionHandle h) const {
+Result<Bytes> Engine::export_session(SessionHandle h) {
   if (!impl_->has(h)) return Status(RAFTCS_ERR_BAD_HANDLE, "no such session");
   return impl_->export_session(impl_->session(h));
 }

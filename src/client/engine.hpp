@@ -148,7 +148,7 @@ class Engine {
   // Gives back the memory of a session whose `closed` was emitted; the handle is dead then.
   void forget(SessionHandle session);
   SessionInfo info(SessionHandle session) const;
-  Result<Bytes> export_session(SessionHandle session) const;
+  Result<Bytes> export_session(SessionHandle session);
 
   // --- links ------------------------------------------------------------------------
   void receive(LinkId link, const Bytes& frame, Mono now);

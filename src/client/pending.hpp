@@ -1,11 +1,12 @@
 // pending.hpp: the commands of one session: those waiting to leave and those sent.
 //
 // Ids are given when a command first leaves, so a command that never left (cancelled, timed
-// out, window full) leaves no hole, and "has an id" means "may have reached the cluster":
-// that alone decides between NOT_APPLIED and UNKNOWN. Sent commands live in a ring indexed
-// by id, waiting ones in a ring of the same make. A session resumed from a token also has
-// old ids: reserved until the caller submits the same command again (then it collects the
-// original reply), in a ring of their own because the fresh ids start far behind them.
+// out, window full) leaves no hole; or when the session is exported, for a token must name all
+// that may still leave. Numbered commands live in a ring indexed by id, waiting ones in a ring
+// of the same make. What decides between NOT_APPLIED and UNKNOWN is `unsettled`, not the id. A
+// session resumed from a token also has old ids: reserved until the caller submits the same
+// command again (then it collects the original reply), in a ring of their own because the fresh
+// ids start far behind them.
 //
 // What must hold
 //  1 A ring's base is its lowest occupied id, or its end: lowest() is the frame's
@@ -27,7 +28,7 @@ struct Command {
   enum class Slot : uint8_t { empty, reserved, live };
   Slot slot = Slot::empty;
   uint8_t unsettled = 0;  // times sent without a definite "not applied" to that sending
-  bool resend = false;    // was on a wire before
+  bool resend = false;    // was on a wire before, or may have been: a claimed id of a token
   uint32_t epoch = 0;     // binding it was last sent in; 0: must be sent
   uint64_t op_id = 0;
   uint64_t tag = 0;  // reserved: the digest
@@ -99,9 +100,9 @@ class CommandRing {
 
 class Pending {
  public:
-  CommandRing queue{1};  // not sent; its ids are places in the queue
+  CommandRing queue{1};  // without an id yet; its ids are places in the queue
   CommandRing old{1};    // ids from a token
-  CommandRing sent{1};
+  CommandRing sent{1};   // with an id; all have left but those numbered for a token
 
   uint64_t lowest() const { return old.empty() ? sent.base() : old.base(); }
   CommandRing& ring_of(uint64_t id) { return id < old.end() && !old.empty() ? old : sent; }

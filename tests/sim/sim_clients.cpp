@@ -78,15 +78,50 @@ void Cluster::client_pauses(uint32_t c, DurationNs pause) {
   note("client " + std::to_string(c) + " pauses");
 }
 
+// What a process keeps of a session, to be resumed with. False: a token could not tell all, and
+// nobody should die then.
+bool Cluster::write_token(uint32_t c, WorkSession& s) {
+  auto token = clients_[c].engine->export_session(s.handle);
+  if (!token && token.status().code() == RAFTCS_ERR_RESOURCE_LIMIT) {
+    hit("a token could not tell all");
+    return false;
+  }
+  if (!token && token.status().code() == RAFTCS_ERR_BUSY) {
+    hit("a token had to wait for the connection");
+    return false;
+  }
+  s.token = token ? *token : Bytes();  // empty: there is no session yet, and nothing has left
+  s.token_session = clients_[c].engine->info(s.handle).session_id;
+  s.token_pushes = s.pushes;
+  s.token_push_position = s.last_push_position;
+  return true;
+}
+
+bool Cluster::write_tokens(uint32_t c) {
+  for (WorkSession& s : clients_[c].sessions)
+    if (s.closing || !write_token(c, s)) return false;
+  return true;
+}
+
+// Whether what was exported is still what the process has, but for what got its answer.
+bool Cluster::is_as_exported(uint32_t c) const {
+  for (const WorkSession& s : clients_[c].sessions)
+    if (s.closing || s.lost || s.token.empty() ||
+        clients_[c].engine->info(s.handle).session_id != s.token_session)
+      return false;
+  return true;
+}
+
 // The tokens of the engine before are resumed; what had no answer is submitted again.
 void Cluster::resume_all(uint32_t c, const client::Engine& before) {
   SimClient& client = clients_[c];
   for (WorkSession& s : client.sessions) {
     report_.resent += before.info(s.handle).resent;
-    auto token = before.export_session(s.handle);
     s.handle = client.engine->add(options_of(client));
-    if (token) {
-      Status status = client.engine->resume(s.handle, *token, time_of(c));
+    if (!s.token.empty()) {
+      s.pushes = s.token_pushes;
+      s.last_push_position = s.token_push_position;
+      Status status = client.engine->resume(s.handle, s.token, time_of(c));
       if (!status.is_ok()) return fail("a token is refused: " + status.text());
     } else {
       client.engine->open(s.handle, time_of(c));
@@ -104,21 +139,38 @@ void Cluster::resume_all(uint32_t c, const client::Engine& before) {
   drive_client(c);
 }
 
-// A token that cannot tell all is refused, and nobody should die then.
-bool Cluster::exportable(uint32_t c, const WorkSession& s) {
-  auto token = clients_[c].engine->export_session(s.handle);
-  if (token || token.status().code() != RAFTCS_ERR_RESOURCE_LIMIT) return true;
-  hit("a token could not tell all");
-  return false;
-}
-
 // A process ends and comes back with its tokens.
 void Cluster::client_dies(uint32_t c) {
-  SimClient& client = clients_[c];
-  if (client.engine == nullptr || client.mute || client.zombie) return;
-  for (const WorkSession& s : client.sessions)
-    if (s.closing || !exportable(c, s)) return;
+  const SimClient& client = clients_[c];
+  if (client.engine == nullptr || client.mute || client.zombie || client.retires) return;
+  if (!write_tokens(c)) return;
   hit("a client process died and resumed");
+  replace_process(c);
+}
+
+// As client_dies, but the tokens were written some time before, while commands waited or were
+// under way: a program that ends in order, or saves its session from time to time.
+void Cluster::client_retires(uint32_t c, DurationNs wait) {
+  SimClient& client = clients_[c];
+  if (client.engine == nullptr || client.mute || client.zombie || client.retires) return;
+  if (!write_tokens(c) || !is_as_exported(c)) return;
+  client.retires = true;
+  drive_client(c);
+  after(wait, [this, c, life = client.life] {
+    SimClient& retired = clients_[c];
+    if (retired.life != life || !report_.ok) return;
+    retired.retires = false;
+    if (is_as_exported(c)) {
+      hit("a client process died some time after it had exported");
+      replace_process(c);
+    }
+    for (WorkSession& s : clients_[c].sessions) submit_more(c, s);
+    drive_client(c);
+  });
+}
+
+void Cluster::replace_process(uint32_t c) {
+  SimClient& client = clients_[c];
   auto before = std::make_unique<client::Engine>(
       std::array<uint64_t, 4>{rng_.next(), rng_.next(), rng_.next(), rng_.next()});
   for (auto& [key, link] : links_)
@@ -134,12 +186,12 @@ void Cluster::client_dies(uint32_t c) {
 // older holder must be told once, stop, and not come back.
 void Cluster::client_taken_over(uint32_t c) {
   if (clients_.size() > p_.clients + 4) return;
-  if (clients_[c].engine == nullptr || clients_[c].mute || clients_[c].zombie) return;
+  const SimClient& client = clients_[c];
+  if (client.engine == nullptr || client.mute || client.zombie || client.retires) return;
   // Not while it is resuming itself: of two that resume at once either may be the last.
-  for (const WorkSession& s : clients_[c].sessions)
-    if (s.closing || s.lost || !exportable(c, s) ||
-        clients_[c].engine->info(s.handle).state != client::SessionState::connected)
-      return;
+  for (const WorkSession& s : client.sessions)
+    if (s.lost || client.engine->info(s.handle).state != client::SessionState::connected) return;
+  if (!write_tokens(c)) return;
   hit("a session was resumed twice");
   SimClient fresh;
   fresh.clock = clients_[c].clock;
@@ -168,7 +220,8 @@ void Cluster::client_mute(uint32_t c) {
 
 void Cluster::close_session(uint32_t c, WorkSession& s) {
   const SimClient& client = clients_[c];
-  if (client.engine == nullptr || s.closing || client.mute || client.zombie) return;
+  if (client.engine == nullptr || s.closing || client.mute || client.zombie || client.retires)
+    return;
   if (client.paused_until > now_) return;
   hit("a session was closed");
   s.closing = true;
@@ -177,6 +230,7 @@ void Cluster::close_session(uint32_t c, WorkSession& s) {
 }
 
 void Cluster::submit_more(uint32_t c, WorkSession& s) {
+  if (clients_[c].retires) return;
   while (!s.lost && !s.closing && s.next < s.last && s.open.size() < p_.window) {
     OpRecord r;
     r.is_query = rng_.chance(0.25);

@@ -74,7 +74,12 @@ void Cluster::more_fault(SimNode& n) {
       if (p_.wipes && report_.hits["a disk was wiped"] == 0 && incarnations_bound()) wipe(n);
       break;
     case 5:
-      if (p_.client_deaths) client_dies(static_cast<uint32_t>(faults_.below(p_.clients)));
+      if (!p_.client_deaths) break;
+      if (faults_.chance(0.5))
+        client_dies(static_cast<uint32_t>(faults_.below(p_.clients)));
+      else
+        client_retires(static_cast<uint32_t>(faults_.below(p_.clients)),
+                       static_cast<DurationNs>(faults_.between(1, 400)) * kNsPerMs);
       break;
     case 6:
       if (p_.takeovers) client_taken_over(static_cast<uint32_t>(faults_.below(p_.clients)));

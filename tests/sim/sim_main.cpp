@@ -33,6 +33,7 @@ constexpr const char* kSometimes[] = {
     "a change of members was done",
     "a client died silently",
     "a client process died and resumed",
+    "a client process died some time after it had exported",
     "a client paused",
     "a command was evicted",
     "a disk was slow",

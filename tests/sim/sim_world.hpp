@@ -51,6 +51,10 @@ struct WorkSession {
   Uuid id;  // of the cluster's session it has, or had last
   bool lost = false;
   bool closing = false;
+  // of a client that retires: its token, and how far it was when it was written
+  Bytes token;
+  Uuid token_session;
+  uint64_t token_pushes = 0, token_push_position = 0;
 };
 
 struct SimClient {
@@ -59,6 +63,7 @@ struct SimClient {
   uint64_t life = 0;    // fences what was meant for an earlier process
   bool mute = false;    // dies without a word, and its sessions must expire
   bool zombie = false;  // lives on after another process has resumed its sessions
+  bool retires = false;  // has written its tokens and asks nothing more; will die
   bool frail = false;   // has a short session timeout, and may lose its session and renew it
   int64_t second = 0;   // of virtual time, and the connections opened in it
   uint64_t opened = 0;
@@ -197,11 +202,15 @@ class Cluster {
   virtual client::SessionOptions options_of(const SimClient& client) const;
   void client_pauses(uint32_t c, DurationNs pause);
   void client_taken_over(uint32_t c);
-  bool exportable(uint32_t c, const WorkSession& s);
+  bool write_token(uint32_t c, WorkSession& s);
+  bool write_tokens(uint32_t c);
   void resume_all(uint32_t c, const client::Engine& before);
   virtual void session_lost(uint32_t c, WorkSession& s, const client::Event& e);
   void open_session(uint32_t c, WorkSession& s);
   void client_dies(uint32_t c);
+  void client_retires(uint32_t c, DurationNs wait);
+  void replace_process(uint32_t c);
+  bool is_as_exported(uint32_t c) const;
   void client_mute(uint32_t c);
   void close_session(uint32_t c, WorkSession& s);
   void end_op(uint32_t c, WorkSession& s, const client::Event& e);

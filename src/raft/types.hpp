@@ -53,6 +53,9 @@ struct Member {
   MemberRole role = MemberRole::voter;      // role in the incoming (or only) configuration
   bool outgoing_voter = false;  // votes in the outgoing half of a joint configuration
   uint8_t priority = kPriorityDefault;
+  // A learner that voted before its disk began anew: whoever leads gives it its vote back when it
+  // is caught up (server/healing.cpp).
+  bool returning = false;
 
   bool operator==(const Member&) const = default;
 };

@@ -46,6 +46,7 @@ inline nlohmann::json member_json(const raft::Member& m) {
           {"peer_address", m.peer_address},
           {"client_address", m.client_address},
           {"role", role_text(m.role)},
+          {"returning", m.returning},
           {"priority", m.priority},
           {"incarnation", m.incarnation.is_zero() ? std::string() : m.incarnation.hex()}};
 }

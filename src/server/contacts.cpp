@@ -126,7 +126,6 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
     case wire::ContactReason::hello:
       break;
     case wire::ContactReason::heal:
-    case wire::ContactReason::healed:
       if (e.cluster == identity_.cluster) return heal_asked(e, c, now);
       break;  // it is told that it is of another cluster
     case wire::ContactReason::admitted:
@@ -244,6 +243,7 @@ void Node::Impl::membership_changed(Mono now) {
   update_peer_addresses();
   update_passive();
   update_standing();
+  return_votes_at_ = now;
 }
 
 // --- what this node is in the cluster ---------------------------------------------------------

@@ -18,20 +18,15 @@ Status refuse(const Status& damage, const std::string& why) {
 }
 
 bool has_other_voter(const raft::Membership& m, NodeId self) {
-  return std::any_of(m.members.begin(), m.members.end(), [&](const raft::Member& each) {
-    return each.id != self && each.role == raft::MemberRole::voter;
-  });
+  for (const raft::Member& each : m.members)
+    if (each.id != self && each.role == raft::MemberRole::voter) return true;
+  return false;
 }
 
 // The configuration found, or, where none can be read, what the settings say.
 bool others_are_there(const Options& o, const storage::Salvage& s) {
-  if (s.membership) return has_other_voter(*s.membership, o.id);
+  if (!s.membership.members.empty()) return has_other_voter(s.membership, o.id);
   return o.cluster.size() > 1 || !o.join.empty();
-}
-
-bool had_vote(const storage::Salvage& s, NodeId self) {
-  const raft::Member* m = s.membership ? raft::find_member(*s.membership, self) : nullptr;
-  return m != nullptr && m->role == raft::MemberRole::voter;
 }
 
 // The cluster's id, when the file that had it is damaged too.
@@ -70,7 +65,6 @@ Status heal_or_refuse(sys::FileSystem& fs, const Options& options, sys::RandomSo
     if (!cluster) return refuse(damage, cluster.status().text());
     healing.fresh.cluster = *cluster;
   }
-  healing.voted = had_vote(salvage, options.id);
   healing.damage = damage.text() + "; the highest entry that was found is " +
                    to_string(salvage.last);
   if (Status done = storage::heal_directory(fs, options.data_dir, healing); !done.is_ok())

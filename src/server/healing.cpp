@@ -7,7 +7,9 @@
 //   heal  ------------------------------------>  the configuration names it so:
 //         <------------------------------------  admitted
 //   follows: gets log or snapshot                gives it its vote back once it is caught up
-//   healed ----------------------------------->  the same, if leadership changed meanwhile
+//
+// That it had a vote and is to get it back is in the configuration (raft::Member::returning), so
+// each leader knows, whatever restarts meanwhile.
 //
 // What must hold
 //  - Until it is admitted such a node says and takes nothing of consensus. So nothing that its id
@@ -28,6 +30,8 @@ namespace {
 constexpr DurationNs kAskAgainNs = 1 * kNsPerSecond;
 constexpr DurationNs kOpPauseNs = 5 * kNsPerSecond;
 constexpr DurationNs kOpPatienceNs = 60 * kNsPerSecond;
+constexpr DurationNs kReturnLookNs = 1 * kNsPerSecond;
+constexpr uint64_t kReturnLagMax = 4096;  // entries that any disk writes within a round
 
 }  // namespace
 
@@ -78,19 +82,8 @@ void Node::Impl::heal_tick(Mono now) {
     for (const auto& [peer, address] : peer_addresses_) ask_to_heal(peer);
     return;
   }
-  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
-  // In the life in which it was taken in, only: later an operator may have made it a learner.
-  const bool wants_vote = environment_.healing->voted && heal_admitted_ && self != nullptr &&
-                          self->role == raft::MemberRole::learner;
-  if (!wants_vote) {
-    // Settled, or gone again with the entry that named it: then it starts over.
-    if (raft_.status().membership_settled) heal_at_ = Mono::never();
-    return;
-  }
-  if (!leader_) return;
-  send_contact(leader_, leader_,
-               {options_.peer_advertise, wire::ContactReason::healed, Index(),
-                environment_.healing->damage});
+  // Settled, or gone again with the entry that named it: then it starts over.
+  if (raft_.status().membership_settled) heal_at_ = Mono::never();
 }
 
 std::string Node::Impl::healing_text() const {
@@ -115,16 +108,13 @@ void Node::Impl::heal_asked(const wire::PeerEnvelope& e, const wire::PeerContact
   if (member == nullptr)
     return refuse_peer(e, c.address, wire::ContactReason::not_member,
                        "node " + to_string(e.from) + " is no member of the cluster", now);
-  const bool known = member->incarnation == e.incarnation;
-  if (known && c.reason == wire::ContactReason::heal)
-    return tell(wire::ContactReason::admitted, "");
-  if (known && member->role != raft::MemberRole::learner) return;
-  if (!known && member->incarnation.is_zero() && member->role == raft::MemberRole::learner) {
+  if (member->incarnation == e.incarnation) return tell(wire::ContactReason::admitted, "");
+  if (member->incarnation.is_zero() && member->role == raft::MemberRole::learner) {
     has_known_disk(e, now);  // an operator readmits it already: this binds its disk
     return;
   }
   if (auto heard = peer_heard_.find(e.from);
-      !known && heard != peer_heard_.end() && now - heard->second < options_.election_timeout_ns)
+      heard != peer_heard_.end() && now - heard->second < options_.election_timeout_ns)
     return tell(wire::ContactReason::other_disk,
                 "member " + to_string(e.from) + " is at work with the disk that the cluster knows; "
                 "only one process may run under an id");
@@ -134,26 +124,45 @@ void Node::Impl::heal_asked(const wire::PeerEnvelope& e, const wire::PeerContact
       tell(wire::ContactReason::other_disk, "it cannot be taken in yet: " + member_op_->text);
     return;
   }
-  if (!known)
-    log_line(RAFTCS_LOG_WARNING, "the data of member " + to_string(e.from) +
-                                     " was damaged and it begins anew (" + c.text +
-                                     "); it is taken in again");
-  begin_heal_op(*member, e.incarnation, now);
+  log_line(RAFTCS_LOG_WARNING, "the data of member " + to_string(e.from) +
+                                   " was damaged and it begins anew (" + c.text +
+                                   "); it is taken in again");
+  // As the first step of `raftcs member replace ID ID`, asked for by the member itself.
+  MemberChange readmit;
+  readmit.verb = MemberVerb::readmit;
+  readmit.id = e.from;
+  readmit.incarnation = e.incarnation;
+  begin_heal_op(readmit, now);
 }
 
-// As `raftcs member replace ID ID`, asked for by the member itself.
-void Node::Impl::begin_heal_op(const raft::Member& member, const Uuid& incarnation, Mono now) {
+// The second step of it. An operation is begun only where it will not take long: meanwhile no
+// operator could change members.
+void Node::Impl::return_votes(Mono now) {
+  return_votes_at_ = Mono::never();
+  if (!serving() || stopping_) return;
+  for (const raft::Member& m : raft_.membership().members) {
+    if (!m.returning) continue;
+    return_votes_at_ = now + kReturnLookNs;
+    if (member_op_ && !member_op_->ended()) return;
+    if (member_op_ && member_op_->stage == MemberOp::Stage::failed && now < heal_op_again_) return;
+    const raft::NodeStatus status = raft_.status();
+    const auto p = std::find_if(status.peers.begin(), status.peers.end(),
+                                [&](const raft::PeerProgress& each) { return each.id == m.id; });
+    if (p == status.peers.end() || !p->recently_active || p->snapshotting ||
+        p->match + kReturnLagMax < status.last)
+      continue;
+    MemberChange promote;
+    promote.verb = MemberVerb::promote;
+    promote.id = m.id;
+    return begin_heal_op(promote, now);
+  }
+}
+
+void Node::Impl::begin_heal_op(const MemberChange& change, Mono now) {
   heal_op_again_ = now + kOpPauseNs;
   MemberOp op;
-  MemberChange readmit, promote;
-  readmit.verb = MemberVerb::readmit;
-  readmit.id = promote.id = op.heals = member.id;
-  readmit.incarnation = incarnation;
-  promote.verb = MemberVerb::promote;
-  if (member.incarnation != incarnation) op.steps.push_back({readmit});
-  if (member.incarnation == incarnation || member.role == raft::MemberRole::voter)
-    op.steps.push_back({promote});
-  op.wait = true;
+  op.heals = change.id;
+  op.steps.push_back({change});
   op.deadline = now + kOpPatienceNs;
   op.number = ++member_ops_;
   op.text = "it begins";

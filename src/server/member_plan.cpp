@@ -70,15 +70,17 @@ Status promote(Membership& m, NodeId id, MemberPlan* plan) {
   if (member->role == MemberRole::voter)
     return {RAFTCS_ERR_ALREADY_EXISTS, name_of(id) + " is a voter already"};
   member->role = MemberRole::voter;
+  member->returning = false;
   plan->catch_up.push_back(id);
   return Status::ok();
 }
 
 Status demote(Membership& m, NodeId id) {
   RCS_ASSIGN(member, existing(m, id));
-  if (member->role == MemberRole::learner)
+  if (member->role == MemberRole::learner && !member->returning)
     return {RAFTCS_ERR_ALREADY_EXISTS, name_of(id) + " is a learner already"};
   member->role = MemberRole::learner;
+  member->returning = false;
   return Status::ok();
 }
 
@@ -105,6 +107,7 @@ Status readmit(Membership& m, const MemberChange& c) {
                                       " runs with the disk that the cluster knows; "
                                       "there is nothing to replace"};
   member->incarnation = c.incarnation;
+  member->returning = member->returning || member->role == MemberRole::voter;
   member->role = MemberRole::learner;
   return check_addresses(m, *member);
 }

@@ -26,10 +26,10 @@ namespace raftcs::server {
 enum class MemberVerb : uint8_t {
   add,      // as a learner
   promote,  // learner to voter, when it is caught up
-  demote,   // voter to learner
+  demote,   // voter to learner; a learner that returns is not to get its vote back
   remove,
   replace,  // `id` goes, the learner `other` votes in its place, at once
-  readmit,  // the same id with another disk: a learner again, until it is promoted
+  readmit,  // the same id with another disk: a learner; one that had a vote returns (healing.cpp)
   priority,
 };
 

@@ -273,7 +273,8 @@ struct Node::Impl {
   void ask_to_heal(NodeId peer);
   void heal_asked(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);
   void heal_admitted(const wire::PeerEnvelope& envelope);
-  void begin_heal_op(const raft::Member& member, const Uuid& incarnation, Mono now);
+  void return_votes(Mono now);
+  void begin_heal_op(const MemberChange& change, Mono now);
   void heal_tick(Mono now);
   std::string healing_text() const;
 
@@ -372,6 +373,7 @@ struct Node::Impl {
   Index answered_;                           // the last index this node answered for
   CheckVerdict verdict_;                     // the leader's last
   Status quarantined_;                       // not OK: this node's state is wrong
+  Mono return_votes_at_ = Mono::never();  // leader: look at members that return
   Mono heal_op_again_ = Mono();         // leader: no other attempt to take a node in before
   raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane
   Index applied_;

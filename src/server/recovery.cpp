@@ -54,6 +54,7 @@ storage::WriteBatch closing_entries(const Recovery& r, const raft::Member& self,
   raft::Membership alone;
   alone.members.push_back(self);
   alone.members.front().role = raft::MemberRole::voter;
+  alone.members.front().returning = false;
   alone.members.front().outgoing_voter = false;
   alone.members.front().incarnation = r.identity.incarnation;
   storage::WriteBatch batch;

@@ -67,7 +67,7 @@ void Node::Impl::lost_leadership(Mono) {
   timer_at_ = Mono::never();
   heard_.clear();
   for (auto& [num, s] : sessions_) s.heard = false;
-  bind_incarnations_at_ = prefer_leader_at_ = check_at_ = Mono::never();
+  bind_incarnations_at_ = prefer_leader_at_ = check_at_ = return_votes_at_ = Mono::never();
   check_.reset();
   answer_drains(Status::ok());
 }
@@ -79,6 +79,7 @@ void Node::Impl::began_serving(Mono now) {
   if (draining_) hand_over_at_ = now;
   bind_incarnations_at_ = now + kBindIncarnationsNs;
   prefer_leader_at_ = now + kPreferLeaderNs;
+  return_votes_at_ = now;
   presence_begins(now);
   arm_timer(now);
   publish_state();

@@ -24,7 +24,6 @@ Bytes encode(const Healing& h) {
   out.raw(h.fresh.cluster.bytes.data(), 16);
   out.u64(h.fresh.node.value);
   out.raw(h.fresh.incarnation.bytes.data(), 16);
-  out.u8(h.voted ? 1 : 0);
   out.text(std::string_view(h.damage).substr(0, kTextBytesMax));
   out.u32(crc32c(0, out.data(), out.size()));
   return out.take_bytes();
@@ -41,7 +40,6 @@ Result<std::optional<Healing>> read_file(sys::FileSystem& fs, const std::string&
   Healing h;
   h.fresh.node = NodeId(in.u64());
   const Bytes incarnation = in.raw(16);
-  h.voted = in.u8() != 0;
   h.damage = in.text();
   const uint32_t checksum = in.u32();
   if (!in.at_end() || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0 ||

@@ -29,7 +29,6 @@ constexpr char kHealingBegun[] = "healing.begun";  // decided
 
 struct Healing {
   Identity fresh;      // what the node is from now on
-  bool voted = false;  // it was a voter, as far as could be read
   std::string damage;  // what was found: file, offset, index
 };
 

@@ -15,15 +15,15 @@ namespace {
 class Latest {
  public:
   void offer(Term term, Index index, raft::Membership membership) {
-    if (found_ && std::tie(term, index) < std::tie(term_, index_)) return;
+    if (!found_.members.empty() && std::tie(term, index) < std::tie(term_, index_)) return;
     found_ = std::move(membership);
     term_ = term;
     index_ = index;
   }
-  std::optional<raft::Membership> take() { return std::move(found_); }
+  raft::Membership take() { return std::move(found_); }
 
  private:
-  std::optional<raft::Membership> found_;
+  raft::Membership found_;
   Term term_;
   Index index_;
 };

@@ -14,7 +14,7 @@ namespace raftcs::storage {
 
 struct Salvage {
   std::optional<Identity> identity;  // none: its file is missing or damaged
-  std::optional<raft::Membership> membership;  // the latest configuration that was found
+  raft::Membership membership;  // the latest configuration that was found; no members: none
   Index last;                                  // highest entry found, whatever lies before it
 };
 

@@ -112,7 +112,6 @@ enum class ContactReason : uint8_t {
   other_cluster = 3,  // the receiver's frames are of another cluster than the sender
   heal = 4,           // asks: the sender's data was damaged, it begins anew; take it in again
   admitted = 5,       // answers: the configuration names the receiver as it is now
-  healed = 6,         // asks: the sender is taken in and had a vote; give it back when caught up
 };
 struct PeerContact {
   std::string address;  // tcp://host:port of the sender's peer socket

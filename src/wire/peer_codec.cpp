@@ -349,7 +349,7 @@ bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope*
   if (fields < 4) in.fail("contact", "lacks fields");
   c.address = in.read_str("address", limits.text_bytes_max);
   const uint64_t reason = in.read_uint("reason", UINT8_MAX);
-  if (reason <= static_cast<uint64_t>(ContactReason::healed))
+  if (reason <= static_cast<uint64_t>(ContactReason::admitted))
     c.reason = static_cast<ContactReason>(reason);
   c.index = Index(in.read_uint("index", UINT64_MAX));
   c.text = in.read_str("text", limits.text_bytes_max);

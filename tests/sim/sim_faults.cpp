@@ -210,7 +210,6 @@ void Cluster::heal() {
   mend();
   while (!held_.empty()) release_late(held_.size() - 1);
   note("healed");
-  if (p_.bit_rot) after(kOperatorComesNs, [this] { operator_looks(); });
   for (auto& n : nodes_) {
     // A pause ends by itself: cut short, it would let later frames pass those it keeps.
     if (n->up && n->disk.powered_off()) crash(*n, true);

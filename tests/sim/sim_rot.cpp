@@ -65,27 +65,6 @@ void Cluster::look_for_healed(SimNode& n) {
   n.seen_term = n.node->raft_status().term;
 }
 
-// A node that restarted between being taken in and getting its vote back, while leadership changed
-// too, stays a learner: docs/operations.md 10 has what an operator does then. Late, so that what
-// the nodes should do by themselves is not done for them.
-void Cluster::operator_looks() {
-  if (!report_.ok) return;
-  after(5 * kNsPerSecond, [this] { operator_looks(); });
-  SimNode* lead = leading_node();
-  if (lead == nullptr || lead->paused_until > now_) return;
-  for (auto& n : nodes_) {
-    if (!n->rotten || !n->up) continue;
-    const raft::Member* member = raft::find_member(lead->node->raft().membership(), n->id);
-    if (member == nullptr || member->role != raft::MemberRole::learner ||
-        member->incarnation != n->dir->identity().incarnation)
-      continue;
-    hit("an operator gave a healed node its vote back");
-    ask(*lead, "member_change",
-        "{\"changes\":[{\"do\":\"promote\",\"id\":" + to_string(n->id) +
-            "}],\"wait\":true,\"timeout_ms\":3000}");
-  }
-}
-
 // Replicas are equal here, whatever is broken: whoever says otherwise is wrong.
 void Cluster::check_line(SimNode& n, const std::string& line) {
   note("node " + to_string(n.id) + ": " + line);

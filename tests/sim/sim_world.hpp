@@ -18,7 +18,6 @@ namespace raftcs::sim {
 
 constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
 constexpr DurationNs kLeaderBoundNs = 20 * kNsPerSecond;  // L1: ten election timeouts, doubled
-constexpr DurationNs kOperatorComesNs = 15 * kNsPerSecond;  // what nodes do alone takes less
 constexpr DurationNs kCalmNs = 5 * kNsPerSecond;          // of L7 and L9, at the end of some seeds
 constexpr uint32_t kHostileWho = 900'000;
 constexpr uint64_t kForeignTerm = 1'000'000;
@@ -273,7 +272,6 @@ class Cluster {
   void rot();
   bool flip_something(SimNode& n);
   void look_for_healed(SimNode& n);
-  void operator_looks();
   void check_line(SimNode& n, const std::string& line);
   bool incarnations_bound() const;
   void heal();

@@ -251,11 +251,13 @@ void print_change(const Json& op) {
 }
 
 int list_members(const Context& context) {
-  const Json list = ask(context, "members");
+  Json list = ask(context, "members");
   if (context.json()) {
     print_json(list);
     return kDone;
   }
+  for (Json& member : list)
+    if (member.value("returning", false)) member["role"] = "learner, gets its vote back";
   write_out(table_of(
       list, {"id", "role", "up", "leads", "behind", "priority", "peer_address", "client_address"}));
   print_change(ask(context, "member_status"));

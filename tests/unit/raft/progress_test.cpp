@@ -87,6 +87,17 @@ TEST(Membership, CodecRoundTripAndDamage) {
   EXPECT_EQ(*decode_membership(later), m);
   for (size_t n = 0; n < later.size(); ++n)
     EXPECT_FALSE(decode_membership(later.slice(0, n)).is_ok()) << n;
+  m.members[0].role = MemberRole::learner;
+  m.members[0].returning = true;
+  const Bytes returns = encode_membership(m);
+  EXPECT_EQ(returns[0], 3);
+  ASSERT_TRUE(decode_membership(returns).is_ok());
+  EXPECT_EQ(*decode_membership(returns), m);
+  for (size_t n = 0; n < returns.size(); ++n)
+    EXPECT_FALSE(decode_membership(returns.slice(0, n)).is_ok()) << n;
+  m.members[0].role = MemberRole::voter;
+  EXPECT_FALSE(decode_membership(encode_membership(m)).is_ok()) << "it has its vote";
+  m.members[0].returning = false;
   Membership wrong = m;
   wrong.members[1].outgoing_voter = false;
   EXPECT_FALSE(decode_membership(encode_membership(wrong)).is_ok()) << "leaving what?";

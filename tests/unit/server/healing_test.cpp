@@ -157,7 +157,7 @@ TEST_F(HealTest, ItWaitsWhileTheMajorityOfTheOthersIsAway) {
 }
 
 // The leader that took it in goes before it has its vote back.
-TEST_F(HealTest, ItAsksTheNextLeaderForItsVote) {
+TEST_F(HealTest, TheNextLeaderGivesItsVoteBack) {
   found(5);
   work(30);
   const uint64_t bad = followers()[0];
@@ -176,6 +176,44 @@ TEST_F(HealTest, ItAsksTheNextLeaderForItsVote) {
       [&] { return status(bad)["standing"] == "learner" || !learner(); }, 10 * kNsPerSecond));
   c().kill(leader());
   expect_healed(bad, old);
+}
+
+// Also when it is not there while leadership changes, and knows nothing of having had a vote.
+TEST_F(HealTest, ItGetsItsVoteBackThoughItRestartsWhileLeadershipChanges) {
+  found(5);
+  work(30);
+  const uint64_t bad = followers()[0];
+  const std::string old = status(bad)["incarnation"];
+  kill_rot_start(bad);
+  ASSERT_TRUE(c().run_until([&] { return status(bad)["standing"] == "learner"; },
+                            10 * kNsPerSecond));
+  c().kill(bad);
+  const uint64_t first = leader();
+  c().kill(first);
+  ASSERT_NE(leader(), first);
+  c().start(first);
+  c().start(bad);
+  expect_healed(bad, old);
+}
+
+// An operator's word stands: one that was made a learner for good is not given its vote back.
+TEST_F(HealTest, OneThatIsDemotedMeanwhileStaysALearner) {
+  found(3);
+  work(30);
+  const uint64_t bad = followers()[0];
+  kill_rot_start(bad);
+  ASSERT_TRUE(c().run_until([&] { return status(bad)["standing"] == "learner"; },
+                            10 * kNsPerSecond));
+  c().kill(bad);
+  c().run(100 * kMs);
+  const std::string demote =
+      R"({"changes":[{"do":"demote","id":)" + std::to_string(bad) + "}]}";
+  EXPECT_TRUE(c().admin(leader(), "member_change", demote).status.is_ok());
+  EXPECT_FALSE(c().admin(leader(), "member_change", demote).status.is_ok()) << "it is one";
+  c().start(bad);
+  c().run(10 * kNsPerSecond);
+  EXPECT_EQ(status(bad)["standing"], "learner");
+  EXPECT_EQ(status(bad)["state_hash"], status(leader())["state_hash"]);
 }
 
 // Restarted again and again while it is filled: it goes on, and never counts before.

@@ -154,9 +154,23 @@ TEST(MemberPlan, MB_08_ReadmittingForgetsTheDiskAndTheVote) {
   const Member* m = raft::find_member(plan->result, NodeId(2));
   EXPECT_EQ(m->role, MemberRole::learner);
   EXPECT_TRUE(m->incarnation.is_zero());
+  EXPECT_TRUE(m->returning) << "it gets its vote back";
+  const auto returning_after = [&](MemberVerb verb) {
+    auto next = plan_members(plan->result, {change(verb, 2)}, ids(3), NodeId(1));
+    EXPECT_TRUE(next.is_ok());
+    return next.is_ok() && raft::find_member(next->result, NodeId(2))->returning;
+  };
+  EXPECT_TRUE(returning_after(MemberVerb::readmit)) << "damaged twice";
+  EXPECT_FALSE(returning_after(MemberVerb::promote));
+  EXPECT_FALSE(returning_after(MemberVerb::demote));
   MemberChange same = change(MemberVerb::readmit, 2);
   same.incarnation = cluster(3).members[1].incarnation;
   EXPECT_EQ(refusal(cluster(3), {same}), RAFTCS_ERR_BAD_STATE);
+  raft::Membership with_learner = cluster(3);
+  with_learner.members[1].role = MemberRole::learner;
+  auto learner = plan_members(with_learner, {change(MemberVerb::readmit, 2)}, ids(3), NodeId(1));
+  ASSERT_TRUE(learner.is_ok());
+  EXPECT_FALSE(raft::find_member(learner->result, NodeId(2))->returning) << "it had no vote";
 }
 
 }  // namespace

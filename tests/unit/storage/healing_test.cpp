@@ -35,7 +35,6 @@ class HealingTest : public ::testing::Test {
     disk_.crash(std::vector<sim::Fate>(disk_.pending_count(), sim::Fate::kept));
     fresh_.fresh = make_identity();
     fresh_.fresh.incarnation = make_uuid(0x77);
-    fresh_.voted = true;
     fresh_.damage = "it was bad";
   }
   static std::map<std::string, std::vector<uint8_t>> files_below(const SimDisk& disk,
@@ -62,7 +61,6 @@ TEST_F(HealingTest, BeginsAnewAndKeepsEverything) {
   EXPECT_EQ((*dir)->identity().incarnation, make_uuid(0x77));
   EXPECT_EQ((*dir)->identity().cluster, make_identity().cluster);
   ASSERT_NE((*dir)->healing(), nullptr);
-  EXPECT_TRUE((*dir)->healing()->voted);
   EXPECT_EQ((*dir)->healing()->damage, "it was bad");
   EXPECT_TRUE((*dir)->take_boot_image().entries.empty());
   dir->reset();
@@ -125,14 +123,13 @@ TEST_F(HealingTest, SalvageFindsTheConfigurationBehindAndBeforeDamage) {
   auto found = salvage_directory(disk_, kPath);
   ASSERT_OK(found);
   ASSERT_TRUE(found->identity);
-  ASSERT_TRUE(found->membership);
-  EXPECT_EQ(found->membership->members.size(), 1u);
+  EXPECT_EQ(found->membership.members.size(), 1u);
   EXPECT_EQ(found->last, Index(20));
   ASSERT_TRUE(disk_.flip("/node/identity", 20, 4));
   found = salvage_directory(disk_, kPath);
   ASSERT_OK(found);
   EXPECT_FALSE(found->identity);
-  EXPECT_TRUE(found->membership) << "the segments name the incarnation themselves";
+  EXPECT_FALSE(found->membership.members.empty()) << "the segments name the incarnation themselves";
 }
 
 // The log ends before the snapshot, as after a transfer: what the snapshot covers was promised.

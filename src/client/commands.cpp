@@ -1,9 +1,9 @@
 // commands.cpp: the way of a command through the engine.
 //
 // submit -> queue -> (window open) id, frame -> answer -> event. An export gives ids earlier
-// (number_waiting). A BUSY answer settles that sending and pauses the session's commands, so that nothing overtakes what was refused by
-// more than what is on the wire already. Outcomes (SE-09): NOT_APPLIED needs proof, which is
-// never having left or having been refused each time it was sent.
+// (number_waiting). A BUSY answer settles that sending and pauses the session's commands, so that
+// nothing overtakes what was refused by more than what is on the wire already. Outcomes (SE-09):
+// NOT_APPLIED needs proof, which is never having left or having been refused each time it was sent.
 #include <utility>
 
 #include "client/core.hpp"

@@ -2,8 +2,8 @@
 //
 // membership: u8 format, u8 joint, varint count, then per member: varint id, text
 // peer_address, text client_address, 16 bytes incarnation, u8 role, u8 outgoing_voter and, in
-// formats 2 and 3, u8 priority, and in format 3 u8 returning. The lowest format that can tell all is
-// written (2: a priority other than the default, a leaving member; 3: a returning one), so that
+// formats 2 and 3, u8 priority, and in format 3 u8 returning. The lowest format that can tell all
+// is written (2: a priority other than the default, a leaving member; 3: a returning one), so that
 // equal values have equal bytes and members that know only format 1 understand everything that
 // could be said before.
 // snapshot description: u64 index, u64 term, u64 time, u64 size, u32 checksum, membership.

@@ -71,6 +71,7 @@ Status make(sys::FileSystem& fs, const Options& options, sys::RandomSource& rand
   identity.incarnation = random.uuid();
   if (!options.join.empty()) {
     identity.cluster = options.join_cluster;
+    identity.joined = true;
   } else {
     RCS_ASSIGN(founded, founded_cluster(options, identity.incarnation));
     identity.cluster = founded;

@@ -13,7 +13,8 @@
 // counts, and the leader binds it.
 //
 // Who is refused is told why, by a contact back to the address that came with its own. That is
-// for people: it changes what the node says in its log and status, never what it decides.
+// for people: it changes what the node says in its log and status. One thing follows from it: a
+// node that is told of another disk does not take itself for what it was (voting.cpp).
 #include <algorithm>
 
 #include "config/settings.hpp"
@@ -58,6 +59,7 @@ bool Node::Impl::admits(const wire::PeerEnvelope& e, Mono now) {
     return false;
   }
   peer_heard_[e.from] = now;
+  founder_heard(e.from, now);
   return true;
 }
 
@@ -146,7 +148,9 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
   }
   const raft::Member* member = raft::find_member(raft_.membership(), e.from);
   if (member != nullptr) {
-    if (!has_known_disk(e, now) && reachable)
+    if (has_known_disk(e, now))
+      founder_heard(e.from, now);
+    else if (reachable)
       refuse_peer(e, c.address, wire::ContactReason::other_disk, other_disk_text(e.from), now);
     return;
   }
@@ -182,8 +186,8 @@ void Node::Impl::refuse_peer(const wire::PeerEnvelope& e, const std::string& add
                {options_.peer_advertise, reason, raft_.status().membership_index, text});
 }
 
-// Another node says that it does not take this one's frames. Believed as far as words go: an
-// older configuration than this node's own proves nothing.
+// Another node says that it does not take this one's frames. An older configuration than this
+// node's own proves nothing.
 void Node::Impl::was_refused(const wire::PeerEnvelope& e, const wire::PeerContact& c) {
   const bool own_cluster = e.cluster == identity_.cluster;
   if (c.reason == wire::ContactReason::other_cluster ? own_cluster : !own_cluster) return;
@@ -191,6 +195,10 @@ void Node::Impl::was_refused(const wire::PeerEnvelope& e, const wire::PeerContac
     return;
   std::string text = "node " + to_string(e.from) + " refuses this one: " + c.text;
   if (c.reason == wire::ContactReason::not_member) text += ". Stop it, or add it again";
+  if (c.reason == wire::ContactReason::other_disk && !told_other_disk_) {
+    told_other_disk_ = true;
+    update_passive();
+  }
   if (text == refused_text_) return;
   refused_as_ = c.reason;
   refused_by_ = c.index;

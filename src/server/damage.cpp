@@ -57,6 +57,7 @@ Status heal_or_refuse(sys::FileSystem& fs, const Options& options, sys::RandomSo
                       std::string(kLook));
   storage::Healing healing;
   healing.fresh.node = options.id;
+  healing.fresh.joined = true;
   healing.fresh.incarnation = random.uuid();
   if (salvage.identity) {
     healing.fresh.cluster = salvage.identity->cluster;

@@ -16,8 +16,7 @@
 //    had promised, votes and entries, is missing from any count: the others find a majority among
 //    themselves for the change, or it waits.
 //  - It votes, and seeks election, only while the configuration in its log names it with its own
-//    incarnation: before, older configurations may take it for the voter it was. The same goes
-//    for every node that its configuration names with another disk's.
+//    incarnation (voting.cpp).
 //  - It follows from the directory: a node that restarts before it is named asks again.
 #include <algorithm>
 
@@ -36,29 +35,6 @@ constexpr uint64_t kReturnLagMax = 4096;  // entries that any disk writes within
 }  // namespace
 
 // --- the node itself ----------------------------------------------------------------------------
-
-bool Node::Impl::is_named() const {
-  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
-  return self != nullptr && self->incarnation == identity_.incarnation;
-}
-
-bool Node::Impl::may_vote() const {
-  if (environment_.healing) return is_named();
-  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
-  return self == nullptr || self->incarnation.is_zero() ||
-         self->incarnation == identity_.incarnation;
-}
-
-void Node::Impl::update_passive() {
-  raft_.set_passive(!may_vote() || !quarantined_.is_ok());
-}
-
-void Node::Impl::drop_what_is_not_for_now(std::vector<raft::Message>* messages) const {
-  std::erase_if(*messages, [](const raft::Message& m) {
-    return std::holds_alternative<raft::VoteRequest>(m.body) ||
-           std::holds_alternative<raft::TimeoutNow>(m.body);
-  });
-}
 
 void Node::Impl::ask_to_heal(NodeId peer) {
   send_contact(peer, peer,

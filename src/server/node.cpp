@@ -87,6 +87,7 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   snapshot_retry_at_ = touch_at_ = liveness_at_ = idle_sweep_at_ = serving_since_ = now;
   attentive_since_ = last_turn_ = now;
   if (is_healing()) heal_at_ = now;
+  begin_as_founder(now);
   term_ = raft_.term();
   checks_failed_ = check_failures();
   membership_changed(now);
@@ -337,6 +338,7 @@ void Node::Impl::tick(Mono now) {
   if (now >= bind_incarnations_at_) bind_incarnations(now);
   if (now >= prefer_leader_at_) prefer_leader(now);
   if (now >= hand_over_at_) keep_handing_over(now);
+  if (now >= founder_asks_at_) founder_tick(now);
   if (now >= heal_at_) heal_tick(now);
   if (now >= return_votes_at_) return_votes(now);
   if (now >= check_at_) check_tick(now);
@@ -358,7 +360,7 @@ Mono Node::Impl::next_deadline() const {
   if (serving() && wants_presence_) at = std::min(at, presence_at_);
   if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
-  at = std::min({at, heal_at_, return_votes_at_, check_at_, ops_at_});
+  at = std::min({at, founder_asks_at_, heal_at_, return_votes_at_, check_at_, ops_at_});
   return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_});
 }
 

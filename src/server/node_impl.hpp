@@ -12,6 +12,7 @@
 //   contacts.cpp  whose frames are taken; nodes that do not know one another yet
 //   divergence.cpp  are the replicas' states equal
 //   healing.cpp   a node whose data was damaged comes back
+//   voting.cpp    when a node may vote, and when a founder may found
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
 //                 outcome that takes time
 #pragma once
@@ -263,13 +264,18 @@ struct Node::Impl {
   void update_standing();
   bool refusal_is_over() const;
 
-  // healing.cpp
+  // voting.cpp
   bool is_named() const;
-  bool is_healing() const { return environment_.healing && !is_named(); }
-  bool takes_frames() const { return !is_healing() || heal_admitted_; }
   bool may_vote() const;
   void update_passive();
   void drop_what_is_not_for_now(std::vector<raft::Message>* messages) const;
+  void begin_as_founder(Mono now);
+  void founder_tick(Mono now);
+  void founder_heard(NodeId peer, Mono now);
+
+  // healing.cpp
+  bool is_healing() const { return environment_.healing && !is_named(); }
+  bool takes_frames() const { return !is_healing() || heal_admitted_; }
   void ask_to_heal(NodeId peer);
   void heal_asked(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);
   void heal_admitted(const wire::PeerEnvelope& envelope);
@@ -373,6 +379,10 @@ struct Node::Impl {
   Index answered_;                           // the last index this node answered for
   CheckVerdict verdict_;                     // the leader's last
   Status quarantined_;                       // not OK: this node's state is wrong
+  bool told_other_disk_ = false;          // another member knows this id with another disk
+  std::set<NodeId> founder_waits_for_;    // a founder that asks: these were not heard yet
+  Mono founder_asks_at_ = Mono::never();  // again; never: this node does not ask (any more)
+  Mono founder_until_;                    // waits no longer
   Mono return_votes_at_ = Mono::never();  // leader: look at members that return
   Mono heal_op_again_ = Mono();         // leader: no other attempt to take a node in before
   raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane

@@ -40,6 +40,9 @@ struct Identity {
   Uuid cluster;
   NodeId node;
   Uuid incarnation;  // random; a wiped disk comes back with another one (MB-08)
+  // Made for a cluster that was there already, by joining or after damage: what the id may have
+  // promised before is not here, so it votes only where the configuration names this incarnation.
+  bool joined = false;
 };
 
 struct Healing;  // healing.hpp

@@ -38,6 +38,7 @@ Result<std::optional<Healing>> read_file(sys::FileSystem& fs, const std::string&
   const uint32_t format = in.u32();
   const Bytes cluster = in.raw(16);
   Healing h;
+  h.fresh.joined = true;
   h.fresh.node = NodeId(in.u64());
   const Bytes incarnation = in.raw(16);
   h.damage = in.text();

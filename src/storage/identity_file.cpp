@@ -1,4 +1,4 @@
-// identity_file.cpp: 56 bytes and a checksum; see docs/storage-format.md.
+// identity_file.cpp: 57 bytes and a checksum; see docs/storage-format.md.
 #include "storage/identity_file.hpp"
 
 #include <cstring>
@@ -11,7 +11,7 @@ namespace raftcs::storage {
 namespace {
 
 constexpr char kMagic[] = "raftcs node";  // 11 characters and the zero
-constexpr size_t kIdentityBytes = 12 + 4 + 16 + 8 + 16 + 4;
+constexpr size_t kIdentityBytes = 12 + 4 + 16 + 8 + 16 + 1 + 4;
 
 }  // namespace
 
@@ -22,6 +22,7 @@ Bytes encode_identity(const Identity& identity) {
   out.raw(identity.cluster.bytes.data(), 16);
   out.u64(identity.node.value);
   out.raw(identity.incarnation.bytes.data(), 16);
+  out.u8(identity.joined ? 1 : 0);
   out.u32(crc32c(0, out.data(), out.size()));
   return out.take_bytes();
 }
@@ -36,14 +37,16 @@ Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory
   Identity identity;
   identity.node = NodeId(in.u64());
   const Bytes incarnation = in.raw(16);
+  const uint8_t joined = in.u8();
   const uint32_t checksum = in.u32();
-  if (!in.at_end() || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0 ||
+  if (!in.at_end() || joined > 1 || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0 ||
       crc32c(0, all.data(), all.size() - 4) != checksum)
     return {RAFTCS_ERR_CORRUPT, path + " at offset 0: the identity of the node is damaged"};
   if (format != kFormat)
     return {RAFTCS_ERR_VERSION_MISMATCH, path + " has format " + std::to_string(format)};
   std::memcpy(identity.cluster.bytes.data(), cluster.data(), 16);
   std::memcpy(identity.incarnation.bytes.data(), incarnation.data(), 16);
+  identity.joined = joined != 0;
   return identity;
 }
 

@@ -206,6 +206,87 @@ TEST_F(MembershipTest, MB_08_AWipedNodeCountsForNothingUntilItIsAdmittedAnew) {
   EXPECT_EQ(status(lost)["state_hash"], status(lead)["state_hash"]);
 }
 
+// Two of three lose their disks and are started again as they were the first time. Each has the
+// first configuration, in which they are a majority; but the third has the data.
+TEST_F(MembershipTest, MB_08_TwoOfThreeWithoutTheirDisksFoundNoOtherCluster) {
+  found(3);
+  bind();
+  TestClient client(c(), leader());
+  ASSERT_TRUE(client.create(1, 1));
+  client.command(1, 1);
+  c().run(kNsPerSecond);
+  const uint64_t third = leader();
+  for (uint64_t id = 1; id <= 3; ++id)
+    if (id != third) c().kill(id), c().wipe(id);
+  for (uint64_t id = 1; id <= 3; ++id)
+    if (id != third) c().start(id);
+  for (int i = 0; i < 2'000; ++i) {
+    c().run(10 * kMs);
+    for (uint64_t id = 1; id <= 3; ++id) ASSERT_FALSE(id != third && c().node(id).serving()) << i;
+  }
+  for (uint64_t id = 1; id <= 3; ++id) {
+    if (id == third) continue;
+    EXPECT_EQ(standing(id), "refused");
+    EXPECT_EQ(c().node(id).raft_status().vote, NodeId()) << "it voted";
+  }
+}
+
+// With nobody there who knows better a cluster is founded, though one member is missing.
+TEST_F(MembershipTest, AFounderWaitsOnlySoLongForOneThatIsMissing) {
+  cluster_.emplace(3, [](server::Options&) {});
+  c().kill(3);
+  for (uint64_t id = 1; id <= 2; ++id) c().kill(id), c().wipe(id);
+  c().wipe(3);
+  for (uint64_t id = 1; id <= 2; ++id) c().start(id);
+  EXPECT_TRUE(c().run_until([&] { return c().node(1).serving() || c().node(2).serving(); },
+                            6 * kNsPerSecond));
+}
+
+TEST_F(MembershipTest, FoundersThatAreAllThereDoNotWait) {
+  found(3);
+  EXPECT_TRUE(c().run_until(
+      [&] { return c().node(1).serving() || c().node(2).serving() || c().node(3).serving(); },
+      1'800 * kMs));
+}
+
+// A founder of one that lost its disk gets the log of the cluster that has grown since. The first
+// configuration in it names it alone: were that enough to vote, it would lead by itself.
+TEST_F(MembershipTest, S17_WhoComesBackWithAnEmptyDiskDoesNotLeadByAnOldConfiguration) {
+  cluster_.emplace(1, [](server::Options& o) {
+    o.append_bytes_max = 1;  // entry by entry
+    o.inflight_appends_max = 1;
+  });
+  ASSERT_EQ(leader(), 1u);
+  for (uint64_t id : {2, 3}) {
+    ASSERT_EQ(c().start_joiner(), id);
+    must({addresses(one("add", id), id)});
+    must({one("promote", id)});
+  }
+  bind();
+  const Uuid cluster = c().options(2).join_cluster;
+  c().kill(1);
+  c().wipe(1);
+  c().options(1).cluster.clear();
+  c().options(1).join = {"tcp://10.0.0.2:7001"};
+  c().options(1).join_cluster = cluster;
+  c().start(1);
+  const uint64_t lead = leader();
+  c().hold_log(1);  // after the first append it acknowledges nothing, so nothing more is sent
+  json changes = json::array({replace(1, 1)});
+  (void)c().admin(lead, "member_change", json{{"changes", changes}}.dump());
+  ASSERT_TRUE(c().run_until(
+      [&] { return c().node(1).raft_status().last != Index(); }, 10 * kNsPerSecond));
+  ASSERT_LT(c().node(1).raft_status().last, Index(4)) << "it has more than the beginning";
+  c().isolate(1);
+  c().hold_log(1, false);
+  for (int i = 0; i < 500; ++i) {
+    c().run(10 * kMs);
+    ASSERT_NE(c().node(1).raft().role(), raft::Role::leader) << i;
+  }
+  c().isolate(1, false);
+  EXPECT_TRUE(c().run_until([&] { return standing(1) == "voter"; }, 20 * kNsPerSecond));
+}
+
 // MB-06: roles change places in one step while the cluster goes on.
 TEST_F(MembershipTest, MB_06_SeveralChangesInOneJointStep) {
   found(4);

@@ -65,6 +65,7 @@ class AsyncClient(BaseClient):
         self._room: Set["asyncio.Future[None]"] = set()
         self._closed: "asyncio.Future[None]" = self._loop.create_future()
         self._lost: Optional[errors.RaftcsError] = None
+        self._lost_told = False  # to a reader of server_requests
         super().__init__(config, session, open)
         self._fd = self._queue.open_fd()
         self._loop.add_reader(self._fd, self._drain)
@@ -154,12 +155,18 @@ class AsyncClient(BaseClient):
 
     async def server_requests(self) -> AsyncIterator[ServerRequest]:
         """What the server asks, in order, each to one reader. Ends at close; raises when the
-        session is lost."""
+        session is lost, also where a new one follows by itself: what the server asks in that
+        comes after the error."""
         while True:
             try:
                 request = await self._requests.get()
+                if isinstance(request, errors.RaftcsError):
+                    raise request
             except _Ended:
                 return
+            except errors.RaftcsError:
+                self._lost_told = True
+                raise
             yield request
 
     async def state_events(self) -> AsyncIterator[StateEvent]:
@@ -209,10 +216,12 @@ class AsyncClient(BaseClient):
 
     def _on_state(self, event: Event) -> None:
         if event.kind == _ffi.EVENT_SESSION_LOST:
-            self._lost = event.error()
+            self._lost, self._lost_told = event.error(), False
             if self._lost is not None:
                 self._requests.end(self._lost)
         elif event.app_code not in (0, _ffi.CLIENT_DISCONNECTED):
+            if self._lost is not None and not self._lost_told:
+                self._requests.put(self._lost)
             self._lost = self._requests.ended = None  # a new session is on its way
         for stream in self._watchers:
             stream.put(StateEvent(event.kind, event.app_code, event.status, event.data, event.text))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from types import TracebackType
-from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Type
+from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Type, Union
 
 from . import _ffi, errors
 from ._base import (OPERATION_KINDS, STATE_KINDS, BaseClient, Bytes, Source, call_options,
@@ -57,9 +57,10 @@ class Client(BaseClient):
     def __init__(self, config: Source, *, session: Optional[bytes] = None,
                  open: bool = True) -> None:
         self._pending: Dict[int, Pending] = {}
-        self._requests: Deque[ServerRequest] = deque()
+        self._requests: Deque[Union[ServerRequest, errors.RaftcsError]] = deque()
         self._states: Deque[StateEvent] = deque(maxlen=STATES_KEPT)
         self._lost: Optional[errors.RaftcsError] = None
+        self._lost_told = False  # to a reader of server_requests
         super().__init__(config, session, open)
         self._mail = Mailbox(self._queue, self._on_event)
 
@@ -100,14 +101,20 @@ class Client(BaseClient):
 
     def server_requests(self, timeout: Optional[float] = None) -> Iterator[ServerRequest]:
         """What the server asks, in order. Ends when `timeout` seconds bring none, or at close;
-        raises when the session is lost."""
+        raises when the session is lost, also where a new one follows by itself: what the server
+        asks in that comes after the error."""
         while True:
             self._mail.wait(self._have_request, timeout)
-            if not self._requests:
-                if self._lost is not None:
-                    raise self._lost
+            if self._requests:
+                request = self._requests.popleft()
+                if isinstance(request, errors.RaftcsError):
+                    raise request
+                yield request
+            elif self._lost is not None:
+                self._lost_told = True
+                raise self._lost
+            else:
                 return
-            yield self._requests.popleft()
 
     def _have_request(self) -> bool:
         return bool(self._requests) or self._lost is not None or self._life.closed
@@ -141,8 +148,10 @@ class Client(BaseClient):
             self._states.append(StateEvent(event.kind, event.app_code, event.status, event.data,
                                            event.text))
             if event.kind == _ffi.EVENT_SESSION_LOST:
-                self._lost = event.error()
+                self._lost, self._lost_told = event.error(), False
             elif event.app_code not in (0, _ffi.CLIENT_DISCONNECTED):
+                if self._lost is not None and not self._lost_told:
+                    self._requests.append(self._lost)
                 self._lost = None  # a new session is on its way
 
     def __enter__(self) -> "Client":

@@ -98,6 +98,17 @@ class Blocking(unittest.TestCase):
             c.submit("s", b"push 1")
             self.assertEqual(next(c.server_requests(5)).id, 1)
 
+    def test_a_loss_is_told_to_readers_also_when_a_new_session_has_followed(self):
+        with client() as c:
+            c.submit("s", b"push 1")
+            c.submit("s", b"lose")
+            c.reopen()  # with client.expiry = renew the library does it
+            c.submit("s", b"push 2")
+            self.assertEqual(next(c.server_requests(5)).id, 1)
+            with self.assertRaises(errors.SessionExpired):
+                next(c.server_requests(5))
+            self.assertEqual([r.id for r in c.server_requests(0.05)], [2, 3])  # it counts on
+
     def test_settings_live_until_the_client_is_made(self):
         for _ in range(200):
             raftcs.Client(dict(CONFIG)).close()
@@ -250,6 +261,18 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertEqual((await requests.__anext__()).id, 1)
             with self.assertRaises(errors.SessionExpired):
                 await requests.__anext__()
+
+    async def test_a_loss_is_told_to_readers_also_when_a_new_session_has_followed(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.submit("s", b"push 1")
+            await c.submit("s", b"lose")
+            c.reopen()
+            await c.submit("s", b"push 1")
+            requests = c.server_requests()
+            self.assertEqual((await requests.__anext__()).id, 1)
+            with self.assertRaises(errors.SessionExpired):
+                await requests.__anext__()
+            self.assertEqual((await c.server_requests().__anext__()).id, 2)  # it counts on
 
     async def test_close_twice_and_with_operations_under_way(self):
         c = raftcs.AsyncClient(CONFIG)

@@ -24,6 +24,8 @@ namespace raftcs::raft {
 // --- own snapshots ----------------------------------------------------------------------
 
 void Node::Impl::snapshot_taken(const SnapshotMeta& meta) {
+  // The same state, written again because its file was damaged: the bytes may be others.
+  if (meta.index == snapshot_.index && meta.term == snapshot_.term) snapshot_ = meta;
   if (meta.index <= snapshot_.index) return;
   const bool fits = meta.index <= commit_ && log_.term(meta.index).is(meta.term);
   RCS_CHECK(fits);  // SN-03

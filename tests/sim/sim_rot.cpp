@@ -7,6 +7,8 @@
 // everything that is committed. So no entry is damaged on all copies, and a majority is left
 // without the node. From then on it is to the oracles what a wiped one is (no lead, no vote that
 // counts) until it is a voter again under its new incarnation, which must come before the end.
+#include <algorithm>
+
 #include "raft/membership.hpp"
 #include "sim/sim_world.hpp"
 #include "storage/inspect.hpp"
@@ -74,6 +76,12 @@ void Cluster::rot_under(SimNode& n) {
 bool Cluster::flip_durable(SimNode& n) {
   const std::unique_ptr<SimDisk> left = n.disk.clone();
   left->crash(std::vector<Fate>{});
+  const auto is_damaged = [&] {
+    auto findings = storage::verify_directory(*left, n.options.data_dir);
+    return findings && std::any_of(findings->begin(), findings->end(),
+                                   [](const storage::Finding& f) { return f.damage; });
+  };
+  if (is_damaged()) return false;  // what was mended is not gone for good yet
   std::vector<std::string> paths;
   for (const std::string& path : n.disk.files())
     if (left->contents(path) && path.find("/damaged/") == std::string::npos &&
@@ -85,9 +93,7 @@ bool Cluster::flip_durable(SimNode& n) {
     const uint64_t at = faults_.below(std::max<uint64_t>(left->contents(path)->size(), 1));
     const auto mask = static_cast<uint8_t>(1u << faults_.below(8));
     if (!left->flip(path, at, mask)) continue;
-    auto findings = storage::verify_directory(*left, n.options.data_dir);
-    for (size_t f = 0; findings && f < findings->size(); ++f) {
-      if (!(*findings)[f].damage || !n.disk.flip(path, at, mask)) continue;
+    if (is_damaged() && n.disk.flip(path, at, mask)) {
       n.rot_path = path;
       note("a bit under node " + to_string(n.id) + " rots: " + path + " at " + std::to_string(at));
       return true;

@@ -87,8 +87,8 @@ constexpr Setting kSettings[] = {
      "from the other members. For a server whose state differs from theirs.",
      nullptr},
     {"storage.scrub_mib_per_s", Type::integer, "1", "0..1024", "MiB/s",
-     "Log and snapshots are read again while the server runs, to find damage before it is needed, no "
-     "faster than this; 0: never.",
+     "Log and snapshots are read again while the server runs, to find damage before it is needed, "
+     "no faster than this; 0: never.",
      nullptr},
     {"storage.scrub_period_ms", Type::duration_ms, "3600000", "10..2592000000", "ms",
      "All files are read again once in this time, or as often as storage.scrub_mib_per_s allows.",

@@ -14,7 +14,7 @@ constexpr DurationNs kMendAgainNs = 10 * kNsPerSecond;
 
 }  // namespace
 
-// --- pace -----------------------------------------------------------------------------------------
+// --- pace ---------------------------------------------------------------------------------
 
 // The start has just read everything.
 ScrubPlan::ScrubPlan(uint64_t bytes_per_second, DurationNs period_ns, Mono now)
@@ -44,8 +44,7 @@ void ScrubPlan::listed(const std::vector<storage::ScrubTarget>& segments, Mono n
 
 void ScrubPlan::slice_read(const storage::ScrubSlice& slice, Mono now) {
   bytes_ += slice.bytes;
-  const auto took = static_cast<DurationNs>(slice.bytes * kNsPerSecond / std::max<uint64_t>(rate_, 1));
-  at_ = now + took;
+  at_ = now + static_cast<DurationNs>(slice.bytes * kNsPerSecond / std::max<uint64_t>(rate_, 1));
   if (slice.done) next_target(now);
 }
 
@@ -58,7 +57,7 @@ void ScrubPlan::next_target(Mono now) {
   at_ = std::max(at_, std::max(now, pass_begun_ + period_));
 }
 
-// --- findings -------------------------------------------------------------------------------------
+// --- findings -----------------------------------------------------------------------------
 
 bool MendPlan::found(const storage::ScrubFinding& finding) {
   for (const Damage& d : damages_)

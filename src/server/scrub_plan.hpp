@@ -17,7 +17,7 @@
 // What must hold
 //  - Nothing is cut that a published snapshot does not cover (DataDir::compact sees to it too).
 //  - A suspicion is no finding: it is neither told nor acted upon.
-//  - What fails (a full disk, a state machine that stands) is tried again, and told until it is done.
+//  - What fails (a full disk, a state machine that stands) is tried again, and told until then.
 //
 // Threads: none.
 #pragma once

@@ -35,7 +35,7 @@ MendPlan::View view(uint64_t applied, uint64_t last, uint64_t snapshot) {
   return {Index(applied), Index(last), Index(snapshot)};
 }
 
-// --- pace -----------------------------------------------------------------------------------------
+// --- pace ---------------------------------------------------------------------------------
 
 TEST(ScrubPlan, NoughtIsNever) {
   ScrubPlan plan(0, kPeriod, Mono{5});
@@ -109,7 +109,7 @@ TEST(ScrubPlan, WhatIsCutMeanwhileIsNotRead) {
   EXPECT_EQ(plan.turn(now).read->segment, 6u);
 }
 
-// --- findings -------------------------------------------------------------------------------------
+// --- findings -----------------------------------------------------------------------------
 
 TEST(MendPlan, ASegmentIsLeftCoveredAndCut) {
   MendPlan plan;

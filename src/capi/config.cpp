@@ -34,6 +34,8 @@ void read_limits(const config::Config& v, server::Options* o) {
   o->segment_bytes = u64(v, "log.segment_bytes");
   o->disk_reserve_bytes = u64(v, "log.disk_reserve_bytes");
   o->heal_damage = v.text("storage.on_damage") == "heal";
+  o->scrub_bytes_per_second = u64(v, "storage.scrub_mib_per_s") << 20;
+  o->scrub_period_ns = ms(v, "storage.scrub_period_ms");
   o->reseed = v.boolean("storage.reseed");
   o->snapshot_entries = u64(v, "snapshot.entries");
   o->snapshot_log_bytes = u64(v, "snapshot.log_bytes");

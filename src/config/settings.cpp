@@ -86,6 +86,13 @@ constexpr Setting kSettings[] = {
      "Give it for one start: all data of this server is set aside as if it were damaged, and comes "
      "from the other members. For a server whose state differs from theirs.",
      nullptr},
+    {"storage.scrub_mib_per_s", Type::integer, "1", "0..1024", "MiB/s",
+     "Log and snapshots are read again while the server runs, to find damage before it is needed, "
+     "no faster than this; 0: never.",
+     nullptr},
+    {"storage.scrub_period_ms", Type::duration_ms, "3600000", "10..2592000000", "ms",
+     "All files are read again once in this time, or as often as storage.scrub_mib_per_s allows.",
+     nullptr},
     {"snapshot.entries", Type::integer, "100000", "1..1000000000000", "",
      "A snapshot is made after this many log entries...", nullptr},
     {"snapshot.log_bytes", Type::bytes, "268435456", "65536..1099511627776", "bytes",

@@ -226,6 +226,7 @@ struct Node::Impl {
 
   // --- snapshot.cpp ----------------------------------------------------------------------
   void snapshot_taken(const SnapshotMeta& meta);
+  void snapshot_rewritten(const SnapshotMeta& meta);
   void compact();
   void start_snapshot(Progress& peer);
   void ask_for_chunk(Progress& peer);

@@ -24,12 +24,24 @@ namespace raftcs::raft {
 // --- own snapshots ----------------------------------------------------------------------
 
 void Node::Impl::snapshot_taken(const SnapshotMeta& meta) {
-  if (meta.index <= snapshot_.index) return;
+  if (meta.index == snapshot_.index) return snapshot_rewritten(meta);
+  if (meta.index < snapshot_.index) return;
   const bool fits = meta.index <= commit_ && log_.term(meta.index).is(meta.term);
   RCS_CHECK(fits);  // SN-03
   if (!fits) return;
   snapshot_ = meta;
   compact();
+}
+
+// The same state, written again because its file was damaged: the bytes may be others.
+void Node::Impl::snapshot_rewritten(const SnapshotMeta& meta) {
+  if (meta == snapshot_ || meta.term != snapshot_.term) return;
+  snapshot_ = meta;
+  Leader* lead = leading();
+  if (lead == nullptr) return;
+  for (Progress& p : lead->peers)
+    if (p.mode == Progress::Mode::snapshot && p.snapshot.meta.index == meta.index)
+      start_snapshot(p);  // what it has of it fits nothing any more
 }
 
 // Keeps trailing entries for followers that are only a little late, and what a peer will

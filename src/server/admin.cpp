@@ -258,6 +258,7 @@ std::string Node::Impl::status_json() const {
          {"connections", connections_.size()},
          {"state_hash", {{"index", applied_.value}, {"hash", hex_digits(state_hash_)}}},
          {"divergence", divergence_json()},
+         {"scrub", scrub_json()},
          {"health", health_.is_ok() ? "ok" : health_.text()},
          {"load",
           {{"commands_inflight", admission_.commands().used()},

@@ -26,12 +26,19 @@ struct LogJob {
   uint64_t write_seq = 0;  // 0: nothing to write
   storage::WriteBatch batch;
   std::optional<Index> compact_to;
+  bool list_segments = false;         // for scrubbing (scrub_plan.hpp)
+  std::optional<uint64_t> ask_about;  // is this segment still part of the log? ...
+  bool leave = false;                 // ... then nothing more is written to it
 };
 struct LogDone {
   uint64_t write_seq = 0;  // this and all before are durable
   Status status;           // NO_SPACE: nothing was written, the job is tried again; else: final
   uint64_t hard_seq = 0;   // with NO_SPACE: yet the hard state of the writes up to here is durable
   uint64_t log_file_bytes = 0;
+  uint64_t first_segment = 0;  // older ones are gone
+  uint64_t open_segment = 0;   // with asked_about: is written to
+  std::optional<std::vector<storage::ScrubTarget>> listed;
+  std::optional<uint64_t> asked_about;
 };
 
 // --- apply lane -----------------------------------------------------------------------
@@ -132,7 +139,12 @@ struct SnapshotReadChunk {
 struct SnapshotWriteChunk {
   raft::Effects::WriteChunk write;
 };
-using SnapshotJob = std::variant<SnapshotWrite, SnapshotReadChunk, SnapshotWriteChunk>;
+struct ScrubRead {  // a slice: so many bytes at most, for others wait behind it
+  storage::ScrubTarget target;
+  uint64_t bytes = 0;
+};
+using SnapshotJob =
+    std::variant<SnapshotWrite, SnapshotReadChunk, SnapshotWriteChunk, ScrubRead>;
 
 struct SnapshotWritten {
   Status status;
@@ -151,6 +163,10 @@ struct SnapshotChunkWritten {
   Status storage;  // as above
   storage::DataDir::ChunkWritten written;
 };
-using SnapshotDone = std::variant<SnapshotWritten, SnapshotChunkRead, SnapshotChunkWritten>;
+struct Scrubbed {
+  storage::ScrubSlice slice;
+};
+using SnapshotDone =
+    std::variant<SnapshotWritten, SnapshotChunkRead, SnapshotChunkWritten, Scrubbed>;
 
 }  // namespace raftcs::server

@@ -22,7 +22,7 @@ size_t payload_bytes(const storage::WriteBatch& batch) {
 // state): the joint write is still one atomic step in the same order.
 bool can_join(const LogJob& next) {
   return next.write_seq != 0 && !next.batch.truncate_from && !next.batch.reset_log &&
-         !next.compact_to;
+         !next.compact_to;  // what is asked of the lane besides has no write
 }
 
 void join(storage::WriteBatch* into, storage::WriteBatch&& next) {
@@ -50,7 +50,14 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
     LogDone result;
     result.write_seq = job.write_seq;
     if (job.write_seq != 0) result.status = dir_.write(job.batch);
+    if (result.status.is_ok() && job.leave) result.status = leave_segment(*job.ask_about);
     if (result.status.is_ok() && job.compact_to) result.status = dir_.compact(*job.compact_to);
+    if (result.status.is_ok() && job.list_segments) result.listed = dir_.segments();
+    if (job.ask_about) {
+      result.asked_about = job.ask_about;
+      result.open_segment = dir_.segments().back().segment;
+    }
+    result.first_segment = dir_.first_segment();
     if (result.status.code() == RAFTCS_ERR_NO_SPACE) {
       Status ahead = write_hard_state(jobs, at);
       if (ahead.is_ok())
@@ -66,6 +73,12 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
   }
   jobs->erase(jobs->begin(), jobs->begin() + static_cast<ptrdiff_t>(at));
   return done;
+}
+
+// With the disk full it is tried again by who asked; writes must not wait behind it.
+Status LogLane::leave_segment(uint64_t segment) {
+  Status status = dir_.leave_segment(segment);
+  return status.code() == RAFTCS_ERR_NO_SPACE ? Status::ok() : status;
 }
 
 // Term and vote do not wait behind entries that do not fit: storage keeps room for them. The
@@ -253,6 +266,8 @@ SnapshotDone SnapshotLane::run(SnapshotJob& job, const std::function<bool()>& ca
     if (chunk) done.chunk = std::move(*chunk);
     return done;
   }
+  if (auto* scrub = std::get_if<ScrubRead>(&job))
+    return Scrubbed{dir_.scrub(scrub->target, scrub->bytes)};
   auto& chunk_job = std::get<SnapshotWriteChunk>(job);
   const raft::SnapshotChunk& chunk = chunk_job.write.chunk;
   SnapshotChunkWritten done;

@@ -27,6 +27,7 @@ class LogLane {
 
  private:
   Status write_hard_state(std::vector<LogJob>* jobs, size_t from);
+  Status leave_segment(uint64_t segment);
   storage::DataDir& dir_;
 };
 

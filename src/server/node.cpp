@@ -65,6 +65,7 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
       identity_(identity),
       environment_(environment),
       raft_(raft_options(options, identity), image, now),
+      scrub_(options.scrub_bytes_per_second, options.scrub_period_ns, now),
       admission_(admission_limits(options)),
       now_(now) {
   wire_limits_.frame_bytes_max = options.frame_bytes_max;
@@ -197,6 +198,7 @@ void Node::Impl::log_done(const LogDone& done, Mono now) {
     no_space_ = Status::ok();
     update_health();
   }
+  scrub_log_done(done, now);
   if (done.write_seq == 0) return;
   durable_seq_ = std::max(durable_seq_, done.write_seq);
   raft_.persisted(done.write_seq, now);
@@ -295,7 +297,10 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
                        ",\"size\":" + std::to_string(written->meta.size) + "}";
     for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
       admin_reply(origin, written->status, json);
-    if (!written->storage.is_ok()) fail(written->storage, now);
+    if (!written->storage.is_ok()) return fail(written->storage, now);
+    if (taken) scrub_snapshot_published(written->meta.index, true, now);
+  } else if (auto* slice = std::get_if<Scrubbed>(&done)) {
+    scrubbed(*slice, now);
   } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {
     if (read->status.is_ok())
       raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset,
@@ -312,16 +317,19 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
     raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset,
                                  chunk->written.complete, now);
+    if (chunk->written.complete) scrub_snapshot_published(chunk->meta.index, false, now);
   }
 }
 
 void Node::Impl::maybe_snapshot(Mono now) {
-  if (snapshotting_ || !can_take_part() || !halted_.is_ok() || applied_ <= snapshot_index_) return;
+  const bool mends = wants_mending_snapshot();
+  if (snapshotting_ || !can_take_part() || !halted_.is_ok() || applied_ < snapshot_index_) return;
+  if (!mends && applied_ == snapshot_index_) return;
   if (now < snapshot_retry_at_) return;
   uint64_t entries = applied_ - snapshot_index_;
   uint64_t bytes = raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);
   bool due = entries >= options_.snapshot_entries || bytes >= options_.snapshot_log_bytes ||
-             !admin_snapshots_.empty();
+             !admin_snapshots_.empty() || mends;
   if (!due) return;
   snapshotting_ = true;
   out_.apply.push_back(
@@ -342,6 +350,7 @@ void Node::Impl::tick(Mono now) {
   if (now >= heal_at_) heal_tick(now);
   if (now >= return_votes_at_) return_votes(now);
   if (now >= check_at_) check_tick(now);
+  if (now >= scrub_deadline()) scrub_tick(now);
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     sweep_contacts(now);
@@ -361,6 +370,7 @@ Mono Node::Impl::next_deadline() const {
   if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
   at = std::min({at, founder_asks_at_, heal_at_, return_votes_at_, check_at_, ops_at_});
+  at = std::min(at, scrub_deadline());
   return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_});
 }
 
@@ -371,6 +381,7 @@ void Node::Impl::update_health() {
   const Status& worst = !failed_.is_ok()     ? failed_
                         : !halted_.is_ok()   ? halted_
                         : !quarantined_.is_ok() ? quarantined_
+                        : !damaged_.is_ok()     ? damaged_
                         : !no_space_.is_ok()    ? no_space_
                                                 : standing_health_;
   if (worst.code() == health_.code() && worst.text() == health_.text()) return;

@@ -13,6 +13,7 @@
 //   divergence.cpp  are the replicas' states equal
 //   healing.cpp   a node whose data was damaged comes back
 //   voting.cpp    when a node may vote, and when a founder may found
+//   scrubbing.cpp files are read again while the node runs, and mended
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
 //                 outcome that takes time
 #pragma once
@@ -32,6 +33,7 @@
 #include "server/member_ops.hpp"
 #include "server/node.hpp"
 #include "server/replica_check.hpp"
+#include "server/scrub_plan.hpp"
 
 namespace raftcs::server {
 
@@ -284,6 +286,20 @@ struct Node::Impl {
   void heal_tick(Mono now);
   std::string healing_text() const;
 
+  // scrubbing.cpp
+  void scrub_tick(Mono now);
+  Mono scrub_deadline() const;
+  void scrubbed(const Scrubbed& done, Mono now);
+  void scrub_log_done(const LogDone& done, Mono now);
+  void scrub_snapshot_published(Index index, bool written, Mono now);
+  void damage_is_known(const storage::ScrubFinding& found);
+  void update_damage_health();
+  void mended(const std::vector<MendPlan::Damage>& gone);
+  MendPlan::View mend_view() const;
+  bool wants_mending_snapshot() const;
+  void mend(Mono now);
+  nlohmann::json scrub_json() const;
+
   // divergence.cpp
   void send_check(NodeId to, const wire::PeerCheck& check);
   void check_begins(Mono now);
@@ -385,6 +401,10 @@ struct Node::Impl {
   Mono founder_until_;                    // waits no longer
   Mono return_votes_at_ = Mono::never();  // leader: look at members that return
   Mono heal_op_again_ = Mono();         // leader: no other attempt to take a node in before
+  ScrubPlan scrub_;
+  MendPlan mend_;
+  uint64_t damages_found_ = 0, damages_mended_ = 0;  // by scrubbing
+  Status damaged_;  // not OK: the disk is, and what is being done
   raft::Membership applied_membership_;  // in force at the last entry handed to the apply lane
   Index applied_;
   uint64_t state_hash_ = 0;

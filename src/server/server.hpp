@@ -51,6 +51,8 @@ struct Options {
   uint64_t segment_bytes = 64 << 20;
   uint64_t disk_reserve_bytes = 32 << 20;   // below this much free space writes are refused
   bool heal_damage = true;  // damaged data: begin anew, from the others; false: refuse to start
+  uint64_t scrub_bytes_per_second = 1 << 20;  // files are read again so fast; 0: never
+  DurationNs scrub_period_ns = 3600 * kNsPerSecond;  // from pass to pass
   bool reseed = false;      // as if the data were damaged: for a node whose state is wrong
   uint64_t snapshot_entries = 100'000;      // snapshot after this many entries ...
   uint64_t snapshot_log_bytes = 256 << 20;  // ... or this much log

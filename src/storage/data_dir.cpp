@@ -11,6 +11,7 @@
 #include "storage/identity_file.hpp"
 #include "storage/log_files.hpp"
 #include "storage/record.hpp"
+#include "storage/scrub.hpp"
 #include "storage/snapshot_files.hpp"
 
 namespace raftcs::storage {
@@ -28,7 +29,8 @@ class DataDirFiles final : public DataDir {
         lock_(std::move(lock)),
         identity_(identity),
         snapshots_(fs, path, poison_),
-        log_(fs, path, options, identity.incarnation, poison_) {}
+        log_(fs, path, options, identity.incarnation, poison_),
+        scrubber_(fs, path, identity.incarnation, snapshots_, poison_) {}
 
   Status open(std::vector<std::string>* notes) {
     RCS_ASSIGN(healing, read_healing(fs_, path_));
@@ -49,6 +51,9 @@ class DataDirFiles final : public DataDir {
     return log_.compact(std::min(up_to, snapshots_.published()));
   }
   Status stopped() const override { return poison_.get(); }
+  std::vector<ScrubTarget> segments() const override { return log_.segments(); }
+  uint64_t first_segment() const override { return log_.first_segment(); }
+  Status leave_segment(uint64_t number) override { return log_.leave(number); }
   bool prepare_ahead() override { return log_.prepare_ahead(); }
   uint64_t log_file_bytes() const override { return log_.bytes(); }
 
@@ -66,6 +71,9 @@ class DataDirFiles final : public DataDir {
     return snapshots_.write_chunk(meta, offset, data, last);
   }
   std::optional<raft::SnapshotMeta> latest_snapshot() const override { return snapshots_.latest(); }
+  ScrubSlice scrub(const ScrubTarget& target, uint64_t bytes_max) override {
+    return scrubber_.read(target, bytes_max);
+  }
 
  private:
   sys::FileSystem& fs_;
@@ -76,6 +84,7 @@ class DataDirFiles final : public DataDir {
   Poison poison_;
   SnapshotFiles snapshots_;
   LogFiles log_;
+  Scrubber scrubber_;
   raft::BootImage image_;
 };
 

@@ -47,6 +47,28 @@ struct Identity {
 
 struct Healing;  // healing.hpp
 
+// What is read again while the node runs (scrub.hpp).
+struct ScrubTarget {
+  uint64_t segment = 0;  // of the log; 0: the latest snapshot
+  uint64_t end = 0;      // behind its last record, all of it durable, and that record's checksum
+  uint32_t end_checksum = 0;
+  bool open = false;  // it is still written to, behind `end`
+  bool operator==(const ScrubTarget&) const = default;
+};
+struct ScrubFinding {
+  uint64_t segment = 0;  // 0: the snapshot at ...
+  Index snapshot;        // ... this entry
+  std::string file;
+  uint64_t offset = 0;
+  Index last_good;   // of the log before the damage
+  std::string text;  // all of it in a sentence
+};
+struct ScrubSlice {
+  uint64_t bytes = 0;  // read
+  bool done = false;   // with the target, also after a finding
+  std::optional<ScrubFinding> found;
+};
+
 // One atomic step of the log lane; see raft::Effects for the order.
 struct WriteBatch {
   std::optional<raft::HardState> hard_state;
@@ -95,6 +117,16 @@ class DataDir {
   // [log lane]
   virtual Status write(const WriteBatch& batch) = 0;
   virtual Status compact(Index up_to) = 0;  // deletes whole segments at or below; may keep more
+  // The segments of the log in order, as far as they are durable; the last one is open.
+  virtual std::vector<ScrubTarget> segments() const { return {}; }
+  // The oldest of them. What has a lower number is not needed any more.
+  virtual uint64_t first_segment() const { return 0; }
+  // The segment is damaged: nothing more is written to it, and its file is removed, not used
+  // again, when it is compacted. NO_SPACE: nothing was done.
+  virtual Status leave_segment(uint64_t number) {
+    (void)number;
+    return Status::ok();
+  }
   // For idle moments of the log lane: prepares up to 1 MiB of log ahead (a millisecond or
   // two). True while there is more to prepare. Not calling it costs speed only. With the disk full
   // most calls do nothing.
@@ -118,6 +150,13 @@ class DataDir {
   virtual Result<ChunkWritten> write_snapshot_chunk(const raft::SnapshotMeta& meta, uint64_t offset,
                                                     const Bytes& data, bool last) = 0;
   virtual std::optional<raft::SnapshotMeta> latest_snapshot() const = 0;
+  // Reads on in the target, so many bytes at most, and verifies what it reads.
+  virtual ScrubSlice scrub(const ScrubTarget& target, uint64_t bytes_max) {
+    (void)target, (void)bytes_max;
+    ScrubSlice nothing;
+    nothing.done = true;
+    return nothing;
+  }
 };
 
 }  // namespace raftcs::storage

@@ -122,6 +122,10 @@ Status LogFiles::make_room(const WriteBatch& batch, bool* roll) {
   *roll = need > std::max(options_.segment_bytes, active.file_bytes);
   if (!*roll)
     return need <= active.file_bytes ? Status::ok() : prepare(*active_, &active.file_bytes, need);
+  return make_room_in_next(batch, reserve);
+}
+
+Status LogFiles::make_room_in_next(const WriteBatch& batch, uint64_t reserve) {
   if (spares_.empty()) RCS_TRY(add_spare());
   Spare& spare = spares_.front();
   const uint64_t need_there = align_up(write_bytes(batch, true), kSectorBytes) + reserve;
@@ -184,7 +188,9 @@ Status LogFiles::commit(const WriteBatch& batch, bool begins_session, bool roll)
   if (!status.is_ok()) return poison_.set({RAFTCS_ERR_IO, status.text()});
   if (roll) {
     Spare& spare = spares_.front();
-    segments_.push_back({spare.number, spare.prepared, Index(0)});
+    segments_.back().end = end_;
+    segments_.back().end_checksum = end_checksum_;
+    segments_.push_back({spare.number, spare.prepared, Index(0), 0, 0});
     active_ = std::move(spare.file);
     spares_.pop_front();
   }
@@ -229,7 +235,8 @@ Status LogFiles::compact(Index up_to) {
 // Recycles a segment by giving it the next number, or removes it. The caller syncs the
 // directory; until then a crash may leave the old name, which recovery passes over.
 Status LogFiles::retire(uint64_t number, uint64_t file_bytes) {
-  if (spares_.size() >= options_.spare_segments || file_bytes > options_.segment_bytes)
+  const bool damaged = std::erase(damaged_, number) > 0;
+  if (damaged || spares_.size() >= options_.spare_segments || file_bytes > options_.segment_bytes)
     return fs_.remove(path_of(number));
   Spare spare;
   spare.number = (spares_.empty() ? segments_.back().number : spares_.back().number) + 1;
@@ -239,6 +246,27 @@ Status LogFiles::retire(uint64_t number, uint64_t file_bytes) {
   spare.file = std::move(file);
   spare.prepared = file_bytes;
   spares_.push_back(std::move(spare));
+  return Status::ok();
+}
+
+std::vector<ScrubTarget> LogFiles::segments() const {
+  std::vector<ScrubTarget> out;
+  for (const SegmentInfo& s : segments_) out.push_back({s.number, s.end, s.end_checksum, false});
+  out.back() = {segments_.back().number, end_, end_checksum_, true};
+  return out;
+}
+
+// The next segment begins with a write that holds nothing else, and says where this one ends.
+Status LogFiles::leave(uint64_t number) {
+  RCS_TRY(poison_.get());
+  if (number < first_segment() || number > segments_.back().number) return Status::ok();
+  if (number == segments_.back().number) {
+    RCS_TRY(absorb(make_room_in_next(WriteBatch(), 0)));
+    RCS_TRY(commit(WriteBatch(), false, true));
+    wrote_ = true;
+  }
+  std::erase(damaged_, number);
+  damaged_.push_back(number);
   return Status::ok();
 }
 

@@ -49,6 +49,9 @@ class LogFiles {
   Status write(const WriteBatch& batch);
   Status compact(Index up_to);
   bool prepare_ahead();
+  std::vector<ScrubTarget> segments() const;
+  uint64_t first_segment() const { return segments_.front().number; }
+  Status leave(uint64_t number);  // see DataDir::leave_segment
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
  private:
@@ -70,6 +73,7 @@ class LogFiles {
   // Makes room for the batch; *roll says whether it begins the next segment. NO_SPACE
   // leaves everything as it was.
   Status make_room(const WriteBatch& batch, bool* roll);
+  Status make_room_in_next(const WriteBatch& batch, uint64_t reserve);
   Status prepare(sys::File& file, uint64_t* prepared, uint64_t up_to);
   Status add_spare();
   Status retire(uint64_t number, uint64_t file_bytes);
@@ -85,6 +89,7 @@ class LogFiles {
   std::vector<SegmentInfo> segments_;  // file_bytes of the last one: its prepared length
   std::unique_ptr<sys::File> active_;
   std::deque<Spare> spares_;
+  std::vector<uint64_t> damaged_;  // segments that were left
   uint64_t end_ = 0;
   uint32_t end_checksum_ = 0;
   uint32_t session_ = 0;

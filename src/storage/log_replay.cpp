@@ -26,6 +26,8 @@ Status LogReplay::add(const SegmentScan& scan) {
     return corrupt(state_.prepared.front(), 0,
                    "the segment holds no log, but " + segment_name(scan.number) + " after it does");
   RCS_TRY(replay(scan));
+  state_.segments.back().end = scan.end;
+  state_.segments.back().end_checksum = scan.end_checksum;
   state_.end = scan.end;
   state_.end_checksum = scan.end_checksum;
   state_.session = scan.session;
@@ -58,7 +60,7 @@ Status LogReplay::begin_segment(const SegmentScan& scan) {
     state_.base_term = scan.start.last_term;
     state_.hard_state = scan.start.hard_state;
   }
-  state_.segments.push_back({scan.number, scan.file_bytes, Index(0)});
+  state_.segments.push_back({scan.number, scan.file_bytes, Index(0), 0, 0});
   return Status::ok();
 }
 

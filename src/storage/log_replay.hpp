@@ -23,6 +23,8 @@ struct SegmentInfo {
   uint64_t number = 0;
   uint64_t file_bytes = 0;
   Index live_last;  // highest entry in it that is still part of the log; 0: none
+  uint64_t end = 0;           // closed: behind its last record ...
+  uint32_t end_checksum = 0;  // ... and that record's checksum
 };
 
 struct LogState {

@@ -52,11 +52,14 @@ RecordSeed::RecordSeed(const Uuid& incarnation, uint64_t segment_number) {
 uint32_t RecordSeed::checksum(uint64_t offset, const RecordHeader& header,
                               const void* payload) const {
   static constexpr uint8_t kZeros[kRecordAlignBytes] = {};
-  uint32_t crc = crc32c(seed_, &offset, sizeof offset);
-  crc = crc32c(crc, reinterpret_cast<const uint8_t*>(&header) + sizeof header.checksum,
-               sizeof header - sizeof header.checksum);
-  crc = crc32c(crc, payload, header.length);
+  const uint32_t crc = crc32c(begin(offset, header), payload, header.length);
   return crc32c(crc, kZeros, align_up(header.length, kRecordAlignBytes) - header.length);
+}
+
+uint32_t RecordSeed::begin(uint64_t offset, const RecordHeader& header) const {
+  const uint32_t crc = crc32c(seed_, &offset, sizeof offset);
+  return crc32c(crc, reinterpret_cast<const uint8_t*>(&header) + sizeof header.checksum,
+                sizeof header - sizeof header.checksum);
 }
 
 std::string segment_name(uint64_t number) {

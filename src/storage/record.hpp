@@ -74,6 +74,8 @@ class RecordSeed {
   RecordSeed(const Uuid& incarnation, uint64_t segment_number);
   // The checksum of a record at `offset`; `payload` has header.length bytes.
   uint32_t checksum(uint64_t offset, const RecordHeader& header, const void* payload) const;
+  // The same without the payload: to be continued with that and its padding.
+  uint32_t begin(uint64_t offset, const RecordHeader& header) const;
 
  private:
   uint32_t seed_;

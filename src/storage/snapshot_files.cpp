@@ -195,6 +195,7 @@ Status SnapshotFiles::set_damaged_aside(std::vector<std::string>* notes) {
 }
 
 Status SnapshotFiles::publish(const std::string& temporary, const raft::SnapshotMeta& meta) {
+  ++publications_;
   RCS_TRY(absorb(fs_.rename(temporary, path_of(meta.index))));
   Status synced = RCS_MUTANT("PS-04") ? Status::ok() : fs_.sync_directory(directory_);
   if (!synced) return poison_.set({RAFTCS_ERR_IO, synced.text()});

@@ -45,6 +45,8 @@ class SnapshotFiles {
     std::lock_guard lock(latest_lock_);
     return latest_;
   }
+  // Rises with every one. [snapshot lane]
+  uint64_t publications() const { return publications_; }
   Index published() const { return Index(published_.load(std::memory_order_acquire)); }
 
  private:
@@ -64,6 +66,7 @@ class SnapshotFiles {
   mutable std::mutex latest_lock_;  // the apply lane reads what the snapshot lane publishes
   std::optional<raft::SnapshotMeta> latest_;
   std::atomic<uint64_t> published_{0};
+  uint64_t publications_ = 0;
   std::optional<Damaged> damaged_;
   std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks
   std::optional<SnapshotFile> sending_;  // verified once, then read chunk by chunk

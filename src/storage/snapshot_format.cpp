@@ -106,6 +106,12 @@ Status read_snapshot_body(SnapshotFile& snapshot, uint64_t offset, void* out, si
   return Status::ok();
 }
 
+Status damaged_body(const SnapshotFile& snapshot) {
+  return corrupt(
+      snapshot.path, snapshot.body_offset,
+      "the contents of the snapshot at entry " + to_string(snapshot.meta.index) + " are damaged");
+}
+
 Status verify_snapshot_body(SnapshotFile& snapshot) {
   std::vector<uint8_t> buffer(kReadBytes);
   uint32_t crc = 0;
@@ -116,11 +122,7 @@ Status verify_snapshot_body(SnapshotFile& snapshot) {
     crc = crc32c(crc, buffer.data(), size);
     at += size;
   }
-  if (crc != snapshot.meta.checksum)
-    return corrupt(
-        snapshot.path, snapshot.body_offset,
-        "the contents of the snapshot at entry " + to_string(snapshot.meta.index) + " are damaged");
-  return Status::ok();
+  return crc == snapshot.meta.checksum ? Status::ok() : damaged_body(snapshot);
 }
 
 }  // namespace raftcs::storage

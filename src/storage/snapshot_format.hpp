@@ -33,6 +33,8 @@ Result<SnapshotFile> open_snapshot_file(sys::FileSystem& fs, const std::string& 
 // Verifies the header only: what the file says of itself when the rest may be damaged.
 Result<SnapshotFile> open_snapshot_header(sys::FileSystem& fs, const std::string& path,
                                           Index index);
+// What is said of a body whose checksum is wrong.
+Status damaged_body(const SnapshotFile& snapshot);
 // Reads all of the body.
 Status verify_snapshot_body(SnapshotFile& snapshot);
 // [offset, offset + size) of the body; CORRUPT when the file ends before.

@@ -188,6 +188,7 @@ void Cluster::check_durable(Index index) {
   // The quorum is that of the configuration in force, where it is beyond doubt which that is.
   SimNode* lead = leading_node();
   if (lead == nullptr || !lead->node->raft_status().membership_settled) return;
+  if (anybody_rots()) return;  // a copy less, until it is mended
   const raft::Membership members = lead->node->raft().membership();
   size_t holders = 0, voters = 0;
   for (auto& n : nodes_) {

@@ -21,7 +21,7 @@ bool Cluster::replicas_equal() {
   Index index;
   if (p_.churn && leading_node() == nullptr) return false;
   for (auto& n : nodes_) {
-    if (n->rotten) return false;  // it must be healed
+    if (n->rotten || n->rots) return false;  // it must be healed
     if (!counts(*n)) continue;
     if (!n->up) return false;
     server::Info info = n->node->info();
@@ -45,6 +45,7 @@ void Cluster::final_checks() {
   for (auto& n : nodes_)
     if (counts(*n)) ledger = n->types->ledger();
   if (ledger == nullptr) return fail("nobody has the ledger at the end");
+  check_disks_whole();
   for (auto& n : nodes_) {
     if (!counts(*n)) continue;
     const Ledger* other = n->types->ledger();

@@ -36,6 +36,8 @@ void Cluster::make_nodes() {
     n->options.append_bytes_max = p_.append_bytes;
     n->options.requests_per_session_max = p_.requests_max;
     n->options.auto_services = true;
+    n->options.scrub_bytes_per_second = p_.live_rot ? 16 << 20 : 0;
+    n->options.scrub_period_ns = 300 * kNsPerMs;
     n->options.session_timeout_ms_min = 100;
     n->random = std::make_unique<SeededRandom>(p_.seed * 1000 + i);
     if (p_.skewed_clocks)
@@ -52,10 +54,13 @@ void Cluster::start(SimNode& n) {
   n.disk.fail_nth(Call::write, UINT64_MAX / 2);
   n.disk.set_capacity(std::nullopt);
   std::vector<std::string> notes;
+  const Uuid before = n.incarnation;
   auto dir = server::open_data_dir(n.disk, n.options, *n.random, &notes);
   if (!dir)
     return fail("node " + to_string(n.id) + " does not open its directory: " + dir.status().text());
   n.dir = std::move(*dir);
+  n.incarnation = n.dir->identity().incarnation;
+  opened_rotten(n, before);
   auto image = server::boot_image(*n.dir, n.options);
   if (!image)
     return fail("node " + to_string(n.id) + " has no boot image: " + image.status().text());

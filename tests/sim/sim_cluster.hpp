@@ -56,6 +56,7 @@ struct Profile {
   bool power_cuts = false;     // all nodes at once
   bool wipes = false;          // one node comes back with an empty disk
   bool bit_rot = false;        // a byte of one node's log is wrong when it starts
+  bool live_rot = false;       // or of a log or snapshot, while it runs: scrubbing finds it
   bool churn = false;          // members are added, promoted, removed, replaced
   uint32_t spares = 0;         // nodes that wait to be added
   bool client_deaths = false;  // processes that come back with their tokens

@@ -55,6 +55,8 @@ constexpr const char* kSometimes[] = {
     "a session was resumed twice",
     "a session was taken over",
     "a stale queue was flushed",
+    "scrubbing found a rotten record",
+    "a rotten record was written anew",
     "a write failed",
     "a vote was late or lost",
     "a wrong proof was tried",

@@ -42,6 +42,7 @@ struct SimNode {
 
   // The process; gone while crashed.
   bool up = false;
+  Uuid incarnation;   // of the directory when it was opened last
   uint64_t life = 0;  // fences what belonged to an earlier process
   Mono paused_until;  // global; handles nothing before
   std::unique_ptr<storage::DataDir> dir;
@@ -60,6 +61,8 @@ struct SimNode {
   bool broken = false;        // a write failed: it must be silent until it is restarted
   bool wiped = false;         // out of the cluster for good
   bool rotten = false;        // its data was damaged: as wiped, until it is a voter again
+  bool rots = false;          // its disk is damaged, and it runs or will begin anew
+  std::string rot_path;       // what is damaged
   bool restart_only = false;  // the next end is one of the process, not of the machine
   uint64_t slowness = 1;      // of its disk
 

@@ -50,6 +50,7 @@ constexpr Field kFields[] = {
     {"power_cuts", &Profile::power_cuts},
     {"wipes", &Profile::wipes},
     {"bit_rot", &Profile::bit_rot},
+    {"live_rot", &Profile::live_rot},
     {"client_deaths", &Profile::client_deaths},
     {"silent_deaths", &Profile::silent_deaths},
     {"closes", &Profile::closes},
@@ -179,6 +180,7 @@ Profile profile_of(uint64_t seed) {
   if (p.leader_hops && r.chance(0.5)) p.batch_bytes = r.between(16, 100);
   // The others must find a majority without it, of voters that are all there in the end.
   p.bit_rot = on(0.3) && p.nodes >= 3 && p.nodes % 2 == 1 && !p.wipes && !p.churn;
+  p.live_rot = p.bit_rot && r.chance(0.5);
   return p;
 }
 

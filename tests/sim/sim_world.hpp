@@ -271,6 +271,12 @@ class Cluster {
   void wipe(SimNode& n);
   void rot();
   bool flip_something(SimNode& n);
+  void rot_under(SimNode& n);
+  bool flip_durable(SimNode& n);
+  void opened_rotten(SimNode& n, const Uuid& before);
+  void rot_line(SimNode& n, const std::string& line);
+  bool anybody_rots() const;
+  void check_disks_whole();
   void look_for_healed(SimNode& n);
   void check_line(SimNode& n, const std::string& line);
   bool incarnations_bound() const;
@@ -328,6 +334,7 @@ class Cluster {
   SessionModel model_;                    // of what is committed
   std::vector<raft::Entry> log_;          // the same entries, for a replay at the end
   uint64_t peer_frames_ = 0;              // sent
+  int live_rots_ = 0;                     // bytes that went bad under running nodes
 
   std::vector<SimClient> clients_;
   std::map<uint64_t, Link> links_;  // client << 32 | link

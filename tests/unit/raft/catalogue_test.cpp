@@ -497,6 +497,47 @@ TEST_F(Catalogue, SN_09_AChunkThatCannotBeStoredIsAskedForAgain) {
   EXPECT_EQ(get(2, 4, c).write_chunks.size(), 1u);
 }
 
+// Of the same index, because the file was damaged; a state machine may write other bytes.
+TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
+  options_.trailing_entries = 0;
+  boot({1});
+  lead();
+  get(2, 2, ack(2));
+  SnapshotMeta meta;
+  meta.index = Index(2);
+  meta.term = Term(2);
+  meta.size = 8;
+  meta.checksum = 1;
+  meta.membership = three();
+  node_->applied(Index(2));
+  node_->snapshot_taken(meta, now_);
+  AppendResponse behind;
+  behind.rejected = Index(1);
+  Effects e = get(3, 2, behind);
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), false, now_);
+  e = flush();
+  ASSERT_TRUE(only<SnapshotChunk>(e));
+  EXPECT_EQ(only<SnapshotChunk>(e)->meta, meta);
+  e = get(3, 2, SnapshotChunkResponse{Index(2), false, 4});
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  EXPECT_EQ(e.read_chunks[0].offset, 4u);
+
+  meta.checksum = 2;
+  node_->snapshot_taken(meta, now_);
+  e = flush();
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  EXPECT_EQ(e.read_chunks[0].offset, 0u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 4, Bytes::copy("5678"), true, now_);
+  EXPECT_TRUE(flush().messages.empty()) << "read from the file before";
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("abcd"), false, now_);
+  e = flush();
+  ASSERT_TRUE(only<SnapshotChunk>(e));
+  EXPECT_EQ(only<SnapshotChunk>(e)->meta, meta);
+  node_->snapshot_taken(meta, now_);
+  EXPECT_TRUE(flush().read_chunks.empty()) << "the very same";
+}
+
 TEST_F(Catalogue, LT_01_TimeoutNowGoesOutWhenMatchIsLast) {
   lead();
   get(2, 2, ack(2));

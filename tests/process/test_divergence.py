@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """One of three nodes runs a plugin that is not deterministic: it is named, out of service, and
 right again once it has the right plugin and its data from the others."""
+import json
 import os
 import shutil
 import unittest
@@ -50,12 +51,16 @@ class Divergence(unittest.TestCase):
             c.must('call', 'answer', 'after', timeout_ms=60000)
             c.servers[leader].start()
             # The right plugin, and the data of the others.
+            c.wait('all are up', lambda: all(
+                m['up'] for m in json.loads(c.must('-o', 'json', 'member', 'list').stdout)))
+            dry = c.must('member', 'reseed', 2, '--dry-run')
+            self.assertIn('no voter may fail until it has its vote back', dry.stdout)
+            self.assertFalse(c.status(2)['reseed'])
+            c.must('member', 'reseed', 2)
+            self.assertTrue(c.status(2)['reseed'])
             c.servers[2].stop()
             self.give_plugin(c, 2, 'answer')
-            line = c.servers[2].arguments
-            c.servers[2].arguments = line + ['--set', 'storage.reseed=true']
             c.servers[2].start()
-            c.servers[2].arguments = line
             self.assertIn(os.path.join(c.data(2), 'damaged'), c.servers[2].text())
             c.wait('it is a voter again', lambda: c.status(2).get('standing') == 'voter')
             c.must('call', 'answer', 'more', timeout_ms=60000)

@@ -116,14 +116,16 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
     auto it = args.find("on");
     return admin_drain(origin, it == args.end() || !it->is_boolean() || it->get<bool>(), now);
   }
-  bool leader_verb =
-      verb == "transfer" || verb == "member_change" || verb == "service_create";
+  if (verb == "reseed") return admin_reseed(origin, args);
+  bool leader_verb = verb == "transfer" || verb == "member_change" || verb == "service_create" ||
+                     verb == "reseed_plan";
   if (!leader_verb)
     return admin_reply(
         origin, {RAFTCS_ERR_UNSUPPORTED, "this server does not know the verb '" + verb + "'"}, {});
   if (!serving())
     return admin_reply(origin, {RAFTCS_ERR_NOT_LEADER, "this server does not lead"}, {});
   if (verb == "transfer") return admin_transfer(origin, args, now);
+  if (verb == "reseed_plan") return admin_reseed_plan(origin, args);
   if (verb == "member_change") return admin_member_change(origin, args, now);
   admin_service_create(origin, text_arg(args, "name"), text_arg(args, "type"));
 }
@@ -259,6 +261,7 @@ std::string Node::Impl::status_json() const {
          {"state_hash", {{"index", applied_.value}, {"hash", hex_digits(state_hash_)}}},
          {"divergence", divergence_json()},
          {"scrub", scrub_json()},
+         {"reseed", reseed_marked_},
          {"health", health_.is_ok() ? "ok" : health_.text()},
          {"load",
           {{"commands_inflight", admission_.commands().used()},

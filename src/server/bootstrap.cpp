@@ -6,6 +6,7 @@
 #include "raft/membership.hpp"
 #include "server/damage.hpp"
 #include "storage/healing.hpp"
+#include "storage/reseed_mark.hpp"
 
 namespace raftcs::server {
 namespace {
@@ -102,15 +103,25 @@ Result<raft::BootImage> join_image(storage::DataDir& dir) {
   return image;
 }
 
-// The operator says that the data is wrong, though it may read well.
+// The operator says that the data is wrong, though it may read well: by the setting, or before by
+// a mark in the directory, which goes with the data.
 Status reseed(sys::FileSystem& fs, const Options& options, sys::RandomSource& random,
               std::vector<std::string>* notes) {
+  RCS_ASSIGN(there, fs.exists(options.data_dir));
+  if (!there) return Status::ok();
+  RCS_ASSIGN(marked, storage::is_marked_for_reseed(fs, options.data_dir));
+  if (!marked && !options.reseed) return Status::ok();
   RCS_ASSIGN(made, storage::DataDir::is_initialised(fs, options.data_dir));
   if (!made) return Status::ok();
-  return heal_or_refuse(fs, options, random,
-                        {RAFTCS_ERR_CORRUPT,
-                         "storage.reseed asks to begin anew without the data of " +
-                             options.data_dir + " (take the setting away after one start)"},
+  Options asked = options;
+  asked.reseed = true;
+  const std::string who =
+      marked ? "an operator asked (raftcs member reseed)" : "storage.reseed asks";
+  return heal_or_refuse(fs, asked, random,
+                        {RAFTCS_ERR_CORRUPT, who + " to begin anew without the data of " +
+                                                 options.data_dir +
+                                                 (marked ? "" : " (take the setting away after "
+                                                                "one start)")},
                         notes);
 }
 
@@ -141,7 +152,7 @@ Result<std::unique_ptr<storage::DataDir>> open_data_dir(sys::FileSystem& fs, con
   std::vector<std::string> unwanted;
   if (notes == nullptr) notes = &unwanted;
   RCS_TRY(storage::finish_healing(fs, options.data_dir, notes));
-  if (options.reseed) RCS_TRY(reseed(fs, options, random, notes));
+  RCS_TRY(reseed(fs, options, random, notes));
   auto dir = make_and_open(fs, options, random, notes);
   if (dir.status().code() == RAFTCS_ERR_CORRUPT) {
     RCS_TRY(heal_or_refuse(fs, options, random, dir.status(), notes));

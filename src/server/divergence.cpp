@@ -149,8 +149,10 @@ void Node::Impl::take_verdict(const CheckVerdict& verdict, Mono now) {
     quarantined_ = {RAFTCS_ERR_CORRUPT,
                     "the state of this node differs from the majority's" + at +
                         "; it votes and stores, but leads no more and serves nobody. Compare "
-                        "'raftcs plugin list' of the nodes, then start it once with "
-                        "storage.reseed=true to get its data from the others"};
+                        "'raftcs plugin list' of the nodes, then 'raftcs member reseed " +
+                        to_string(identity_.node) +
+                        "' and restart it, or start it once with storage.reseed=true, to get its "
+                        "data from the others"};
   update_passive();
   update_health();
   if (me) raft_.step_down(now);

@@ -143,8 +143,12 @@ struct ScrubRead {  // a slice: so many bytes at most, for others wait behind it
   storage::ScrubTarget target;
   uint64_t bytes = 0;
 };
+struct MarkReseed {  // the directory begins anew at its next start, or not
+  bool on = true;
+  uint64_t token = 0;  // of who waits
+};
 using SnapshotJob =
-    std::variant<SnapshotWrite, SnapshotReadChunk, SnapshotWriteChunk, ScrubRead>;
+    std::variant<SnapshotWrite, SnapshotReadChunk, SnapshotWriteChunk, ScrubRead, MarkReseed>;
 
 struct SnapshotWritten {
   Status status;
@@ -166,7 +170,11 @@ struct SnapshotChunkWritten {
 struct Scrubbed {
   storage::ScrubSlice slice;
 };
+struct ReseedMarked {
+  Status status;
+  MarkReseed job;
+};
 using SnapshotDone =
-    std::variant<SnapshotWritten, SnapshotChunkRead, SnapshotChunkWritten, Scrubbed>;
+    std::variant<SnapshotWritten, SnapshotChunkRead, SnapshotChunkWritten, Scrubbed, ReseedMarked>;
 
 }  // namespace raftcs::server

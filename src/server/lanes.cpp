@@ -268,6 +268,8 @@ SnapshotDone SnapshotLane::run(SnapshotJob& job, const std::function<bool()>& ca
   }
   if (auto* scrub = std::get_if<ScrubRead>(&job))
     return Scrubbed{dir_.scrub(scrub->target, scrub->bytes)};
+  if (auto* mark = std::get_if<MarkReseed>(&job))
+    return ReseedMarked{dir_.mark_reseed(mark->on), *mark};
   auto& chunk_job = std::get<SnapshotWriteChunk>(job);
   const raft::SnapshotChunk& chunk = chunk_job.write.chunk;
   SnapshotChunkWritten done;

@@ -279,6 +279,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
 }
 
 void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
+  if (auto* marked = std::get_if<ReseedMarked>(&done)) return reseed_marked(*marked);
   if (!can_take_part()) return;
   if (auto* written = std::get_if<SnapshotWritten>(&done)) {
     snapshotting_ = false;

@@ -15,7 +15,7 @@
 //   voting.cpp    when a node may vote, and when a founder may found
 //   scrubbing.cpp files are read again while the node runs, and mended
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
-//                 outcome that takes time
+//                 outcome that takes time; admin_reseed.cpp
 #pragma once
 
 #include <deque>
@@ -349,6 +349,10 @@ struct Node::Impl {
   void end_member_op(Status status);
   Mono member_op_deadline(Mono now) const;
   nlohmann::json member_op_json() const;
+  // admin_reseed.cpp
+  void admin_reseed_plan(const AdminOrigin& origin, const nlohmann::json& args);
+  void admin_reseed(const AdminOrigin& origin, const nlohmann::json& args);
+  void reseed_marked(const ReseedMarked& done);
   // admin_transfer.cpp
   void admin_transfer(const AdminOrigin& origin, const nlohmann::json& args, Mono now);
   void drive_transfer_op(Mono now);
@@ -487,6 +491,8 @@ struct Node::Impl {
   std::map<uint64_t, AdminOrigin> admin_lists_;             // by list token
   std::multimap<std::string, AdminOrigin> admin_services_;  // by service name
   std::vector<AdminOrigin> admin_snapshots_;
+  std::map<uint64_t, AdminOrigin> reseeds_;  // by token; wait for their marks
+  bool reseed_marked_ = false;
   uint64_t admin_token_ = 0;
   std::optional<MemberOp> member_op_;  // running, or the last one
   uint64_t member_ops_ = 0;

@@ -97,6 +97,8 @@ void Node::Impl::fail_everything(const Status& status, Mono now) {
     for (const QueryItem& item : items) fail_accepted(item, RAFTCS_ERR_NO_LEADER);
   for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
     admin_reply(origin, status, {});
+  for (const auto& [token, origin] : std::exchange(reseeds_, {}))
+    admin_reply(origin, status, {});
   for (const auto& [token, origin] : std::exchange(admin_lists_, {}))
     admin_reply(origin, status, {});
   if (member_op_ && !member_op_->ended()) end_member_op(status);

@@ -11,6 +11,7 @@
 #include "storage/identity_file.hpp"
 #include "storage/log_files.hpp"
 #include "storage/record.hpp"
+#include "storage/reseed_mark.hpp"
 #include "storage/scrub.hpp"
 #include "storage/snapshot_files.hpp"
 
@@ -71,6 +72,9 @@ class DataDirFiles final : public DataDir {
     return snapshots_.write_chunk(meta, offset, data, last);
   }
   std::optional<raft::SnapshotMeta> latest_snapshot() const override { return snapshots_.latest(); }
+  Status mark_reseed(bool on) override {
+    return on ? mark_for_reseed(fs_, path_) : unmark_for_reseed(fs_, path_);
+  }
   ScrubSlice scrub(const ScrubTarget& target, uint64_t bytes_max) override {
     return scrubber_.read(target, bytes_max);
   }

@@ -150,6 +150,11 @@ class DataDir {
   virtual Result<ChunkWritten> write_snapshot_chunk(const raft::SnapshotMeta& meta, uint64_t offset,
                                                     const Bytes& data, bool last) = 0;
   virtual std::optional<raft::SnapshotMeta> latest_snapshot() const = 0;
+  // At the next start the directory begins anew (reseed_mark.hpp), or not.
+  virtual Status mark_reseed(bool on) {
+    (void)on;
+    return {RAFTCS_ERR_UNSUPPORTED, "this directory cannot be marked"};
+  }
   // Reads on in the target, so many bytes at most, and verifies what it reads.
   virtual ScrubSlice scrub(const ScrubTarget& target, uint64_t bytes_max) {
     (void)target, (void)bytes_max;

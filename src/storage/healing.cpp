@@ -58,18 +58,6 @@ bool is_of_healing(const std::string& name) {
   return name == kDamagedName || name.compare(0, std::strlen(kHealingName), kHealingName) == 0;
 }
 
-Status refuse_second_copy(sys::FileSystem& fs, const std::string& directory) {
-  const std::string damaged = join_path(directory, kDamagedName);
-  RCS_ASSIGN(there, fs.exists(damaged));
-  if (!there) return Status::ok();
-  RCS_ASSIGN(names, fs.list(damaged));
-  if (names.empty()) return Status::ok();
-  return {RAFTCS_ERR_BAD_STATE,
-          "damaged data of an earlier time is still in " + damaged +
-              ", and a second copy is not kept: look at the disk, move that directory away, and "
-              "start again"};
-}
-
 Status carry_out(sys::FileSystem& fs, const std::string& directory, const Healing& healing) {
   const std::string damaged = join_path(directory, kDamagedName);
   auto identity = read_identity(fs, directory);
@@ -93,6 +81,18 @@ Status carry_out(sys::FileSystem& fs, const std::string& directory, const Healin
 }
 
 }  // namespace
+
+Status refuse_second_copy(sys::FileSystem& fs, const std::string& directory) {
+  const std::string damaged = join_path(directory, kDamagedName);
+  RCS_ASSIGN(there, fs.exists(damaged));
+  if (!there) return Status::ok();
+  RCS_ASSIGN(names, fs.list(damaged));
+  if (names.empty()) return Status::ok();
+  return {RAFTCS_ERR_BAD_STATE,
+          "damaged data of an earlier time is still in " + damaged +
+              ", and a second copy is not kept: look at the disk, move that directory away, and "
+              "start again"};
+}
 
 Result<std::optional<Healing>> read_healing(sys::FileSystem& fs, const std::string& directory) {
   return read_file(fs, join_path(directory, kHealingName));

@@ -35,6 +35,9 @@ struct Healing {
 // Of a directory that was healed, now or long ago.
 Result<std::optional<Healing>> read_healing(sys::FileSystem& fs, const std::string& directory);
 
+// BAD_STATE: damaged data of an earlier time is there, which no other may join.
+Status refuse_second_copy(sys::FileSystem& fs, const std::string& directory);
+
 // Decides and carries out. BAD_STATE: damaged data of an earlier time is still there.
 Status heal_directory(sys::FileSystem& fs, const std::string& directory, const Healing& healing);
 

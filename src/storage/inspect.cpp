@@ -4,6 +4,7 @@
 #include "storage/healing.hpp"
 #include "storage/identity_file.hpp"
 #include "storage/log_replay.hpp"
+#include "storage/reseed_mark.hpp"
 #include "storage/snapshot_format.hpp"
 
 namespace raftcs::storage {
@@ -138,6 +139,8 @@ Result<std::vector<Finding>> verify_directory(sys::FileSystem& fs, const std::st
     } else if (name == kHealingName) {
       auto healing = read_healing(fs, path);
       if (!healing) damage(name, 0, healing.status().text());
+    } else if (name == kReseedName) {
+      findings.push_back({false, name, 0, "the node begins anew at its next start"});
     } else if (name == kDamagedName) {
       findings.push_back({false, name, 0, "damaged data that was set aside"});
     } else if (name != kIdentityName) {

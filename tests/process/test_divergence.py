@@ -50,12 +50,16 @@ class Divergence(unittest.TestCase):
             c.must('call', 'answer', 'after', timeout_ms=60000)
             c.servers[leader].start()
             # The right plugin, and the data of the others.
+            c.wait('the others have a majority without it', lambda: c.cli(
+                'member', 'reseed', 2, '--dry-run').returncode == 0)
+            dry = c.must('member', 'reseed', 2, '--dry-run')
+            self.assertIn('no voter may fail until it has its vote back', dry.stdout)
+            self.assertFalse(c.status(2)['reseed'])
+            c.must('member', 'reseed', 2)
+            self.assertTrue(c.status(2)['reseed'])
             c.servers[2].stop()
             self.give_plugin(c, 2, 'answer')
-            line = c.servers[2].arguments
-            c.servers[2].arguments = line + ['--set', 'storage.reseed=true']
             c.servers[2].start()
-            c.servers[2].arguments = line
             self.assertIn(os.path.join(c.data(2), 'damaged'), c.servers[2].text())
             c.wait('it is a voter again', lambda: c.status(2).get('standing') == 'voter')
             c.must('call', 'answer', 'more', timeout_ms=60000)

@@ -199,6 +199,67 @@ void add_priority(CLI::App* member, Context& context) {
   });
 }
 
+// Of the plan of a reseed.
+void print_electorates(const Json& plan) {
+  Table table({"", "VOTERS", "MAJORITY", "UP", "MAY FAIL"});
+  for (const char* when : {"before", "meanwhile"}) {
+    const Json& e = plan[when];
+    table.row({when, cell_of(e["voters"]), cell_of(e["needed"]), cell_of(e["up"]),
+               cell_of(e["tolerates"])});
+  }
+  write_out(table.text());
+  for (const Json& note : plan["notes"]) write_out("note: " + cell_of(note) + "\n");
+}
+
+std::string address_of(const Context& context, uint64_t id) {
+  for (const Json& m : ask(context, "members"))
+    if (m.value("id", uint64_t{0}) == id) return m.value("client_address", "");
+  throw Failure(kFailed, "there is no member " + std::to_string(id));
+}
+
+// The leader says whether the others can bear it; the member itself is then told.
+int reseed(const Context& context, uint64_t id, bool dry_run, bool off) {
+  Json order{{"id", id}, {"off", off}};
+  std::string address;
+  if (off) {
+    address = address_of(context, id);
+  } else {
+    const Json plan = ask(context, "reseed_plan", {{"id", id}, {"dry_run", dry_run}});
+    if (dry_run) {
+      context.json() ? print_json(plan) : print_electorates(plan);
+      return plan.value("loses_quorum", false) ? kFailed : kDone;
+    }
+    order["permit"] = plan["permit"];
+    address = plan.value("client_address", "");
+  }
+  Session session({address}, context.timeout_ms);
+  const Json answer = parse_reply(session.admin(address, "reseed", order.dump()), "member");
+  if (context.json()) {
+    print_json(answer);
+  } else {
+    const std::string text = off ? "keeps its data" : "begins anew at its next start: restart it";
+    std::fprintf(stderr, "node %llu %s\n", static_cast<unsigned long long>(id), text.c_str());
+  }
+  return kDone;
+}
+
+struct ReseedOptions {
+  uint64_t id = 0;
+  bool dry_run = false, off = false;
+};
+
+void add_reseed(CLI::App* member, Context& context) {
+  CLI::App* command = member->add_subcommand(
+      "reseed", "a member gives up its data at its next start and gets that of the others");
+  auto o = std::make_shared<ReseedOptions>();
+  command->add_option("ID", o->id, "a member; it must be up")->required();
+  auto* dry = command->add_flag("--dry-run", o->dry_run, "show what it would mean, change nothing");
+  command->add_flag("--off", o->off, "it keeps its data after all")->excludes(dry);
+  command->callback([&context, o] {
+    context.action = [&context, o] { return reseed(context, o->id, o->dry_run, o->off); };
+  });
+}
+
 // "promote 4", "remove 2", "replace 2 4", "priority 3 50", "add 5 PEER CLIENT"
 Json parse_change(const std::string& text) {
   std::vector<std::string> words;
@@ -292,6 +353,7 @@ void add_member_commands(CLI::App& app, Context& context) {
   add_simple(member, context, "demote", "voters become learners");
   add_simple(member, context, "remove", "members leave the cluster");
   add_replace(member, context);
+  add_reseed(member, context);
   add_priority(member, context);
   add_change(member, context);
 }

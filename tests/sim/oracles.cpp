@@ -32,6 +32,7 @@ void Cluster::check_node(SimNode& n) {
     check_commit(n, s);
   }
   n.seen_commit = s.commit;
+  check_vote(n, s);
   const bool asks = s.role == raft::Role::candidate || s.role == raft::Role::pre_candidate;
   if (asks && s.durable < s.last)  // EL-12
     fail("node " + to_string(n.id) + " asks for votes on a tail that is not durable");
@@ -54,6 +55,7 @@ void Cluster::check_node(SimNode& n) {
     release_held(Release::receiver_leads, n.id);
     if (p_.leader_hops && faulty_) hop(n);
     check_first_of_term(n);
+    check_elected(n, s);
   } else if (it->second != n.id.value) {
     fail("two leaders in term " + to_string(s.term));
   } else if (n.led_term != s.term) {
@@ -61,6 +63,7 @@ void Cluster::check_node(SimNode& n) {
   }
   if (n.led_term == s.term && s.last < n.led_last)
     fail("leader " + to_string(n.id) + " cut its own log");  // S4
+  check_match(n, s);
   n.led_term = s.term;
   n.led_last = s.last;
   if (net_.chance(0.02)) check_leader(n, s);

@@ -1,11 +1,14 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles.cpp, oracles_end.cpp. Only for these,
-// sim_plugin.cpp (the plugin of a user), and for scenarios that script the world themselves.
+// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles.cpp, oracles_elections.cpp,
+// oracles_end.cpp. Only for these, sim_plugin.cpp (the plugin of a user), and for scenarios that
+// script the world themselves.
 #pragma once
 
+#include <array>
 #include <cstdio>
+#include <optional>
 
 #include "base/crc32c.hpp"
 #include "raftcs.h"
@@ -174,6 +177,15 @@ class Cluster {
   void check_durable(Index index);
   void check_leader(SimNode& n, const raft::NodeStatus& s);
   void check_first_of_term(SimNode& n);
+  struct LogEnd {
+    uint64_t term = 0;
+    Index index;
+    auto operator<=>(const LogEnd&) const = default;  // the later term, then the longer log
+  };
+  std::optional<LogEnd> log_end(const SimNode& n, const raft::NodeStatus& s) const;
+  void check_vote(SimNode& n, const raft::NodeStatus& s);
+  void check_elected(const SimNode& n, const raft::NodeStatus& s);
+  void check_match(SimNode& n, const raft::NodeStatus& s);
   void check_pace(Index index, Term term);
   void check_applied(SimNode& n, const server::ApplyDone& done);
   void check_frame(SimNode& n, const Bytes& frame);
@@ -317,6 +329,8 @@ class Cluster {
   std::vector<Late> held_, stale_;
   size_t held_kind_ = 2;
   std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;    // (voter, term) -> for whom
+  std::set<std::array<uint64_t, 3>> chosen_;                   // term, voter, for whom
+  std::map<std::pair<uint64_t, uint64_t>, LogEnd> asked_with_;  // (candidate, term)
   struct Seen {
     uint64_t hash = 0;
     LogTime time;

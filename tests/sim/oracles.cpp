@@ -1,6 +1,7 @@
 // oracles.cpp: what must hold while it runs. docs/testing.md has the table of all oracles.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "raft/membership.hpp"
 #include "raftcs.h"
@@ -31,7 +32,7 @@ void Cluster::check_node(SimNode& n) {
     check_log(n, s);
     check_commit(n, s);
   }
-  n.seen_commit = s.commit;
+  const Index commit_before = std::exchange(n.seen_commit, s.commit);
   check_vote(n, s);
   const bool asks = s.role == raft::Role::candidate || s.role == raft::Role::pre_candidate;
   if (asks && s.durable < s.last)  // EL-12
@@ -63,6 +64,7 @@ void Cluster::check_node(SimNode& n) {
   }
   if (n.led_term == s.term && s.last < n.led_last)
     fail("leader " + to_string(n.id) + " cut its own log");  // S4
+  check_counted(n, s, commit_before);
   check_match(n, s);
   n.led_term = s.term;
   n.led_last = s.last;
@@ -250,6 +252,9 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
 
 // S11: what a node says it has it has, durably, and it is the leader's.
 void Cluster::check_ack(SimNode& n, Term term, const raft::AppendResponse& ack) {
+  // What is committed matches by definition (LR-07): the search for agreement never goes below it.
+  if (!ack.success && ack.hint_index > ack.rejected)
+    fail("node " + to_string(n.id) + " refuses an append to what it has committed");
   if (!ack.success || n.wiped || !n.up) return;
   raft::NodeStatus own = n.node->raft_status();
   if (own.term != term) return;  // it waited for its write, and something overtook it

@@ -10,6 +10,21 @@
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
+namespace {
+
+// More than half of each voter set.
+template <class Predicate>
+bool majority_of(const raft::Membership& members, Predicate holds) {
+  size_t voters = 0, those = 0, outgoing = 0, outgoing_those = 0;
+  for (const raft::Member& m : members.members) {
+    const size_t one = holds(m.id) ? 1 : 0;
+    if (m.role == raft::MemberRole::voter) ++voters, those += one;
+    if (m.outgoing_voter) ++outgoing, outgoing_those += one;
+  }
+  return 2 * those > voters && (!members.joint || 2 * outgoing_those > outgoing);
+}
+
+}  // namespace
 
 // Where a log ends, also when all of it is compacted. No term: nobody saw that entry committed.
 std::optional<Cluster::LogEnd> Cluster::log_end(const SimNode& n, const raft::NodeStatus& s) const {
@@ -42,16 +57,34 @@ void Cluster::check_vote(SimNode& n, const raft::NodeStatus& s) {
 // S17: who begins to lead a term was chosen in it by a majority of each voter set (EL-05, EL-06,
 // CM-07).
 void Cluster::check_elected(const SimNode& n, const raft::NodeStatus& s) {
-  size_t voters = 0, chose = 0, outgoing = 0, outgoing_chose = 0;
-  const raft::Membership& members = n.node->raft().membership();
-  for (const raft::Member& m : members.members) {
-    const size_t vote = chosen_.contains({s.term.value, m.id.value, n.id.value}) ? 1 : 0;
-    if (m.role == raft::MemberRole::voter) ++voters, chose += vote;
-    if (m.outgoing_voter) ++outgoing, outgoing_chose += vote;
-  }
-  if (2 * chose <= voters || (members.joint && 2 * outgoing_chose <= outgoing))
+  const bool chosen = majority_of(n.node->raft().membership(), [&](NodeId id) {
+    return chosen_.contains({s.term.value, id.value, n.id.value});
+  });
+  if (!chosen)
     fail("node " + to_string(n.id) + " leads term " + to_string(s.term) +
          " without a majority that chose it");
+}
+
+// A leader commits what a majority of each voter set stores as far as it knows, itself only what is
+// durable (CM-05, CM-07), and of its own term (CM-01). Not asked when a snapshot told it, or when the
+// configuration that it counted by has changed in the same step.
+void Cluster::check_counted(const SimNode& n, const raft::NodeStatus& s, Index before) {
+  if (s.commit <= before || n.led_term != s.term || s.snapshot >= s.commit) return;
+  const raft::Entry* e = n.node->raft().entry(s.commit);
+  if (e != nullptr && e->term != s.term)
+    fail("leader " + to_string(n.id) + " commits index " + to_string(s.commit) +
+         " of an older term by counting");
+  if (n.led_config != s.membership_index) return;
+  hit("a majority was counted again");
+  const bool counted = majority_of(n.node->raft().membership(), [&](NodeId id) {
+    if (id == n.id) return s.durable >= s.commit;
+    return std::any_of(s.peers.begin(), s.peers.end(), [&](const raft::PeerProgress& p) {
+      return p.id == id && p.match >= s.commit;
+    });
+  });
+  if (!counted)
+    fail("leader " + to_string(n.id) + " commits index " + to_string(s.commit) +
+         " without a majority that stores it");
 }
 
 // LR-04: what a leader knows to be stored by a peer stays so while it leads, unless the members

@@ -185,6 +185,7 @@ class Cluster {
   std::optional<LogEnd> log_end(const SimNode& n, const raft::NodeStatus& s) const;
   void check_vote(SimNode& n, const raft::NodeStatus& s);
   void check_elected(const SimNode& n, const raft::NodeStatus& s);
+  void check_counted(const SimNode& n, const raft::NodeStatus& s, Index before);
   void check_match(SimNode& n, const raft::NodeStatus& s);
   void check_pace(Index index, Term term);
   void check_applied(SimNode& n, const server::ApplyDone& done);

@@ -31,6 +31,7 @@ void Cluster::check_node(SimNode& n) {
   if (!n.wiped) {
     check_log(n, s);
     check_commit(n, s);
+    if (s.snapshot != n.seen_snapshot) check_snapshot(n, s);
   }
   const Index commit_before = std::exchange(n.seen_commit, s.commit);
   check_vote(n, s);
@@ -149,6 +150,7 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     }
     if (std::string broken = model_.apply(*e, truth); !broken.empty()) fail(broken);
     log_.push_back(*e);
+    if (e->type == raft::EntryType::config) configs_[i] = *raft::decode_membership(e->payload);
     check_pace(i, e->term);
   }
   if (s.commit > model_.applied())
@@ -156,6 +158,23 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
   if (s.first > s.snapshot.next())  // S14
     fail("node " + to_string(n.id) + " has a gap in its log");
   if (s.role == raft::Role::leader && net_.chance(0.01)) check_durable(s.commit);
+}
+
+// S13: a snapshot says of the entry at its index what that was, and has the configuration of that
+// index, whatever has come since (SN-04).
+void Cluster::check_snapshot(SimNode& n, const raft::NodeStatus& s) {
+  n.seen_snapshot = s.snapshot;
+  const std::optional<raft::SnapshotMeta> meta = n.dir->latest_snapshot();
+  if (!meta) return fail("node " + to_string(n.id) + " has no file for its snapshot");
+  const auto term = committed_.find(meta->index.value);
+  if (term != committed_.end() && term->second != meta->term.value)
+    fail("node " + to_string(n.id) + " has a snapshot of another term than its entry");
+  const auto config = configs_.upper_bound(meta->index);
+  if (meta->index > model_.applied() || config == configs_.begin()) return;
+  hit("a snapshot's configuration was checked");
+  if (meta->membership != std::prev(config)->second)
+    fail("node " + to_string(n.id) + " has a snapshot at index " + to_string(meta->index) +
+         " with a configuration of another index");
 }
 
 // D5: within a term cluster time goes on no faster than the leader's clock.

@@ -66,6 +66,7 @@ struct SimNode {
   // What was seen of it.
   Term seen_term;  // over restarts: leading, or in a frame that left
   Index seen_commit;
+  Index seen_snapshot;  // of this process
   Index seen_applied;  // by the apply lane of this process
   Term asked_term;     // it asked for votes in this term
   Term voted_term;     // its vote when it was looked at last

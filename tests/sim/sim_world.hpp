@@ -174,6 +174,7 @@ class Cluster {
   void check_node(SimNode& n);
   void check_log(SimNode& n, const raft::NodeStatus& s);
   void check_commit(SimNode& n, const raft::NodeStatus& s);
+  void check_snapshot(SimNode& n, const raft::NodeStatus& s);
   void check_durable(Index index);
   void check_leader(SimNode& n, const raft::NodeStatus& s);
   void check_first_of_term(SimNode& n);
@@ -340,6 +341,7 @@ class Cluster {
   std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;      // (index, term)
   std::map<uint64_t, uint64_t> committed_;                     // index -> term
   std::map<uint64_t, Term> committed_in_;  // index -> term of who saw that first
+  std::map<Index, raft::Membership> configs_;  // committed
   std::map<uint64_t, uint64_t> leader_of_term_;
   std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
   SessionModel model_;                    // of what is committed

@@ -241,7 +241,7 @@ void Cluster::check_durable(Index index) {
 // an answer that waited for its write may be of an older term than what overtook it). A candidate
 // says where its log ends (EL-11).
 void Cluster::check_frame(SimNode& n, const Bytes& frame) {
-  if (p_.seed % 4 != 0 && !p_.vote_storms) return;
+  if (!frames_are_read()) return;
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
@@ -257,6 +257,8 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
     if (const auto* ack = std::get_if<raft::AppendResponse>(&m.body)) check_ack(n, m.term, *ack);
+    if (const auto* append = std::get_if<raft::AppendRequest>(&m.body))
+      note_round_sent(n, m.term, append->round);
     if (asked != nullptr && asked->last_index.value > 0 &&
         !entries_.contains({asked->last_index.value, asked->last_term.value}))
       fail("node " + to_string(n.id) + " asks for votes with a log end that no log has");

@@ -10,11 +10,8 @@
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
-namespace {
 
-// More than half of each voter set.
-template <class Predicate>
-bool majority_of(const raft::Membership& members, Predicate holds) {
+bool majority_of(const raft::Membership& members, const std::function<bool(NodeId)>& holds) {
   size_t voters = 0, those = 0, outgoing = 0, outgoing_those = 0;
   for (const raft::Member& m : members.members) {
     const size_t one = holds(m.id) ? 1 : 0;
@@ -23,8 +20,6 @@ bool majority_of(const raft::Membership& members, Predicate holds) {
   }
   return 2 * those > voters && (!members.joint || 2 * outgoing_those > outgoing);
 }
-
-}  // namespace
 
 // Where a log ends, also when all of it is compacted. No term: nobody saw that entry committed.
 std::optional<Cluster::LogEnd> Cluster::log_end(const SimNode& n, const raft::NodeStatus& s) const {

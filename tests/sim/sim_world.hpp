@@ -1,9 +1,8 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles.cpp, oracles_elections.cpp,
-// oracles_end.cpp. Only for these, sim_plugin.cpp (the plugin of a user), and for scenarios that
-// script the world themselves.
+// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles*.cpp. Only for these, sim_plugin.cpp
+// (the plugin of a user), and for scenarios that script the world themselves.
 #pragma once
 
 #include <array>
@@ -30,6 +29,8 @@ constexpr uint64_t kConnectionsPerSecond = 100;
 constexpr uint32_t kOpsAfterHealing = 40;
 constexpr DurationNs kOperationBoundNs = 20 * kNsPerSecond;
 
+// More than half of each voter set, counted without the core's own arithmetic.
+bool majority_of(const raft::Membership& members, const std::function<bool(NodeId)>& holds);
 std::string address_of(uint64_t id);
 std::string peer_address_of(uint64_t id);
 
@@ -192,6 +193,12 @@ class Cluster {
   void check_applied(SimNode& n, const server::ApplyDone& done);
   void check_frame(SimNode& n, const Bytes& frame);
   void check_ack(SimNode& n, Term term, const raft::AppendResponse& ack);
+  // Frames are decoded for oracles in a share of the seeds: it costs.
+  bool frames_are_read() const { return p_.seed % 4 == 0 || p_.vote_storms; }
+  void note_round_sent(const SimNode& n, Term term, uint64_t round);
+  void note_round_heard(const SimNode& n, const Bytes& frame);
+  void note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame);
+  void check_answers(const SimNode& n, net::ConnId conn, const Bytes& frame);
   Bytes corrupt(const Bytes& frame);
   Bytes foreign(const Bytes& frame);
   bool held_back(NodeId from, NodeId to, const Bytes& frame);
@@ -347,6 +354,13 @@ class Cluster {
   SessionModel model_;                    // of what is committed
   std::vector<raft::Entry> log_;          // the same entries, for a replay at the end
   uint64_t peer_frames_ = 0;              // sent
+  std::map<std::array<uint64_t, 3>, Mono> rounds_;  // leader, term, round -> first sent
+  std::map<std::pair<uint64_t, uint64_t>, Mono> heard_;  // (leader, peer): it answered that one
+  struct AskedRead {
+    Mono at;
+    Index config;
+  };
+  std::map<std::array<uint64_t, 3>, AskedRead> queries_;  // connection, channel, correlation
 
   std::vector<SimClient> clients_;
   std::map<uint64_t, Link> links_;  // client << 32 | link

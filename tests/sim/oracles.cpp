@@ -241,7 +241,6 @@ void Cluster::check_durable(Index index) {
 // an answer that waited for its write may be of an older term than what overtook it). A candidate
 // says where its log ends (EL-11).
 void Cluster::check_frame(SimNode& n, const Bytes& frame) {
-  if (!frames_are_read()) return;
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;

@@ -193,10 +193,13 @@ class Cluster {
   void check_applied(SimNode& n, const server::ApplyDone& done);
   void check_frame(SimNode& n, const Bytes& frame);
   void check_ack(SimNode& n, Term term, const raft::AppendResponse& ack);
-  // Frames are decoded for oracles in a share of the seeds: it costs.
-  bool frames_are_read() const { return p_.seed % 4 == 0 || p_.vote_storms; }
   void note_round_sent(const SimNode& n, Term term, uint64_t round);
-  void note_round_heard(const SimNode& n, const Bytes& frame);
+  struct Refused {
+    NodeId peer;
+    Index asked;
+  };
+  std::optional<Refused> note_answers(const SimNode& n, const Bytes& frame);
+  void check_search(const SimNode& n, const Refused& refused);
   void note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame);
   void check_answers(const SimNode& n, net::ConnId conn, const Bytes& frame);
   Bytes corrupt(const Bytes& frame);

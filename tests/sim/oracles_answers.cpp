@@ -1,7 +1,8 @@
-// oracles_reads.cpp: a read is answered only when a majority has answered something that was sent
-// after it was asked (thesis 6.4; RD-02, RD-03).
+// oracles_answers.cpp: what a leader makes of answers: reads are confirmed by them, and each refusal
+// takes the search for where two logs agree further down (LR-08).
 //
-// That a read was stale shows only where another leader has committed meanwhile and its client has
+// A read is answered only when a majority has answered something that was sent after it was asked
+// (thesis 6.4; RD-02, RD-03). That a read was stale shows only where another leader has committed meanwhile and its client has
 // been told; that is rare, and check_order sees it then. This is the rule that prevents it, and it
 // can be judged at every answer: rounds are numbered, so the time a round was first sent is known,
 // and with it how fresh each peer's answer is.
@@ -17,13 +18,13 @@ void Cluster::note_round_sent(const SimNode& n, Term term, uint64_t round) {
   rounds_.emplace(std::array{n.id.value, term.value, round}, now_);
 }
 
-// Requires: the frame is about to be given to n.
-void Cluster::note_round_heard(const SimNode& n, const Bytes& frame) {
-  if (!frames_are_read()) return;
+// Requires: the frame is about to be given to n. Gives the refusal in it that answers n's last
+// question to that peer, if it is one: n must search further down then.
+std::optional<Cluster::Refused> Cluster::note_answers(const SimNode& n, const Bytes& frame) {
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
-  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) return;
+  if (!wire::decode_peer_frame(frame, {}, &envelope, &messages, &error)) return std::nullopt;
   for (const raft::Message& m : messages) {
     const auto* ack = std::get_if<raft::AppendResponse>(&m.body);
     if (ack == nullptr) continue;
@@ -32,11 +33,35 @@ void Cluster::note_round_heard(const SimNode& n, const Bytes& frame) {
     Mono& heard = heard_[{n.id.value, m.from.value}];
     heard = std::max(heard, sent->second);
   }
+  if (messages.size() != 1) return std::nullopt;
+  const auto* ack = std::get_if<raft::AppendResponse>(&messages.front().body);
+  if (ack == nullptr || ack->success || ack->rejected.value == 0)
+    return std::nullopt;
+  const raft::NodeStatus s = n.node->raft_status();
+  const raft::Member* member = raft::find_member(n.node->raft().membership(), envelope.from);
+  // Answers of another disk than the member's are ignored.
+  if (s.role != raft::Role::leader || s.term != messages.front().term || n.wiped || n.broken ||
+      member == nullptr || member->incarnation.is_zero() ||
+      member->incarnation != envelope.incarnation)
+    return std::nullopt;
+  for (const raft::PeerProgress& p : s.peers)
+    if (p.id == envelope.from && !p.snapshotting && p.match < ack->rejected &&
+        p.next == ack->rejected.next())
+      return Refused{p.id, ack->rejected};
+  return std::nullopt;
+}
+
+void Cluster::check_search(const SimNode& n, const Refused& refused) {
+  hit("a search for agreement went on");
+  const raft::NodeStatus s = n.node->raft_status();
+  for (const raft::PeerProgress& p : s.peers)
+    if (p.id == refused.peer && s.role == raft::Role::leader && p.next > refused.asked)
+      fail("leader " + to_string(n.id) + " asks node " + to_string(p.id) + " again for index " +
+           to_string(refused.asked));
 }
 
 // Requires: the frame is about to be given to n.
 void Cluster::note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame) {
-  if (!frames_are_read()) return;
   wire::ClientSink messages;
   wire::DecodeError error;
   if (!wire::decode_client_frame(frame, {}, &messages, &error)) return;
@@ -49,7 +74,6 @@ void Cluster::note_queries(const SimNode& n, net::ConnId conn, const Bytes& fram
 }
 
 void Cluster::check_answers(const SimNode& n, net::ConnId conn, const Bytes& frame) {
-  if (!frames_are_read()) return;
   wire::ServerSink messages;
   wire::DecodeError error;
   if (!wire::decode_server_frame(frame, {}, &messages, &error)) return;

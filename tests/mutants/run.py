@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """run.py: shows that the tests find known bugs.
 
-    run.py BUILD_DIR [--only ID,ID] [--seeds N] [--states N] [--no-sim] [--no-explore]
+    run.py BUILD_DIR [--only ID,ID] [--seeds N] [--states N] [--no-sim] [--no-explore] [--no-tests]
     run.py --table
 
 BUILD_DIR is a build with -DRAFTCS_MUTANTS=ON, in which RAFTCS_BUG=ID switches one bug in
 (src/base/mutant.hpp). For each bug of the table below: the named direct tests must fail, and
 the explorer and the simulator must find it where the table says so, within their bounds. Without a
-bug the same commands must pass. Prints a table; exit code 1 if a bug survived where it must not,
-and 2 if the table and the sources do not name the same bugs (--table checks only that).
+bug the same commands must pass. Prints a table, then what was run and who found how many; exit code
+1 if a bug survived where it must not, and 2 if the table and the sources do not name the same bugs
+(--table checks only that).
+
+A run that does not end counts as found only where the table says that the bug is an endless loop: on
+a slow machine any bug would pass else.
 """
 import argparse
 import os
@@ -21,20 +25,26 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MEMORY_BYTES = 4 << 30  # a bug may also be an endless loop that allocates
-DIRECT_S, EXPLORE_S, SIM_S = 120, 240, 900
+DIRECT_S, EXPLORE_S, SIM_S, CLEAN_S = 120, 240, 900, 3600
+ENDLESS_S = 60  # for a bug that is known to end only by this
+SLOWER = 5      # told when a bug needs so many times the seeds it needed when it was measured
 
 
 class Mutant:
-    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: True if the
-    simulator finds it; else the reason why it cannot."""
+    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: the seed at
+    which the simulator found it when it was last measured (ENDLESS: by not ending), or the reason
+    why it cannot."""
 
-    def __init__(self, ident, what, tests, plans='', sim=True):
+    def __init__(self, ident, what, tests, plans, sim):
         self.ident, self.what, self.tests, self.plans, self.sim = ident, what, tests, plans, sim
 
 
 def unit(pattern):
     return ('unit_raft', pattern)
 
+
+ENDLESS = 0  # seeds
+NOT_BEFORE_SERVING = 'a whole node asks its core for that only when it serves: after an own commit'
 
 MUTANTS = [
     Mutant('EL-01', 'a vote is granted before it is durable', [unit('*EL_01*')], 'A'),
@@ -114,7 +124,7 @@ class Runner:
         return os.path.join(self.build, folder, name)
 
     def run(self, command, bug, timeout_s):
-        """(failed, output). A crash, an endless loop and a failure are alike."""
+        """(failed, output, ended). A crash and a failure are alike."""
         environment = dict(os.environ)
         environment.pop('RAFTCS_BUG', None)
         if bug:
@@ -125,14 +135,14 @@ class Runner:
                                   stderr=subprocess.STDOUT, preexec_fn=limit)
         except subprocess.TimeoutExpired as e:
             text = e.stdout or b''
-            return True, text if isinstance(text, str) else text.decode(errors='replace')
-        return done.returncode != 0, done.stdout
+            return True, text if isinstance(text, str) else text.decode(errors='replace'), False
+        return done.returncode != 0, done.stdout, True
 
     def clean(self, command, timeout_s):
         """The same command must pass without a bug, or its failure proves nothing."""
         key = tuple(command)
         if key not in self.passing:
-            failed, output = self.run(command, None, timeout_s)
+            failed, output, _ = self.run(command, None, timeout_s)
             self.passing[key] = not failed and 'Running 0 tests' not in output
             if not self.passing[key]:
                 print(f'run.py: fails without any bug: {" ".join(command)}\n{output[-2000:]}',
@@ -145,7 +155,7 @@ class Runner:
             command = [self.program(name), '--gtest_brief=1', f'--gtest_filter={pattern}']
             if not os.path.exists(command[0]) or not self.clean(command, DIRECT_S):
                 continue
-            failed, output = self.run(command, mutant.ident, DIRECT_S)
+            failed, output, _ = self.run(command, mutant.ident, DIRECT_S)
             if failed:
                 found = re.search(r'\[  FAILED  \] (\S+)', output)
                 return found.group(1).rstrip(',') if found else f'{name} {pattern} (ends early)'
@@ -157,7 +167,9 @@ class Runner:
             command = [self.program('raftcs-explore'), '--plan', plan]
             if self.arguments.states:
                 command += ['--states', str(self.arguments.states)]
-            failed, output = self.run(command, mutant.ident, EXPLORE_S)
+            failed, output, ended = self.run(command, mutant.ident, EXPLORE_S)
+            if not ended:
+                continue
             broken = re.search(r'VIOLATED (?:node \d+: )?(\S+)', output)
             states = re.search(r'(\d+) states', output)
             if failed and broken and states:
@@ -169,7 +181,10 @@ class Runner:
     def simulate(self, mutant):
         """(seeds until it failed, the sentence), or None."""
         command = [self.program('raftcs-sim'), '--from', '1', '--seeds', str(self.arguments.seeds)]
-        failed, output = self.run(command, mutant.ident, SIM_S)
+        endless = mutant.sim == ENDLESS
+        failed, output, ended = self.run(command, mutant.ident, ENDLESS_S if endless else SIM_S)
+        if not ended:
+            return (0, 'does not end') if endless else None
         if not failed:
             return None
         seed = re.search(r'--seed (\d+) --verbose', output)
@@ -189,27 +204,57 @@ def in_sources():
     return found
 
 
-def check(runner, mutant):
-    """Runs all that is asked for; (row of the table, did it survive somewhere)."""
+class Count:
+    """What one of the three was asked to find, and what it took."""
+
+    def __init__(self, name, unit_of_work):
+        self.name, self.unit_of_work = name, unit_of_work
+        self.asked = self.found = self.work = self.cannot = 0
+
+    def add(self, found, work):
+        self.asked += 1
+        self.found += 1 if found else 0
+        self.work += work
+
+    def sentence(self):
+        work = f' in {self.work:,} {self.unit_of_work}' if self.unit_of_work else ''
+        cannot = f'; {self.cannot} it cannot see' if self.cannot else ''
+        return f'{self.name}: {self.found} of {self.asked}{work}{cannot}'
+
+
+def check(runner, mutant, counts):
+    """Runs all that is asked for; (row of the table, where it survived)."""
     arguments = runner.arguments
     begin = time.monotonic()
-    direct = runner.direct(mutant)
-    survived = [] if direct else ['tests']
+    direct, survived = '', []
     explored, simulated = '', ''
-    if not arguments.no_explore and mutant.plans:
-        found = runner.explore(mutant)
-        explored = f'{found[0]}: {found[1]:,} ({found[2]})' if found else 'survives'
-        if not found:
-            survived.append('explorer')
+    if not arguments.no_tests:
+        direct = runner.direct(mutant) or 'survives'
+        counts['tests'].add(direct != 'survives', 1)
+        if direct == 'survives':
+            survived.append('tests')
+    if not arguments.no_explore:
+        if mutant.plans:
+            found = runner.explore(mutant)
+            explored = f'{found[0]}: {found[1]:,} ({found[2]})' if found else 'survives'
+            counts['explorer'].add(found, found[1] if found else 0)
+            if not found:
+                survived.append('explorer')
+        else:
+            counts['explorer'].cannot += 1
     if not arguments.no_sim:
-        if mutant.sim is not True:
+        if isinstance(mutant.sim, str):
             simulated = 'cannot: ' + mutant.sim
+            counts['simulator'].cannot += 1
         else:
             found = runner.simulate(mutant)
             simulated = f'{found[0]} ({found[1]})' if found else 'survives'
+            counts['simulator'].add(found, found[0] if found else arguments.seeds)
             if not found:
                 survived.append('simulator')
-    row = f'| {mutant.ident} | {mutant.what} | {direct or "survives"} | {explored} | {simulated} |'
+            elif found[0] > max(SLOWER * mutant.sim, 50):
+                simulated += f'; it was {mutant.sim} when measured'
+    row = f'| {mutant.ident} | {mutant.what} | {direct} | {explored} | {simulated} |'
     print(f'{row}  {time.monotonic() - begin:.0f} s', flush=True)
     return row, survived
 
@@ -223,6 +268,7 @@ def main():
     parser.add_argument('--states', type=int, default=0)
     parser.add_argument('--no-sim', action='store_true')
     parser.add_argument('--no-explore', action='store_true')
+    parser.add_argument('--no-tests', action='store_true')
     arguments = parser.parse_args()
     listed = {m.ident for m in MUTANTS}
     if listed != in_sources():
@@ -245,19 +291,26 @@ def main():
         good &= runner.clean([runner.program('raftcs-explore')] + states, 6 * EXPLORE_S)
     if not arguments.no_sim:
         good &= runner.clean([runner.program('raftcs-sim'), '--from', '1', '--seeds',
-                              str(arguments.seeds)], SIM_S)
+                              str(arguments.seeds)], CLEAN_S)
     print('| bug | what it does | test | explorer: states | simulator: seeds |')
     print('|---|---|---|---|---|')
-    survivors = {}
+    survivors, begin = {}, time.monotonic()
+    counts = {'tests': Count('tests', ''), 'explorer': Count('explorer', 'states'),
+              'simulator': Count('simulator', 'seeds')}
     for mutant in MUTANTS:
         if mutant.ident not in wanted:
             continue
-        _, survived = check(runner, mutant)
+        _, survived = check(runner, mutant, counts)
         if survived:
             survivors[mutant.ident] = survived
     good &= all(runner.passing.values())
     for ident, where in survivors.items():
         print(f'SURVIVES: {ident} ({", ".join(where)})')
+    print(f'{len(wanted)} of {len(listed)} bugs, {len(runner.passing)} commands that must pass '
+          f'without one, {time.monotonic() - begin:.0f} s')
+    for left_out, name in ((arguments.no_tests, 'tests'), (arguments.no_explore, 'explorer'),
+                           (arguments.no_sim, 'simulator')):
+        print('  ' + (f'{name}: not run' if left_out else counts[name].sentence()))
     print(f'{len(wanted) - len(survivors)} of {len(wanted)} bugs found everywhere they must be'
           + ('' if good else '; some commands fail without any bug'))
     return 0 if good and not survivors else 1

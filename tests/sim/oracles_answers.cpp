@@ -1,11 +1,13 @@
-// oracles_answers.cpp: what a leader makes of answers: reads are confirmed by them, and each refusal
-// takes the search for where two logs agree further down (LR-08).
+// oracles_answers.cpp: what a leader makes of its peers' answers.
 //
 // A read is answered only when a majority has answered something that was sent after it was asked
-// (thesis 6.4; RD-02, RD-03). That a read was stale shows only where another leader has committed meanwhile and its client has
-// been told; that is rare, and check_order sees it then. This is the rule that prevents it, and it
-// can be judged at every answer: rounds are numbered, so the time a round was first sent is known,
-// and with it how fresh each peer's answer is.
+// (thesis 6.4; RD-02, RD-03). That a read was stale shows only where another leader has committed
+// meanwhile and its client has been told; that is rare, and check_order sees it then. This is the
+// rule that prevents it, and it can be judged at every answer: rounds are numbered, so the time a
+// round was first sent is known, and with it how fresh each peer's answer is.
+//
+// A refusal takes the search for where two logs agree further down (LR-08). Else the same is asked
+// and refused for ever, which is seen only when nothing ends.
 #include <algorithm>
 
 #include "raft/membership.hpp"
@@ -35,8 +37,7 @@ std::optional<Cluster::Refused> Cluster::note_answers(const SimNode& n, const By
   }
   if (messages.size() != 1) return std::nullopt;
   const auto* ack = std::get_if<raft::AppendResponse>(&messages.front().body);
-  if (ack == nullptr || ack->success || ack->rejected.value == 0)
-    return std::nullopt;
+  if (ack == nullptr || ack->success || ack->rejected.value == 0) return std::nullopt;
   const raft::NodeStatus s = n.node->raft_status();
   const raft::Member* member = raft::find_member(n.node->raft().membership(), envelope.from);
   // Answers of another disk than the member's are ignored.

@@ -1,4 +1,4 @@
-// oracles_elections.cpp: what must hold of votes, of who leads by them, and of what a leader counts.
+// oracles_elections.cpp: what must hold of votes, of who leads by them, and of what leaders count.
 //
 // Read from the nodes themselves at every step, not from frames, and counted here on purpose
 // without the core's own arithmetic: a rule that asks the code it judges proves nothing. Without
@@ -61,8 +61,8 @@ void Cluster::check_elected(const SimNode& n, const raft::NodeStatus& s) {
 }
 
 // A leader commits what a majority of each voter set stores as far as it knows, itself only what is
-// durable (CM-05, CM-07), and of its own term (CM-01). Not asked when a snapshot told it, or when the
-// configuration that it counted by has changed in the same step.
+// durable (CM-05, CM-07), and of its own term (CM-01). Not asked when a snapshot told it, or when
+// the configuration that it counted by has changed in the same step.
 void Cluster::check_counted(const SimNode& n, const raft::NodeStatus& s, Index before) {
   if (s.commit <= before || n.led_term != s.term || s.snapshot >= s.commit) return;
   const raft::Entry* e = n.node->raft().entry(s.commit);

@@ -7,7 +7,8 @@
 // round was first sent is known, and with it how fresh each peer's answer is.
 //
 // A refusal takes the search for where two logs agree further down (LR-08). Else the same is asked
-// and refused for ever, which is seen only when nothing ends.
+// and refused for ever, which is seen only when nothing ends. And an answer of an older term counts
+// for nothing (LR-03).
 #include <algorithm>
 
 #include "raft/membership.hpp"
@@ -20,9 +21,9 @@ void Cluster::note_round_sent(const SimNode& n, Term term, uint64_t round) {
   rounds_.emplace(std::array{n.id.value, term.value, round}, now_);
 }
 
-// Requires: the frame is about to be given to n. Gives the refusal in it that answers n's last
-// question to that peer, if it is one: n must search further down then.
-std::optional<Cluster::Refused> Cluster::note_answers(const SimNode& n, const Bytes& frame) {
+// Requires: the frame is about to be given to n. Gives the answer in it whose effect is known: one
+// of an older term, or a refusal that answers n's last question to that peer.
+std::optional<Cluster::Answer> Cluster::note_answers(const SimNode& n, const Bytes& frame) {
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
@@ -37,28 +38,36 @@ std::optional<Cluster::Refused> Cluster::note_answers(const SimNode& n, const By
   }
   if (messages.size() != 1) return std::nullopt;
   const auto* ack = std::get_if<raft::AppendResponse>(&messages.front().body);
-  if (ack == nullptr || ack->success || ack->rejected.value == 0) return std::nullopt;
+  if (ack == nullptr) return std::nullopt;
   const raft::NodeStatus s = n.node->raft_status();
+  const auto peer = std::find_if(s.peers.begin(), s.peers.end(), [&](const raft::PeerProgress& p) {
+    return p.id == messages.front().from;
+  });
+  if (s.role != raft::Role::leader || peer == s.peers.end()) return std::nullopt;
+  if (messages.front().term < s.term) return Answer{true, peer->id, Index(), peer->match};
   const raft::Member* member = raft::find_member(n.node->raft().membership(), envelope.from);
   // Answers of another disk than the member's are ignored.
-  if (s.role != raft::Role::leader || s.term != messages.front().term || n.wiped || n.broken ||
-      member == nullptr || member->incarnation.is_zero() ||
-      member->incarnation != envelope.incarnation)
+  if (ack->success || s.term != messages.front().term || n.wiped || n.broken || member == nullptr ||
+      member->incarnation.is_zero() || member->incarnation != envelope.incarnation)
     return std::nullopt;
-  for (const raft::PeerProgress& p : s.peers)
-    if (p.id == envelope.from && !p.snapshotting && p.match < ack->rejected &&
-        p.next == ack->rejected.next())
-      return Refused{p.id, ack->rejected};
-  return std::nullopt;
+  if (peer->snapshotting || peer->match >= ack->rejected || peer->next != ack->rejected.next())
+    return std::nullopt;
+  return Answer{false, peer->id, ack->rejected, peer->match};
 }
 
-void Cluster::check_search(const SimNode& n, const Refused& refused) {
-  hit("a search for agreement went on");
+// Requires: n has just received the answer, and done nothing since.
+void Cluster::check_effect(const SimNode& n, const Answer& answer) {
+  hit(answer.stale ? "an answer of an older term came" : "a search for agreement went on");
   const raft::NodeStatus s = n.node->raft_status();
-  for (const raft::PeerProgress& p : s.peers)
-    if (p.id == refused.peer && s.role == raft::Role::leader && p.next > refused.asked)
+  for (const raft::PeerProgress& p : s.peers) {
+    if (p.id != answer.peer) continue;
+    if (answer.stale && p.match != answer.match)
+      fail("leader " + to_string(n.id) + " counts what node " + to_string(p.id) +
+           " said in an older term");
+    if (!answer.stale && p.next > answer.rejected)
       fail("leader " + to_string(n.id) + " asks node " + to_string(p.id) + " again for index " +
-           to_string(refused.asked));
+           to_string(answer.rejected));
+  }
 }
 
 // Requires: the frame is about to be given to n.

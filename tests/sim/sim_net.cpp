@@ -41,9 +41,9 @@ void Cluster::put_peer(NodeId, NodeId to, const Bytes& frame, Mono when, bool la
   uint64_t life = target.life;
   at(when, [this, &target, frame, life, late] {
     with_node(target, life, [this, &target, frame, late] {
-      const std::optional<Refused> refused = note_answers(target, frame);
+      const std::optional<Answer> answer = note_answers(target, frame);
       target.node->peer_frame(frame, target.clock.local(now_));
-      if (refused) check_search(target, *refused);
+      if (answer) check_effect(target, *answer);
       const raft::NodeStatus s = target.node->raft_status();
       if (late && !target.wiped && s.role == raft::Role::leader) check_leader(target, s);
     });

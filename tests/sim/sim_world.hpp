@@ -194,12 +194,14 @@ class Cluster {
   void check_frame(SimNode& n, const Bytes& frame);
   void check_ack(SimNode& n, Term term, const raft::AppendResponse& ack);
   void note_round_sent(const SimNode& n, Term term, uint64_t round);
-  struct Refused {
+  struct Answer {
+    bool stale = false;  // of an older term; else a refusal
     NodeId peer;
-    Index asked;
+    Index rejected;
+    Index match;  // as known before it came
   };
-  std::optional<Refused> note_answers(const SimNode& n, const Bytes& frame);
-  void check_search(const SimNode& n, const Refused& refused);
+  std::optional<Answer> note_answers(const SimNode& n, const Bytes& frame);
+  void check_effect(const SimNode& n, const Answer& answer);
   void note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame);
   void check_answers(const SimNode& n, net::ConnId conn, const Bytes& frame);
   Bytes corrupt(const Bytes& frame);

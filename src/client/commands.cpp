@@ -121,7 +121,8 @@ void Core::flush_commands(Session& s, Mono now) {
     return;
   CommandRing& queue = s.pending.queue;
   CommandRing& sent = s.pending.sent;
-  while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < span) {
+  while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < span &&
+         s.pending.is_open(sent.end())) {
     Command c = queue.take(queue.base());
     if (too_large(s, c)) {
       end_too_large(s, std::move(c));
@@ -144,7 +145,8 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t sp
       end_too_large(s, ring.take(id));
       continue;
     }
-    if (s.inflight >= window || (never_left && id - ring.base() >= span)) {
+    if (s.inflight >= window || (never_left && id - ring.base() >= span) ||
+        !s.pending.is_open(id)) {
       s.cursor = id;
       return false;
     }

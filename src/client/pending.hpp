@@ -98,6 +98,11 @@ class CommandRing {
   uint64_t base_, end_;
 };
 
+// The servers keep replies for so many ids from the lowest pending one on, and refuse what is above
+// (docs/protocol.md). What would be refused waits here instead: a refusal costs a turn, and what
+// follows it on the wire may overtake it.
+constexpr uint64_t kOpenIdsMax = 65'536;
+
 class Pending {
  public:
   CommandRing queue{1};  // without an id yet; its ids are places in the queue
@@ -105,6 +110,7 @@ class Pending {
   CommandRing sent{1};   // with an id; all have left but those numbered for a token
 
   uint64_t lowest() const { return old.empty() ? sent.base() : old.base(); }
+  bool is_open(uint64_t id) const { return id - lowest() < kOpenIdsMax; }
   CommandRing& ring_of(uint64_t id) { return id < old.end() && !old.empty() ? old : sent; }
   Command* find(uint64_t id) { return ring_of(id).find(id); }
 };

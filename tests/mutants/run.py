@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """run.py: shows that the tests find known bugs.
 
-    run.py BUILD_DIR [--only ID,ID] [--seeds N] [--states N] [--no-sim] [--no-explore]
+    run.py BUILD_DIR [--only ID,ID] [--seeds N] [--states N] [--no-sim] [--no-explore] [--no-tests]
     run.py --table
 
 BUILD_DIR is a build with -DRAFTCS_MUTANTS=ON, in which RAFTCS_BUG=ID switches one bug in
 (src/base/mutant.hpp). For each bug of the table below: the named direct tests must fail, and
 the explorer and the simulator must find it where the table says so, within their bounds. Without a
-bug the same commands must pass. Prints a table; exit code 1 if a bug survived where it must not,
-and 2 if the table and the sources do not name the same bugs (--table checks only that).
+bug the same commands must pass. Prints a table, then what was run and who found how many; exit code
+1 if a bug survived where it must not, and 2 if the table and the sources do not name the same bugs
+(--table checks only that).
+
+A run that does not end counts as found only where the table says that the bug is an endless loop: on
+a slow machine any bug would pass else.
 """
 import argparse
 import os
@@ -21,14 +25,17 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MEMORY_BYTES = 4 << 30  # a bug may also be an endless loop that allocates
-DIRECT_S, EXPLORE_S, SIM_S = 120, 240, 900
+DIRECT_S, EXPLORE_S, SIM_S, CLEAN_S = 120, 240, 900, 3600
+ENDLESS_S = 60  # for a bug that is known to end only by this
+SLOWER = 5      # told when a bug needs so many times the seeds it needed when it was measured
 
 
 class Mutant:
-    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: True if the
-    simulator finds it; else the reason why it cannot."""
+    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: the seed at
+    which the simulator found it when it was last measured (ENDLESS: by not ending), or the reason
+    why it cannot."""
 
-    def __init__(self, ident, what, tests, plans='', sim=True):
+    def __init__(self, ident, what, tests, plans, sim):
         self.ident, self.what, self.tests, self.plans, self.sim = ident, what, tests, plans, sim
 
 
@@ -36,65 +43,71 @@ def unit(pattern):
     return ('unit_raft', pattern)
 
 
+ENDLESS = 0  # seeds
+NOT_BEFORE_SERVING = 'a whole node asks its core for that only when it serves: after an own commit'
+
 MUTANTS = [
-    Mutant('EL-01', 'a vote is granted before it is durable', [unit('*EL_01*')], 'A'),
+    Mutant('EL-01', 'a vote is granted before it is durable', [unit('*EL_01*')], 'A', 21),
     Mutant('EL-02', 'votes are asked for, and counted, before the own one is durable',
-           [unit('*EL_02*')], 'A'),
-    Mutant('EL-03', 'a step down within a term forgets the vote', [unit('*EL_03*')], 'A'),
+           [unit('*EL_02*')], 'A', 4),
+    Mutant('EL-03', 'a step down within a term forgets the vote', [unit('*EL_03*')], 'A', 1),
     Mutant('EL-04', 'a new log segment begins without the vote',
-           [('unit_storage', 'CrashTest.*:DataDirTest.*')]),
-    Mutant('EL-05', 'a late grant counts in the next election', [unit('*EL_05*')], 'A'),
-    Mutant('EL-06', 'a pre-vote counts as a vote', [unit('*EL_05_06*')], 'A'),
-    Mutant('EL-10', 'logs are compared by length alone', [unit('*EL_10*')], 'B'),
-    Mutant('EL-11', 'a compacted log has last term 0', [unit('*EL_11*')], 'C'),
-    Mutant('EL-12', 'campaigns on a tail that is not durable', [unit('*EL_12*')], 'G'),
+           [('unit_storage', 'CrashTest.*:DataDirTest.*')], '', 1),
+    Mutant('EL-05', 'a late grant counts in the next election', [unit('*EL_05*')], 'A', 5),
+    Mutant('EL-06', 'a pre-vote counts as a vote', [unit('*EL_05_06*')], 'A', 2),
+    Mutant('EL-10', 'logs are compared by length alone', [unit('*EL_10*')], 'B', 141),
+    Mutant('EL-11', 'a compacted log has last term 0', [unit('*EL_11*')], 'C', 38),
+    Mutant('EL-12', 'campaigns on a tail that is not durable', [unit('*EL_12*')], 'G', 82),
     Mutant('EL-13', 'campaigns while it receives a snapshot', [unit('*EL_13*')], '',
            'whoever wins then holds all the snapshot covers: nothing is lost'),
     Mutant('EL-14', 'a higher term seen in a request counts as a vote given', [unit('*EL_14*')],
-           'G'),
-    Mutant('EL-18', 'leads again in a term in which it has led', [unit('*EL_18*')], 'A'),
-    Mutant('LR-01', 'a shorter append cuts the log', [unit('*LR_01*')], 'B'),
-    Mutant('LR-02', 'acknowledges its own last index', [unit('*LR_02*')], 'B'),
-    Mutant('LR-03', 'answers of an older term count', [unit('*LR_03*')]),
-    Mutant('LR-04', 'match goes back when answers are reordered', [unit('*LR_04*')]),
+           'G', 9),
+    Mutant('EL-18', 'leads again in a term in which it has led', [unit('*EL_18*')], 'A', 5),
+    Mutant('LR-01', 'a shorter append cuts the log', [unit('*LR_01*')], 'B', 1),
+    Mutant('LR-02', 'acknowledges its own last index', [unit('*LR_02*')], 'B', 1),
+    Mutant('LR-03', 'answers of an older term count', [unit('*LR_03*')], 'F', 78),
+    Mutant('LR-04', 'match goes back when answers are reordered', [unit('*LR_04*')], '', 1),
     Mutant('LR-05', 'an empty append instead of a snapshot',
-           [('scenario', '*snapshot_to_late*'), ('paper', '*Section_5*')]),
-    Mutant('LR-06', 'unknown terms are 0', [unit('*LR_06*')], 'C'),
-    Mutant('LR-07', 'what is committed is compared again', [unit('*LR_07*')]),
-    Mutant('LR-08', 'the hint of a refusal does not go down', [unit('*LR_08*')]),
-    Mutant('LR-11', 'an overtaken write counts for what replaced it', [unit('*LR_11*')], 'F'),
+           [('scenario', '*snapshot_to_late*'), ('paper', '*Section_5*')], '', 0),
+    Mutant('LR-06', 'unknown terms are 0', [unit('*LR_06*')], 'C', 1),
+    Mutant('LR-07', 'what is committed is compared again', [unit('*LR_07*')], '', 1),
+    Mutant('LR-08', 'the hint of a refusal does not go down', [unit('*LR_08*')], '', 1),
+    Mutant('LR-11', 'an overtaken write counts for what replaced it', [unit('*LR_11*')], 'F', 9),
     Mutant('CM-01', 'entries of older terms are committed by counting',
-           [('paper', '*Section_3_6_2*')], 'B'),
-    Mutant('CM-03', 'commits behind what the message verified', [unit('*CM_03*')], 'B'),
-    Mutant('CM-05', 'the own copy counts before it is durable', [unit('*CM_05*')], 'F'),
+           [('paper', '*Section_3_6_2*')], 'B', 3),
+    Mutant('CM-03', 'commits behind what the message verified', [unit('*CM_03*')], 'B', 8),
+    Mutant('CM-05', 'the own copy counts before it is durable', [unit('*CM_05*')], 'F', 1),
     Mutant('CM-07', 'a joint configuration needs one majority only',
-           [unit('*CM_07*'), ('paper', '*Section_4_3*')], 'D'),
-    Mutant('CM-07-even', 'half of an even number is a majority', [unit('*CM_07*')], 'D'),
-    Mutant('PS-01', 'acknowledges before the sync', [unit('*PS_01*')], 'F'),
+           [unit('*CM_07*'), ('paper', '*Section_4_3*')], 'D', 22),
+    Mutant('CM-07-even', 'half of an even number is a majority', [unit('*CM_07*')], 'D', 5),
+    Mutant('PS-01', 'acknowledges before the sync', [unit('*PS_01*')], 'F', 1),
     Mutant('PS-02', 'a failed sync is tried again',
-           [('unit_storage', 'FaultTest.FirstErrorIsFinal')]),
-    Mutant('PS-04', 'directories are not synced', [('unit_storage', 'CrashTest.*')]),
+           [('unit_storage', 'FaultTest.FirstErrorIsFinal')], '', 17),
+    Mutant('PS-04', 'directories are not synced', [('unit_storage', 'CrashTest.*')], '', 1),
     Mutant('PS-06', 'damage in the middle is cut like a torn tail',
-           [('unit_storage', 'FaultTest.OneFlippedByte*')]),
+           [('unit_storage', 'FaultTest.OneFlippedByte*')], '',
+           'rot takes bytes that the same scan calls damage: with the bug it finds none'),
     Mutant('PS-11', 'the applied index runs ahead of what is applied',
            [('unit_rsm', 'Services.D10*:Commands.RC08*')], '',
            'no replica stops inside an entry there'),
-    Mutant('SN-01', 'a snapshot behind the commit index is installed', [unit('*SN_01*')], 'C'),
-    Mutant('SN-02', 'the log on disk stays when a snapshot replaces it', [unit('*SN_02*')], 'C'),
+    Mutant('SN-01', 'a snapshot behind the commit index is installed', [unit('*SN_01*')], 'C', 22),
+    Mutant('SN-02', 'the log on disk stays when a snapshot replaces it', [unit('*SN_02*')], 'C', 1),
     Mutant('SN-04', 'a snapshot has a configuration newer than itself',
-           [('unit_server', '*SN_04*')]),
-    Mutant('SN-05', 'configurations of a replaced log stay in force', [unit('*SN_05*')]),
+           [('unit_server', '*SN_04*')], '', 20),
+    Mutant('SN-05', 'configurations of a replaced log stay in force', [unit('*SN_05*')], '', 30),
     Mutant('SN-09', 'the log goes before its snapshot is durable',
-           [('unit_storage', 'CrashTest.*')]),
-    Mutant('MB-01', 'configurations before an own commit', [unit('*MB_01*')], 'D'),
-    Mutant('MB-02', 'a removed configuration stays in force', [unit('*MB_02*')], 'D'),
-    Mutant('MB-08', 'a wiped disk comes back under its old name', [('unit_server', '*MB_08*')]),
-    Mutant('RD-01', 'reads before an own commit', [unit('*RD_01*')], 'E'),
-    Mutant('RD-03', 'any answer confirms the latest round', [unit('*RD_03*')], 'E'),
-    Mutant('SE-01', 'cached replies are not in snapshots', [('unit_rsm', 'Snapshots.*')]),
-    Mutant('SE-02', 'last activity is not in snapshots', [('unit_rsm', 'Snapshots.*')]),
-    Mutant('SE-05', 'duplicates run', [('unit_rsm', 'Commands.*')]),
-    Mutant('SE-07', 'the newest request evicts all replies', [('unit_rsm', 'Commands.*')]),
+           [('unit_storage', 'CrashTest.*')], '', 1),
+    Mutant('MB-01', 'configurations before an own commit', [unit('*MB_01*')], 'D',
+           NOT_BEFORE_SERVING),
+    Mutant('MB-02', 'a removed configuration stays in force', [unit('*MB_02*')], 'D', 12),
+    Mutant('MB-08', 'a wiped disk comes back under its old name', [('unit_server', '*MB_08*')], '',
+           62),
+    Mutant('RD-01', 'reads before an own commit', [unit('*RD_01*')], 'E', NOT_BEFORE_SERVING),
+    Mutant('RD-03', 'any answer confirms the latest round', [unit('*RD_03*')], 'E', 1),
+    Mutant('SE-01', 'cached replies are not in snapshots', [('unit_rsm', 'Snapshots.*')], '', 1),
+    Mutant('SE-02', 'last activity is not in snapshots', [('unit_rsm', 'Snapshots.*')], '', 1),
+    Mutant('SE-05', 'duplicates run', [('unit_rsm', 'Commands.*')], '', 1),
+    Mutant('SE-07', 'the newest request evicts all replies', [('unit_rsm', 'Commands.*')], '', 1),
 ]
 
 
@@ -114,7 +127,7 @@ class Runner:
         return os.path.join(self.build, folder, name)
 
     def run(self, command, bug, timeout_s):
-        """(failed, output). A crash, an endless loop and a failure are alike."""
+        """(failed, output, ended). A crash and a failure are alike."""
         environment = dict(os.environ)
         environment.pop('RAFTCS_BUG', None)
         if bug:
@@ -125,14 +138,14 @@ class Runner:
                                   stderr=subprocess.STDOUT, preexec_fn=limit)
         except subprocess.TimeoutExpired as e:
             text = e.stdout or b''
-            return True, text if isinstance(text, str) else text.decode(errors='replace')
-        return done.returncode != 0, done.stdout
+            return True, text if isinstance(text, str) else text.decode(errors='replace'), False
+        return done.returncode != 0, done.stdout, True
 
     def clean(self, command, timeout_s):
         """The same command must pass without a bug, or its failure proves nothing."""
         key = tuple(command)
         if key not in self.passing:
-            failed, output = self.run(command, None, timeout_s)
+            failed, output, _ = self.run(command, None, timeout_s)
             self.passing[key] = not failed and 'Running 0 tests' not in output
             if not self.passing[key]:
                 print(f'run.py: fails without any bug: {" ".join(command)}\n{output[-2000:]}',
@@ -145,7 +158,7 @@ class Runner:
             command = [self.program(name), '--gtest_brief=1', f'--gtest_filter={pattern}']
             if not os.path.exists(command[0]) or not self.clean(command, DIRECT_S):
                 continue
-            failed, output = self.run(command, mutant.ident, DIRECT_S)
+            failed, output, _ = self.run(command, mutant.ident, DIRECT_S)
             if failed:
                 found = re.search(r'\[  FAILED  \] (\S+)', output)
                 return found.group(1).rstrip(',') if found else f'{name} {pattern} (ends early)'
@@ -157,7 +170,9 @@ class Runner:
             command = [self.program('raftcs-explore'), '--plan', plan]
             if self.arguments.states:
                 command += ['--states', str(self.arguments.states)]
-            failed, output = self.run(command, mutant.ident, EXPLORE_S)
+            failed, output, ended = self.run(command, mutant.ident, EXPLORE_S)
+            if not ended:
+                continue
             broken = re.search(r'VIOLATED (?:node \d+: )?(\S+)', output)
             states = re.search(r'(\d+) states', output)
             if failed and broken and states:
@@ -169,7 +184,10 @@ class Runner:
     def simulate(self, mutant):
         """(seeds until it failed, the sentence), or None."""
         command = [self.program('raftcs-sim'), '--from', '1', '--seeds', str(self.arguments.seeds)]
-        failed, output = self.run(command, mutant.ident, SIM_S)
+        endless = mutant.sim == ENDLESS
+        failed, output, ended = self.run(command, mutant.ident, ENDLESS_S if endless else SIM_S)
+        if not ended:
+            return (0, 'does not end') if endless else None
         if not failed:
             return None
         seed = re.search(r'--seed (\d+) --verbose', output)
@@ -189,27 +207,57 @@ def in_sources():
     return found
 
 
-def check(runner, mutant):
-    """Runs all that is asked for; (row of the table, did it survive somewhere)."""
+class Count:
+    """What one of the three was asked to find, and what it took."""
+
+    def __init__(self, name, unit_of_work):
+        self.name, self.unit_of_work = name, unit_of_work
+        self.asked = self.found = self.work = self.cannot = 0
+
+    def add(self, found, work):
+        self.asked += 1
+        self.found += 1 if found else 0
+        self.work += work
+
+    def sentence(self):
+        work = f' in {self.work:,} {self.unit_of_work}' if self.unit_of_work else ''
+        cannot = f'; {self.cannot} it cannot see' if self.cannot else ''
+        return f'{self.name}: {self.found} of {self.asked}{work}{cannot}'
+
+
+def check(runner, mutant, counts):
+    """Runs all that is asked for; (row of the table, where it survived)."""
     arguments = runner.arguments
     begin = time.monotonic()
-    direct = runner.direct(mutant)
-    survived = [] if direct else ['tests']
+    direct, survived = '', []
     explored, simulated = '', ''
-    if not arguments.no_explore and mutant.plans:
-        found = runner.explore(mutant)
-        explored = f'{found[0]}: {found[1]:,} ({found[2]})' if found else 'survives'
-        if not found:
-            survived.append('explorer')
+    if not arguments.no_tests:
+        direct = runner.direct(mutant) or 'survives'
+        counts['tests'].add(direct != 'survives', 1)
+        if direct == 'survives':
+            survived.append('tests')
+    if not arguments.no_explore:
+        if mutant.plans:
+            found = runner.explore(mutant)
+            explored = f'{found[0]}: {found[1]:,} ({found[2]})' if found else 'survives'
+            counts['explorer'].add(found, found[1] if found else 0)
+            if not found:
+                survived.append('explorer')
+        else:
+            counts['explorer'].cannot += 1
     if not arguments.no_sim:
-        if mutant.sim is not True:
+        if isinstance(mutant.sim, str):
             simulated = 'cannot: ' + mutant.sim
+            counts['simulator'].cannot += 1
         else:
             found = runner.simulate(mutant)
             simulated = f'{found[0]} ({found[1]})' if found else 'survives'
+            counts['simulator'].add(found, found[0] if found else arguments.seeds)
             if not found:
                 survived.append('simulator')
-    row = f'| {mutant.ident} | {mutant.what} | {direct or "survives"} | {explored} | {simulated} |'
+            elif found[0] > max(SLOWER * mutant.sim, 50):
+                simulated += f'; it was {mutant.sim} when measured'
+    row = f'| {mutant.ident} | {mutant.what} | {direct} | {explored} | {simulated} |'
     print(f'{row}  {time.monotonic() - begin:.0f} s', flush=True)
     return row, survived
 
@@ -223,6 +271,7 @@ def main():
     parser.add_argument('--states', type=int, default=0)
     parser.add_argument('--no-sim', action='store_true')
     parser.add_argument('--no-explore', action='store_true')
+    parser.add_argument('--no-tests', action='store_true')
     arguments = parser.parse_args()
     listed = {m.ident for m in MUTANTS}
     if listed != in_sources():
@@ -245,19 +294,26 @@ def main():
         good &= runner.clean([runner.program('raftcs-explore')] + states, 6 * EXPLORE_S)
     if not arguments.no_sim:
         good &= runner.clean([runner.program('raftcs-sim'), '--from', '1', '--seeds',
-                              str(arguments.seeds)], SIM_S)
+                              str(arguments.seeds)], CLEAN_S)
     print('| bug | what it does | test | explorer: states | simulator: seeds |')
     print('|---|---|---|---|---|')
-    survivors = {}
+    survivors, begin = {}, time.monotonic()
+    counts = {'tests': Count('tests', ''), 'explorer': Count('explorer', 'states'),
+              'simulator': Count('simulator', 'seeds')}
     for mutant in MUTANTS:
         if mutant.ident not in wanted:
             continue
-        _, survived = check(runner, mutant)
+        _, survived = check(runner, mutant, counts)
         if survived:
             survivors[mutant.ident] = survived
     good &= all(runner.passing.values())
     for ident, where in survivors.items():
         print(f'SURVIVES: {ident} ({", ".join(where)})')
+    print(f'{len(wanted)} of {len(listed)} bugs, {len(runner.passing)} commands that must pass '
+          f'without one, {time.monotonic() - begin:.0f} s')
+    for left_out, name in ((arguments.no_tests, 'tests'), (arguments.no_explore, 'explorer'),
+                           (arguments.no_sim, 'simulator')):
+        print('  ' + (f'{name}: not run' if left_out else counts[name].sentence()))
     print(f'{len(wanted) - len(survivors)} of {len(wanted)} bugs found everywhere they must be'
           + ('' if good else '; some commands fail without any bug'))
     return 0 if good and not survivors else 1

@@ -1,6 +1,7 @@
 // oracles.cpp: what must hold while it runs. docs/testing.md has the table of all oracles.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "raft/membership.hpp"
 #include "raftcs.h"
@@ -30,8 +31,10 @@ void Cluster::check_node(SimNode& n) {
   if (!n.wiped) {
     check_log(n, s);
     check_commit(n, s);
+    if (s.snapshot != n.seen_snapshot) check_snapshot(n, s);
   }
-  n.seen_commit = s.commit;
+  const Index commit_before = std::exchange(n.seen_commit, s.commit);
+  check_vote(n, s);
   const bool asks = s.role == raft::Role::candidate || s.role == raft::Role::pre_candidate;
   if (asks && s.durable < s.last)  // EL-12
     fail("node " + to_string(n.id) + " asks for votes on a tail that is not durable");
@@ -54,6 +57,7 @@ void Cluster::check_node(SimNode& n) {
     release_held(Release::receiver_leads, n.id);
     if (p_.leader_hops && faulty_) hop(n);
     check_first_of_term(n);
+    check_elected(n, s);
   } else if (it->second != n.id.value) {
     fail("two leaders in term " + to_string(s.term));
   } else if (n.led_term != s.term) {
@@ -61,6 +65,8 @@ void Cluster::check_node(SimNode& n) {
   }
   if (n.led_term == s.term && s.last < n.led_last)
     fail("leader " + to_string(n.id) + " cut its own log");  // S4
+  check_counted(n, s, commit_before);
+  check_match(n, s);
   n.led_term = s.term;
   n.led_last = s.last;
   if (net_.chance(0.02)) check_leader(n, s);
@@ -144,6 +150,7 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     }
     if (std::string broken = model_.apply(*e, truth); !broken.empty()) fail(broken);
     log_.push_back(*e);
+    if (e->type == raft::EntryType::config) configs_[i] = *raft::decode_membership(e->payload);
     check_pace(i, e->term);
   }
   if (s.commit > model_.applied())
@@ -151,6 +158,23 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
   if (s.first > s.snapshot.next())  // S14
     fail("node " + to_string(n.id) + " has a gap in its log");
   if (s.role == raft::Role::leader && net_.chance(0.01)) check_durable(s.commit);
+}
+
+// S13: a snapshot says of the entry at its index what that was, and has the configuration of that
+// index, whatever has come since (SN-04).
+void Cluster::check_snapshot(SimNode& n, const raft::NodeStatus& s) {
+  n.seen_snapshot = s.snapshot;
+  const std::optional<raft::SnapshotMeta> meta = n.dir->latest_snapshot();
+  if (!meta) return fail("node " + to_string(n.id) + " has no file for its snapshot");
+  const auto term = committed_.find(meta->index.value);
+  if (term != committed_.end() && term->second != meta->term.value)
+    fail("node " + to_string(n.id) + " has a snapshot of another term than its entry");
+  const auto config = configs_.upper_bound(meta->index);
+  if (meta->index > model_.applied() || config == configs_.begin()) return;
+  hit("a snapshot's configuration was checked");
+  if (meta->membership != std::prev(config)->second)
+    fail("node " + to_string(n.id) + " has a snapshot at index " + to_string(meta->index) +
+         " with a configuration of another index");
 }
 
 // D5: within a term cluster time goes on no faster than the leader's clock.
@@ -218,7 +242,6 @@ void Cluster::check_durable(Index index) {
 // an answer that waited for its write may be of an older term than what overtook it). A candidate
 // says where its log ends (EL-11).
 void Cluster::check_frame(SimNode& n, const Bytes& frame) {
-  if (p_.seed % 4 != 0 && !p_.vote_storms) return;
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
   wire::DecodeError error;
@@ -234,6 +257,8 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
     if (const auto* ack = std::get_if<raft::AppendResponse>(&m.body)) check_ack(n, m.term, *ack);
+    if (const auto* append = std::get_if<raft::AppendRequest>(&m.body))
+      note_round_sent(n, m.term, append->round);
     if (asked != nullptr && asked->last_index.value > 0 &&
         !entries_.contains({asked->last_index.value, asked->last_term.value}))
       fail("node " + to_string(n.id) + " asks for votes with a log end that no log has");
@@ -248,6 +273,9 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
 
 // S11: what a node says it has it has, durably, and it is the leader's.
 void Cluster::check_ack(SimNode& n, Term term, const raft::AppendResponse& ack) {
+  // What is committed matches by definition (LR-07): the search for agreement never goes below it.
+  if (!ack.success && ack.hint_index > ack.rejected)
+    fail("node " + to_string(n.id) + " refuses an append to what it has committed");
   if (!ack.success || n.wiped || !n.up) return;
   raft::NodeStatus own = n.node->raft_status();
   if (own.term != term) return;  // it waited for its write, and something overtook it

@@ -92,7 +92,8 @@ void Cluster::check_program_order() {
     if (op.who >= kHostileWho) continue;
     auto [it, fresh] = last.emplace(op.who, op.what);
     if (!fresh && op.what <= it->second)
-      fail("session " + std::to_string(op.who) + " was served out of order");
+      fail("session " + std::to_string(op.who) + " was served out of order: operation " +
+           std::to_string(op.what) + " after " + std::to_string(it->second));
     it->second = op.what;
   }
 }

@@ -41,7 +41,9 @@ void Cluster::put_peer(NodeId, NodeId to, const Bytes& frame, Mono when, bool la
   uint64_t life = target.life;
   at(when, [this, &target, frame, life, late] {
     with_node(target, life, [this, &target, frame, late] {
+      const std::optional<Answer> answer = note_answers(target, frame);
       target.node->peer_frame(frame, target.clock.local(now_));
+      if (answer) check_effect(target, *answer);
       const raft::NodeStatus s = target.node->raft_status();
       if (late && !target.wiped && s.role == raft::Role::leader) check_leader(target, s);
     });
@@ -158,6 +160,7 @@ void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
   uint64_t key = it->second;
   Link& link = links_[key];
   trace(frame.size(), 0xc1000 | from.id.value);
+  check_answers(from, conn, frame);
   if (verbose_) {
     wire::ServerSink messages;
     wire::DecodeError error;
@@ -222,8 +225,10 @@ void Cluster::send_server(client::LinkId id, uint32_t c, const Bytes& frame) {
     SimNode& n = node(l.node);
     if (!l.alive || n.life != l.life) return;
     net::ConnId conn = l.conn;
-    with_node(n, l.life,
-              [this, &n, conn, frame] { n.node->client_frame(conn, frame, n.clock.local(now_)); });
+    with_node(n, l.life, [this, &n, conn, frame] {
+      note_queries(n, conn, frame);
+      n.node->client_frame(conn, frame, n.clock.local(now_));
+    });
   });
 }
 

@@ -69,10 +69,15 @@ struct SimNode {
   // What was seen of it.
   Term seen_term;  // over restarts: leading, or in a frame that left
   Index seen_commit;
+  Index seen_snapshot;  // of this process
   Index seen_applied;  // by the apply lane of this process
   Term asked_term;     // it asked for votes in this term
+  Term voted_term;     // its vote when it was looked at last
+  NodeId voted_for;
   Term led_term;       // it led this term when it was looked at last
   Index led_last;      // and its log ended here (S4)
+  Index led_config;    // and its configuration was this one
+  std::map<NodeId, Index> led_match;  // and it counted this of its peers (LR-04)
   std::map<Index, Term> log_terms;  // of this process
 };
 

@@ -1,11 +1,13 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles.cpp, oracles_end.cpp. Only for these,
-// sim_plugin.cpp (the plugin of a user), and for scenarios that script the world themselves.
+// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles*.cpp. Only for these, sim_plugin.cpp
+// (the plugin of a user), and for scenarios that script the world themselves.
 #pragma once
 
+#include <array>
 #include <cstdio>
+#include <optional>
 
 #include "base/crc32c.hpp"
 #include "raftcs.h"
@@ -26,6 +28,8 @@ constexpr uint64_t kConnectionsPerSecond = 100;
 constexpr uint32_t kOpsAfterHealing = 40;
 constexpr DurationNs kOperationBoundNs = 20 * kNsPerSecond;
 
+// More than half of each voter set, counted without the core's own arithmetic.
+bool majority_of(const raft::Membership& members, const std::function<bool(NodeId)>& holds);
 std::string address_of(uint64_t id);
 std::string peer_address_of(uint64_t id);
 
@@ -170,13 +174,35 @@ class Cluster {
   void check_node(SimNode& n);
   void check_log(SimNode& n, const raft::NodeStatus& s);
   void check_commit(SimNode& n, const raft::NodeStatus& s);
+  void check_snapshot(SimNode& n, const raft::NodeStatus& s);
   void check_durable(Index index);
   void check_leader(SimNode& n, const raft::NodeStatus& s);
   void check_first_of_term(SimNode& n);
+  struct LogEnd {
+    uint64_t term = 0;
+    Index index;
+    auto operator<=>(const LogEnd&) const = default;  // the later term, then the longer log
+  };
+  std::optional<LogEnd> log_end(const SimNode& n, const raft::NodeStatus& s) const;
+  void check_vote(SimNode& n, const raft::NodeStatus& s);
+  void check_elected(const SimNode& n, const raft::NodeStatus& s);
+  void check_counted(const SimNode& n, const raft::NodeStatus& s, Index before);
+  void check_match(SimNode& n, const raft::NodeStatus& s);
   void check_pace(Index index, Term term);
   void check_applied(SimNode& n, const server::ApplyDone& done);
   void check_frame(SimNode& n, const Bytes& frame);
   void check_ack(SimNode& n, Term term, const raft::AppendResponse& ack);
+  void note_round_sent(const SimNode& n, Term term, uint64_t round);
+  struct Answer {
+    bool stale = false;  // of an older term; else a refusal
+    NodeId peer;
+    Index rejected;
+    Index match;  // as known before it came
+  };
+  std::optional<Answer> note_answers(const SimNode& n, const Bytes& frame);
+  void check_effect(const SimNode& n, const Answer& answer);
+  void note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame);
+  void check_answers(const SimNode& n, net::ConnId conn, const Bytes& frame);
   Bytes corrupt(const Bytes& frame);
   Bytes foreign(const Bytes& frame);
   bool held_back(NodeId from, NodeId to, const Bytes& frame);
@@ -321,6 +347,8 @@ class Cluster {
   std::vector<Late> held_, stale_;
   size_t held_kind_ = 2;
   std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;    // (voter, term) -> for whom
+  std::set<std::array<uint64_t, 3>> chosen_;                   // term, voter, for whom
+  std::map<std::pair<uint64_t, uint64_t>, LogEnd> asked_with_;  // (candidate, term)
   struct Seen {
     uint64_t hash = 0;
     LogTime time;
@@ -329,12 +357,20 @@ class Cluster {
   std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;      // (index, term)
   std::map<uint64_t, uint64_t> committed_;                     // index -> term
   std::map<uint64_t, Term> committed_in_;  // index -> term of who saw that first
+  std::map<Index, raft::Membership> configs_;  // committed
   std::map<uint64_t, uint64_t> leader_of_term_;
   std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
   SessionModel model_;                    // of what is committed
   std::vector<raft::Entry> log_;          // the same entries, for a replay at the end
   uint64_t peer_frames_ = 0;              // sent
   int live_rots_ = 0;                     // bytes that went bad under running nodes
+  std::map<std::array<uint64_t, 3>, Mono> rounds_;  // leader, term, round -> first sent
+  std::map<std::pair<uint64_t, uint64_t>, Mono> heard_;  // (leader, peer): it answered that one
+  struct AskedRead {
+    Mono at;
+    Index config;
+  };
+  std::map<std::array<uint64_t, 3>, AskedRead> queries_;  // connection, channel, correlation
 
   std::vector<SimClient> clients_;
   std::map<uint64_t, Link> links_;  // client << 32 | link

@@ -107,6 +107,36 @@ TEST(ClientToken, NothingUnansweredIsLeftOut) {
   EXPECT_TRUE(x.engine.export_session(s).is_ok()) << "it was answered";
 }
 
+// The servers would refuse an id so far above an unanswered one, and what follows a refusal may
+// overtake it. So it waits here (found by sim_session_time: a session was served out of order).
+TEST(ClientToken, WhatTheServersWouldRefuseWaits) {
+  Token token;
+  token.session = uuid_of(7);
+  token.proof = uuid_of(8);
+  token.next_id = 60'000;
+  token.unanswered = {{1, command_digest("kv", Bytes::copy("p1"))},
+                      {2, command_digest("kv", Bytes::copy("never claimed"))}};
+  World x(2);
+  const SessionHandle s = x.engine.add(options_for({kA}));
+  ASSERT_TRUE(x.engine.resume(s, encode_token(token), x.now).is_ok());
+  const LinkId link = x.last_link();
+  const wire::Channel ch = x.serve_again(link, 59'000);
+  x.submit(s, 1, "p1");
+  x.submit(s, 2, "new");
+  EXPECT_EQ(x.get<wire::Request>(link)->id, RequestId(1));
+  EXPECT_FALSE(x.get<wire::Request>(link));
+  x.give(link, wire::Response{ch, RequestId(1), 0, {}, Index(1)});
+  EXPECT_FALSE(x.get<wire::Request>(link)) << "id 2 is open";
+  for (int i = 0; i < 20; ++i) {  // until it is given up
+    x.run(500 * kMs);
+    x.answer_probes(link);
+  }
+  auto fresh = x.get<wire::Request>(link);
+  ASSERT_TRUE(fresh);
+  EXPECT_EQ(fresh->payload.str(), "new");
+  EXPECT_EQ(fresh->lowest_pending, fresh->id);
+}
+
 // The token is written while commands wait for room. They leave afterwards, so it must name them:
 // else whoever resumes runs them a second time.
 TEST(ClientToken, CommandsThatWaitToLeaveAreNamed) {

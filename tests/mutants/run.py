@@ -86,7 +86,7 @@ MUTANTS = [
     Mutant('PS-04', 'directories are not synced', [('unit_storage', 'CrashTest.*')], '', 1),
     Mutant('PS-06', 'damage in the middle is cut like a torn tail',
            [('unit_storage', 'FaultTest.OneFlippedByte*')], '',
-           'rot takes bytes that the same scan calls damage: with the bug it finds none'),
+           'rot takes only bytes that the scan calls damage: never what the bug cuts in silence'),
     Mutant('PS-11', 'the applied index runs ahead of what is applied',
            [('unit_rsm', 'Services.D10*:Commands.RC08*')], '',
            'no replica stops inside an entry there'),

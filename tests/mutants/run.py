@@ -287,7 +287,7 @@ def main():
     if not wanted <= listed:
         print(f'run.py: no such bug: {sorted(wanted - listed)}', file=sys.stderr)
         return 2
-    runner = Runner(arguments)
+    runner, begin = Runner(arguments), time.monotonic()
     good = True
     if not arguments.no_explore:
         states = ['--states', str(arguments.states)] if arguments.states else []
@@ -297,7 +297,7 @@ def main():
                               str(arguments.seeds)], CLEAN_S)
     print('| bug | what it does | test | explorer: states | simulator: seeds |')
     print('|---|---|---|---|---|')
-    survivors, begin = {}, time.monotonic()
+    survivors = {}
     counts = {'tests': Count('tests', ''), 'explorer': Count('explorer', 'states'),
               'simulator': Count('simulator', 'seeds')}
     for mutant in MUTANTS:

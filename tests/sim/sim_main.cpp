@@ -66,6 +66,7 @@ constexpr const char* kSometimes[] = {
     "a vote was late or lost",
     "a wrong proof was tried",
     "all nodes lost power",
+    "an answer of an older term came",
     "an entry was replaced",
     "an id came with another payload",
     "an operation was cancelled",

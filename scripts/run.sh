@@ -90,7 +90,7 @@ start() {
   "$bin/raftcs-server" "$@" --plugins "$plugins" >"$log" 2>&1 &
   pid_of[$name]=$!
   for ((i = 0; i < 300; i++)); do
-    grep -q '^ready ' "$log" && return 0
+    grep -qs '^ready ' "$log" && return 0
     kill -0 "${pid_of[$name]}" 2>/dev/null || fail "$name did not start"
     sleep 0.1
   done
@@ -172,10 +172,10 @@ step "a watch on a prefix"
   >"$work/watch.out" 2>"$work/watch.log" &
 pid_of[watch]=$!
 for ((i = 0; i < 300; i++)); do
-  grep -q '^watching' "$work/watch.log" && break
+  grep -qs '^watching' "$work/watch.log" && break
   sleep 0.1
 done
-grep -q '^watching' "$work/watch.log" || fail "the watch was not set"
+grep -qs '^watching' "$work/watch.log" || fail "the watch was not set"
 raftcs kv put watched/before "before the leader died" || fail "kv put"
 say "set"
 

@@ -265,7 +265,9 @@ bool Node::Impl::caught_up(MemberOp& op, const std::vector<NodeId>& who, Mono no
       op.text = name + " was heard, its disk is not bound yet";
       return false;
     }
-    if (p->match < op.round_end) {
+    // The configuration that names its disk must be on that disk: else it would be needed for a
+    // majority and not vote (voting.cpp).
+    if (p->match < std::max(op.round_end, status.membership_index)) {
       op.text = name + " is not caught up: " + std::to_string(status.last - p->match) +
                 " entries behind" + (p->snapshotting ? ", receiving a snapshot" : "");
       return false;

@@ -287,6 +287,35 @@ TEST_F(MembershipTest, S17_WhoComesBackWithAnEmptyDiskDoesNotLeadByAnOldConfigur
   EXPECT_TRUE(c().run_until([&] { return standing(1) == "voter"; }, 20 * kNsPerSecond));
 }
 
+// Simulator seed 102108: a member votes only where its log names its disk, so that entry must be
+// there before others depend on its vote.
+TEST_F(MembershipTest, APromotedMemberHasTheEntryThatNamesItsDisk) {
+  found(1);
+  ASSERT_EQ(leader(), 1u);
+  const uint64_t two = c().start_joiner();
+  c().isolate(two);
+  must({addresses(one("add", two), two)});
+  const json args{{"changes", json::array({one("promote", two)})}, {"wait", true}};
+  c().node(1).admin(1'000'000, "member_change", args.dump(), c().now());
+  const auto at_leader = [&] {
+    return *raft::find_member(c().node(1).raft().membership(), NodeId(two));
+  };
+  c().isolate(two, false);
+  const auto has_all = [&] {
+    return c().node(two).raft_status().durable == c().node(1).raft_status().last;
+  };
+  ASSERT_TRUE(c().run_until(has_all, 5 * kNsPerSecond));
+  ASSERT_TRUE(at_leader().incarnation.is_zero()) << "too late to see anything";
+  c().run(5 * kMs);    // the leader hears of it
+  c().hold_log(two);  // the entry that names its disk comes, and is not durable
+  ASSERT_TRUE(c().run_until([&] { return !at_leader().incarnation.is_zero(); }, kNsPerSecond));
+  c().run(2 * kNsPerSecond);
+  EXPECT_EQ(at_leader().role, raft::MemberRole::learner) << "it would be needed, and not vote";
+  c().hold_log(two, false);
+  EXPECT_TRUE(c().run_until([&] { return at_leader().role == raft::MemberRole::voter; },
+                            10 * kNsPerSecond));
+}
+
 // MB-06: roles change places in one step while the cluster goes on.
 TEST_F(MembershipTest, MB_06_SeveralChangesInOneJointStep) {
   found(4);

@@ -121,7 +121,9 @@ void Cluster::check_bounds() {
     raft::NodeStatus s = n->node->raft_status();
     uint64_t held = s.last.value + 1 - s.first.value;
     if (!n->snapshot_busy && held > 4 * p_.snapshot_entries + 200)
-      fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries");
+      fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +
+           to_string(s.first) + ", commit " + to_string(s.commit) + ", snapshot " +
+           to_string(s.snapshot));
   }
 }
 

@@ -33,21 +33,29 @@ struct Flags {
   }
 };
 
-void print_plan(const Json& plan) {
+void print_electorates(const Json& plan, const char* then) {
   Table table({"", "VOTERS", "MAJORITY", "UP", "MAY FAIL"});
-  for (const char* when : {"before", "after"}) {
+  for (const char* when : {"before", then}) {
     const Json& e = plan[when];
     table.row({when, cell_of(e["voters"]), cell_of(e["needed"]), cell_of(e["up"]),
                cell_of(e["tolerates"])});
   }
   write_out(table.text());
+}
+
+void print_notes(const Json& plan) {
+  for (const Json& note : plan["notes"]) write_out("note: " + cell_of(note) + "\n");
+}
+
+void print_plan(const Json& plan) {
+  print_electorates(plan, "after");
   for (const Json& member : plan["members"])
     write_out("  " + cell_of(member["id"]) + "  " + cell_of(member["role"]) + "  " +
               cell_of(member["peer_address"]) + "  " + cell_of(member["client_address"]) + "\n");
   if (plan.value("joint", false)) write_out("in one step, by a joint configuration\n");
   for (const Json& id : plan["catch_up"])
     write_out("only when member " + cell_of(id) + " is caught up\n");
-  for (const Json& note : plan["notes"]) write_out("note: " + cell_of(note) + "\n");
+  print_notes(plan);
 }
 
 int show_plan(const Context& context, const Json& args) {
@@ -199,18 +207,6 @@ void add_priority(CLI::App* member, Context& context) {
   });
 }
 
-// Of the plan of a reseed.
-void print_electorates(const Json& plan) {
-  Table table({"", "VOTERS", "MAJORITY", "UP", "MAY FAIL"});
-  for (const char* when : {"before", "meanwhile"}) {
-    const Json& e = plan[when];
-    table.row({when, cell_of(e["voters"]), cell_of(e["needed"]), cell_of(e["up"]),
-               cell_of(e["tolerates"])});
-  }
-  write_out(table.text());
-  for (const Json& note : plan["notes"]) write_out("note: " + cell_of(note) + "\n");
-}
-
 std::string address_of(const Context& context, uint64_t id) {
   for (const Json& m : ask(context, "members"))
     if (m.value("id", uint64_t{0}) == id) return m.value("client_address", "");
@@ -226,7 +222,12 @@ int reseed(const Context& context, uint64_t id, bool dry_run, bool off) {
   } else {
     const Json plan = ask(context, "reseed_plan", {{"id", id}, {"dry_run", dry_run}});
     if (dry_run) {
-      context.json() ? print_json(plan) : print_electorates(plan);
+      if (context.json()) {
+        print_json(plan);
+      } else {
+        print_electorates(plan, "meanwhile");
+        print_notes(plan);
+      }
       return plan.value("loses_quorum", false) ? kFailed : kDone;
     }
     order["permit"] = plan["permit"];

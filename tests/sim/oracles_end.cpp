@@ -113,12 +113,14 @@ void Cluster::check_replay() {
 }
 
 // L8, S24: when all is quiet, logs have been cut. (A snapshot that failed on the disk is tried
-// again after ten seconds, which may be after the end.)
+// again after ten seconds, which may be after the end. And who has sent a snapshot to a peer keeps
+// what the peer needs behind it until its own next one, which may not come: seed 104144.)
 void Cluster::check_bounds() {
   if (p_.disk_full || p_.disk_errors) return;
   for (auto& n : nodes_) {
     if (n->wiped || !n->up || p_.snapshot_entries >= 100'000) continue;
     raft::NodeStatus s = n->node->raft_status();
+    if (n->sent_beside && n->sent_beside == s.snapshot) continue;
     uint64_t held = s.last.value + 1 - s.first.value;
     if (!n->snapshot_busy && held > 4 * p_.snapshot_entries + 200)
       fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +

@@ -207,6 +207,17 @@ class Cluster:
         return json.loads(result.stdout)
 
 
+def flip_byte(path, offset):
+    """One bit of what is on the disk."""
+    with open(path, 'r+b') as f:
+        f.seek(offset)
+        byte = f.read(1)
+        f.seek(offset)
+        f.write(bytes([byte[0] ^ 0x20]))
+        f.flush()
+        os.fsync(f.fileno())
+
+
 def cli(*arguments, timeout_ms=30000, stdin=''):
     """Runs raftcs and gives its CompletedProcess."""
     command = [CLI] + [str(a) for a in arguments]

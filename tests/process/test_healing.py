@@ -9,13 +9,6 @@ import support
 
 
 class Healing(unittest.TestCase):
-    def flip(self, path, offset):
-        with open(path, 'r+b') as f:
-            f.seek(offset)
-            byte = f.read(1)
-            f.seek(offset)
-            f.write(bytes([byte[0] ^ 0x20]))
-
     def entry_in_the_middle(self, data):
         """File and offset of a stored entry that has others behind it."""
         dump = support.cli('log', 'dump', '--data', data)
@@ -36,7 +29,7 @@ class Healing(unittest.TestCase):
             c.wait('half of the load', lambda: c.status(leader).get('applied', 0) > 150)
             c.servers[bad].kill()
             path, offset, index = self.entry_in_the_middle(c.data(bad))
-            self.flip(path, offset)
+            support.flip_byte(path, offset)
             verify = support.cli('log', 'verify', '--data', c.data(bad))
             self.assertEqual(verify.returncode, 1, verify.stdout)
             c.servers[bad].start()
@@ -67,7 +60,7 @@ class Healing(unittest.TestCase):
             c.check_load(c.load(1, 300), 300)
             c.servers[bad].stop()
             path, offset, _ = self.entry_in_the_middle(c.data(bad))
-            self.flip(path, offset)
+            support.flip_byte(path, offset)
             before = sorted(os.listdir(c.data(bad)))
             line = c.servers[bad].arguments
             refused = support.run_server(*line[line.index(support.SERVER) + 1:])

@@ -29,15 +29,6 @@ class Scrubbing(unittest.TestCase):
         r = entries[len(entries) // 2]
         return r['offset'], r['index']
 
-    def flip(self, path, offset):
-        with open(path, 'r+b') as f:
-            f.seek(offset)
-            byte = f.read(1)
-            f.seek(offset)
-            f.write(bytes([byte[0] ^ 0x20]))
-            f.flush()
-            os.fsync(f.fileno())
-
     def rot_under_load(self, count, of_leader):
         with members.Members(count, FAST) as c:
             c.found(tuple(range(1, count + 1)))
@@ -50,7 +41,7 @@ class Scrubbing(unittest.TestCase):
             segment = self.closed_segments(c.data(bad))[1]
             offset, index = self.entry_in(c.data(bad), segment)
             path = os.path.join(c.data(bad), segment)
-            self.flip(path, offset + 20)
+            support.flip_byte(path, offset + 20)
             c.wait('it is found', lambda: c.status(bad).get('scrub', {}).get('found', 0) == 1)
             c.wait('it is mended', lambda: c.status(bad)['scrub']['mended'] == 1)
             told = c.servers[bad].text()

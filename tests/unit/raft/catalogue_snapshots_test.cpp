@@ -1,0 +1,125 @@
+// Rules of the catalogue: snapshots (SN).
+#include "catalogue_fixture.hpp"
+
+namespace raftcs::raft {
+namespace {
+
+TEST_F(Catalogue, SN_01_SnapshotBehindTheCommitIndexIsAcknowledgedOnly) {
+  get(2, 2, append(1, 1, 3, {entry(2, 2), entry(3, 2)}));
+  persist();
+  SnapshotChunk c;
+  c.meta.index = Index(2);
+  c.meta.term = Term(2);
+  const Effects e = get(2, 2, c);
+  EXPECT_TRUE(only<SnapshotChunkResponse>(e)->installed);
+  EXPECT_TRUE(e.write_chunks.empty());
+  EXPECT_EQ(node_->last_index(), Index(3));
+}
+
+TEST_F(Catalogue, SN_02_07_08_ChunksResumeRepeatAndReplaceTheWholeLog) {
+  boot({1, 2, 2, 2});
+  SnapshotChunk c;
+  c.meta.index = Index(3);
+  c.meta.term = Term(3);
+  c.meta.size = 8;
+  c.meta.membership = three();
+  c.offset = 4;
+  Effects e = get(2, 4, c);  // the middle of something unknown: begin at 0
+  EXPECT_EQ(only<SnapshotChunkResponse>(e)->next_offset, 0u);
+  c.offset = 0;
+  e = get(2, 4, c);
+  ASSERT_EQ(e.write_chunks.size(), 1u);
+  EXPECT_TRUE(get(2, 4, c).write_chunks.empty());  // still being written
+  node_->snapshot_chunk_written(NodeId(2), c.meta, 4, false, now_);
+  EXPECT_EQ(only<SnapshotChunkResponse>(flush())->next_offset, 4u);
+  e = get(2, 4, c);  // again: told where to go on
+  EXPECT_TRUE(e.write_chunks.empty());
+  EXPECT_EQ(only<SnapshotChunkResponse>(e)->next_offset, 4u);
+  c.offset = 4;
+  c.last = true;
+  e = get(3, 5, c);  // another leader goes on with the same snapshot
+  ASSERT_EQ(e.write_chunks.size(), 1u);
+  node_->snapshot_chunk_written(NodeId(3), c.meta, 8, true, now_);
+  e = flush();
+  ASSERT_TRUE(e.reset_log && e.restore);
+  EXPECT_FALSE(e.truncate_from);
+  EXPECT_TRUE(only<SnapshotChunkResponse>(e)->installed);
+  EXPECT_EQ(e.messages[0].after_write, e.write_seq);
+  EXPECT_EQ(status().first, Index(4));
+  EXPECT_EQ(status().last, Index(3));
+  EXPECT_EQ(status().commit, Index(3));
+  EXPECT_EQ(node_->term(), Term(5));  // SN-06
+}
+
+TEST_F(Catalogue, SN_05_AConfigurationGoesWithTheLogThatHeldIt) {
+  Membership two = three();
+  two.members.pop_back();
+  Entry config = entry(2, 2);
+  config.type = EntryType::config;
+  config.payload = encode_membership(two);
+  get(2, 2, append(1, 1, 0, {config}));
+  ASSERT_EQ(node_->membership(), two);
+  SnapshotMeta meta;
+  meta.index = Index(3);
+  meta.term = Term(3);
+  meta.membership = three();
+  node_->snapshot_chunk_written(NodeId(3), meta, 0, true, now_);
+  EXPECT_EQ(node_->membership(), three());
+}
+
+TEST_F(Catalogue, SN_09_AChunkThatCannotBeStoredIsAskedForAgain) {
+  boot({1, 2, 2, 2});
+  SnapshotChunk c;
+  c.meta.index = Index(3);
+  c.meta.term = Term(3);
+  c.meta.size = 8;
+  c.meta.membership = three();
+  ASSERT_EQ(get(2, 4, c).write_chunks.size(), 1u);
+  node_->snapshot_chunk_lost(c.meta, now_);  // the disk was full
+  EXPECT_TRUE(flush().messages.empty());     // the sender's pause paces the next try
+  EXPECT_EQ(get(2, 4, c).write_chunks.size(), 1u);
+}
+
+// Of the same index, because the file was damaged; a state machine may write other bytes.
+TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
+  options_.trailing_entries = 0;
+  boot({1});
+  lead();
+  get(2, 2, ack(2));
+  SnapshotMeta meta;
+  meta.index = Index(2);
+  meta.term = Term(2);
+  meta.size = 8;
+  meta.checksum = 1;
+  meta.membership = three();
+  node_->applied(Index(2));
+  node_->snapshot_taken(meta, now_);
+  AppendResponse behind;
+  behind.rejected = Index(1);
+  Effects e = get(3, 2, behind);
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), false, now_);
+  e = flush();
+  ASSERT_TRUE(only<SnapshotChunk>(e));
+  EXPECT_EQ(only<SnapshotChunk>(e)->meta, meta);
+  e = get(3, 2, SnapshotChunkResponse{Index(2), false, 4});
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  EXPECT_EQ(e.read_chunks[0].offset, 4u);
+
+  meta.checksum = 2;
+  node_->snapshot_taken(meta, now_);
+  e = flush();
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  EXPECT_EQ(e.read_chunks[0].offset, 0u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 4, Bytes::copy("5678"), true, now_);
+  EXPECT_TRUE(flush().messages.empty()) << "read from the file before";
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("abcd"), false, now_);
+  e = flush();
+  ASSERT_TRUE(only<SnapshotChunk>(e));
+  EXPECT_EQ(only<SnapshotChunk>(e)->meta, meta);
+  node_->snapshot_taken(meta, now_);
+  EXPECT_TRUE(flush().read_chunks.empty()) << "the very same";
+}
+
+}  // namespace
+}  // namespace raftcs::raft

@@ -2,8 +2,7 @@
 #include <cstdio>
 
 #include "storage/inspect.hpp"
-#include "storage_fixture.hpp"
-#include "tests/support/sim_disk.hpp"
+#include "sim_disk_fixture.hpp"
 
 namespace raftcs::storage {
 namespace {
@@ -11,30 +10,11 @@ namespace {
 using sim::Call;
 using sim::SimDisk;
 
-constexpr char kPath[] = "/node";
-
-class FaultTest : public ::testing::Test {
+class FaultTest : public OnSimDisk {
  protected:
-  void SetUp() override {
-    options_.segment_bytes = 16 << 10;
-    ASSERT_OK(DataDir::create(disk_, kPath, make_identity()));
-    open();
-  }
-  void open() {
-    auto opened = DataDir::open(disk_, kPath, options_, &notes_);
-    ASSERT_OK(opened);
-    dir_ = std::move(opened).value();
-    image_ = dir_->take_boot_image();
-  }
   void write(uint64_t index, size_t bytes = 300) {
     ASSERT_OK(dir_->write(append_batch(index, 1, 1, bytes)));
   }
-
-  SimDisk disk_;
-  Options options_;
-  std::vector<std::string> notes_;
-  std::unique_ptr<DataDir> dir_;
-  raft::BootImage image_;
 };
 
 TEST_F(FaultTest, FirstErrorIsFinal) {  // PS-02, PS-03

@@ -3,8 +3,7 @@
 
 #include "storage/inspect.hpp"
 #include "storage/record.hpp"
-#include "storage_fixture.hpp"
-#include "tests/support/sim_disk.hpp"
+#include "sim_disk_fixture.hpp"
 
 namespace raftcs::storage {
 namespace {
@@ -12,22 +11,8 @@ namespace {
 using sim::Call;
 using sim::SimDisk;
 
-constexpr char kPath[] = "/node";
-
-class ScrubTest : public ::testing::Test {
+class ScrubTest : public OnSimDisk {
  protected:
-  void SetUp() override {
-    options_.segment_bytes = 16 << 10;
-    ASSERT_OK(DataDir::create(disk_, kPath, make_identity()));
-    open();
-  }
-  void open() {
-    dir_.reset();
-    auto opened = DataDir::open(disk_, kPath, options_, nullptr);
-    ASSERT_OK(opened);
-    dir_ = std::move(*opened);
-    image_ = dir_->take_boot_image();
-  }
   void write(uint64_t first, uint64_t count, size_t bytes = 900) {
     for (uint64_t i = first; i < first + count; ++i)
       ASSERT_OK(dir_->write(append_batch(i, 1, 1, bytes)));
@@ -57,11 +42,6 @@ class ScrubTest : public ::testing::Test {
     if (auto found = read(ScrubTarget(), slice_bytes)) all.push_back(*found);
     return all;
   }
-
-  SimDisk disk_;
-  Options options_;
-  std::unique_ptr<DataDir> dir_;
-  raft::BootImage image_;
 };
 
 TEST_F(ScrubTest, WholeFilesAreFoundWholeInSlicesOfAnySize) {

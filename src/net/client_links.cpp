@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kLingerMs = 300;  // lets a close_session leave
 constexpr int kConnectTimeoutMs = 2000;
-constexpr size_t kDrainFramesMax = 4096;  // per poll, so that timers get their turn
+constexpr size_t kPollFramesMax = 4096;  // so that timers get their turn
 
 struct Link {
   Socket socket;
@@ -99,7 +99,7 @@ class ZmqClientLinks final : public ClientLinks {
  private:
   // True when the socket gave nothing more.
   bool drain_frames(uint32_t id, Link& link, std::vector<LinkInput>* out) {
-    for (size_t n = 0; n < kDrainFramesMax; ++n) {
+    for (size_t n = 0; n < kPollFramesMax; ++n) {
       Bytes frame;
       bool more = false;
       if (receive_part(link.socket.handle(), &frame, &more) != Received::frame) return true;

@@ -14,7 +14,7 @@ namespace {
 constexpr int kClientLingerMs = 300;  // lets a goodbye leave
 constexpr int kReconnectMs = 20;
 constexpr int kReconnectMaxMs = 200;
-constexpr int kConnectTimeoutMs = 1000;
+constexpr int kPeerConnectTimeoutMs = 1000;
 constexpr size_t kDrainFramesMax = 4096;    // per socket and poll
 constexpr size_t kDrainBytesMax = 4 << 20;  // likewise: a turn of the core loop must be short
 constexpr size_t kIdentityBytes = 5;      // what a ROUTER makes: a zero and a 32-bit number
@@ -116,7 +116,7 @@ class ZmqServerSockets final : public ServerSockets {
     RCS_TRY(socket.set(ZMQ_IMMEDIATE, 1));
     RCS_TRY(socket.set(ZMQ_RECONNECT_IVL, kReconnectMs));
     RCS_TRY(socket.set(ZMQ_RECONNECT_IVL_MAX, kReconnectMaxMs));
-    RCS_TRY(socket.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs));
+    RCS_TRY(socket.set(ZMQ_CONNECT_TIMEOUT, kPeerConnectTimeoutMs));
     RCS_TRY(socket.connect(address));
     return socket;
   }

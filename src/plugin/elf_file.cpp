@@ -19,17 +19,17 @@ constexpr uint16_t kMachine = EM_AARCH64;
 constexpr uint16_t kMachine = EM_NONE;
 #endif
 
-Status refuse(const std::string& what) { return Status(RAFTCS_ERR_PLUGIN_LOAD, what); }
+Status unusable(const std::string& what) { return Status(RAFTCS_ERR_PLUGIN_LOAD, what); }
 
 Result<std::string> read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary | std::ios::ate);
   const auto end = in ? static_cast<std::streamoff>(in.tellg()) : -1;
-  if (end < 0) return refuse("it cannot be read");
-  if (static_cast<size_t>(end) > kFileBytesMax) return refuse("it is larger than 1 GiB");
+  if (end < 0) return unusable("it cannot be read");
+  if (static_cast<size_t>(end) > kFileBytesMax) return unusable("it is larger than 1 GiB");
   std::string bytes(static_cast<size_t>(end), '\0');
   in.seekg(0);
   in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!in) return refuse("it cannot be read");
+  if (!in) return unusable("it cannot be read");
   return bytes;
 }
 
@@ -49,7 +49,7 @@ Status check_segments(const std::string& file, const Elf64_Ehdr& head) {
     Elf64_Phdr segment;
     if (!get(file, head.e_phoff + uint64_t{i} * sizeof segment, &segment) ||
         (segment.p_type == PT_LOAD && !inside(file, segment.p_offset, segment.p_filesz)))
-      return refuse("it is cut short (still being copied?)");
+      return unusable("it is cut short (still being copied?)");
   }
   return Status::ok();
 }
@@ -73,23 +73,23 @@ Result<std::vector<std::string>> exported_symbols(const std::string& path) {
   RCS_ASSIGN(file, read_file(path));
   Elf64_Ehdr head;
   if (!get(file, 0, &head) || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
-    return refuse("it is not a shared object (no ELF file)");
+    return unusable("it is not a shared object (no ELF file)");
   if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB ||
       head.e_machine != kMachine)
-    return refuse("it was built for another kind of machine");
-  if (head.e_type != ET_DYN) return refuse("it is an ELF file, but no shared object");
+    return unusable("it was built for another kind of machine");
+  if (head.e_type != ET_DYN) return unusable("it is an ELF file, but no shared object");
   RCS_TRY(check_segments(file, head));
   std::vector<std::string> names;
   for (unsigned i = 0; i < head.e_shnum; ++i) {
     Elf64_Shdr table, strings;
     if (!get(file, head.e_shoff + uint64_t{i} * sizeof table, &table))
-      return refuse("it is cut short (still being copied?)");
+      return unusable("it is cut short (still being copied?)");
     if (table.sh_type != SHT_DYNSYM) continue;
     if (table.sh_link >= head.e_shnum ||
         !get(file, head.e_shoff + uint64_t{table.sh_link} * sizeof strings, &strings) ||
         !inside(file, table.sh_offset, table.sh_size) ||
         !inside(file, strings.sh_offset, strings.sh_size))
-      return refuse("its symbol table is damaged");
+      return unusable("its symbol table is damaged");
     add_names(file, table, strings, &names);
   }
   return names;

@@ -22,10 +22,10 @@ using nlohmann::json;
 
 constexpr DurationNs kLookAgainNs = 20 * kNsPerMs;
 constexpr uint64_t kTimeoutMsDefault = 30'000;
-constexpr uint64_t kTimeoutMsMax = 86'400'000;
+constexpr uint64_t kChangeTimeoutMsMax = 86'400'000;
 constexpr size_t kChangesMax = 2 * raft::kMembersMax;
 
-Status invalid(std::string text) { return {RAFTCS_ERR_INVALID_ARGUMENT, std::move(text)}; }
+Status bad_argument(std::string text) { return {RAFTCS_ERR_INVALID_ARGUMENT, std::move(text)}; }
 
 const char* stage_text(MemberOp::Stage stage) {
   switch (stage) {
@@ -54,32 +54,32 @@ constexpr VerbName kVerbs[] = {
 };
 
 Result<MemberChange> change_of(const json& j) {
-  if (!j.is_object()) return invalid("each change is a JSON object");
+  if (!j.is_object()) return bad_argument("each change is a JSON object");
   MemberChange c;
   const std::string verb = text_arg(j, "do");
   auto it = std::find_if(std::begin(kVerbs), std::end(kVerbs),
                          [&](const VerbName& v) { return verb == v.name; });
   if (it == std::end(kVerbs))
-    return invalid("a change is one of add, promote, demote, remove, replace, priority, not '" +
-                   verb + "'");
+    return bad_argument(
+        "a change is one of add, promote, demote, remove, replace, priority, not '" + verb + "'");
   c.verb = it->verb;
   c.id = NodeId(number_arg(j, "id"));
-  if (!c.id) return invalid(verb + " needs the id of a member");
+  if (!c.id) return bad_argument(verb + " needs the id of a member");
   c.other = NodeId(number_arg(j, "with"));
   if (c.verb == MemberVerb::replace && !c.other)
-    return invalid("replace needs \"with\", the id of the other member");
+    return bad_argument("replace needs \"with\", the id of the other member");
   c.peer_address = text_arg(j, "peer_address");
   c.client_address = text_arg(j, "client_address");
   const std::string incarnation = text_arg(j, "incarnation");
   if (!incarnation.empty() && !Uuid::parse(incarnation, &c.incarnation))
-    return invalid("an incarnation is 32 hexadecimal digits");
+    return bad_argument("an incarnation is 32 hexadecimal digits");
   if (j.contains("priority")) {
     const json& p = j["priority"];
     if (!p.is_number_unsigned() || p.get<uint64_t>() > UINT8_MAX)
-      return invalid("a priority is 0 to 255");
+      return bad_argument("a priority is 0 to 255");
     c.priority = p.get<uint8_t>();
   } else if (c.verb == MemberVerb::priority) {
-    return invalid("priority needs a \"priority\"");
+    return bad_argument("priority needs a \"priority\"");
   }
   return c;
 }
@@ -144,7 +144,7 @@ void Node::Impl::admin_member_change(const AdminOrigin& origin, const json& args
   auto refuse = [&](Status status) { admin_reply(origin, std::move(status), {}); };
   auto list = args.find("changes");
   if (list == args.end() || !list->is_array() || list->empty() || list->size() > kChangesMax)
-    return refuse(invalid("member_change needs \"changes\", a list of objects"));
+    return refuse(bad_argument("member_change needs \"changes\", a list of objects"));
   MemberStep changes;
   for (const json& j : *list) {
     auto change = change_of(j);
@@ -166,7 +166,7 @@ void Node::Impl::admin_member_change(const AdminOrigin& origin, const json& args
                        stage_text(member_op_->stage) + ": " + member_op_->text});
   uint64_t timeout_ms = number_arg(args, "timeout_ms");
   if (timeout_ms == 0) timeout_ms = kTimeoutMsDefault;
-  timeout_ms = std::min(timeout_ms, kTimeoutMsMax);
+  timeout_ms = std::min(timeout_ms, kChangeTimeoutMsMax);
   op.deadline = now + static_cast<DurationNs>(timeout_ms) * kNsPerMs;
   op.number = ++member_ops_;
   op.origin = origin;

@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kTimeoutMsMax = 3'600'000;
+constexpr uint64_t kTransferTimeoutMsMax = 3'600'000;
 constexpr DurationNs kTimeoutNs = 5 * kNsPerSecond;
 constexpr DurationNs kPreferNs = 5 * kNsPerSecond;
 constexpr DurationNs kPreferMaxNs = 300 * kNsPerSecond;
@@ -64,7 +64,7 @@ void Node::Impl::admin_transfer(const AdminOrigin& origin, const json& args, Mon
   op.to = to;
   op.term = term_;
   op.origins.push_back(origin);
-  const uint64_t timeout_ms = std::min(number_arg(args, "timeout_ms"), kTimeoutMsMax);
+  const uint64_t timeout_ms = std::min(number_arg(args, "timeout_ms"), kTransferTimeoutMsMax);
   op.deadline = now + (timeout_ms ? static_cast<DurationNs>(timeout_ms) * kNsPerMs
                                   : std::max(kTimeoutNs, 4 * options_.election_timeout_ns));
   op.next_try = now;

@@ -13,14 +13,14 @@ namespace raftcs::server {
 namespace {
 
 constexpr size_t kPendingContinuesMax = 10'000;  // in one turn
-constexpr uint64_t kRetryMs = 50;
+constexpr uint64_t kContinueRetryMs = 50;
 
 }  // namespace
 
 void Node::Impl::ask_first(Connection& c, const wire::ContinueSession& m) {
   if (continues_.size() >= kPendingContinuesMax)
     return reject(c, m.channel, m.nonce, wire::RejectReason::overloaded,
-                  "too many sessions are being continued", kRetryMs);
+                  "too many sessions are being continued", kContinueRetryMs);
   continues_.push_back({c.id, m});
 }
 

@@ -30,10 +30,6 @@ std::string names_of(const std::vector<NodeId>& ids) {
   return text;
 }
 
-bool contains(const std::vector<NodeId>& ids, NodeId id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
-}
-
 }  // namespace
 
 void Node::Impl::send_check(NodeId to, const wire::PeerCheck& check) {
@@ -109,7 +105,7 @@ void Node::Impl::conclude(CheckVerdict verdict, Mono now) {
   // Who was wrong and says nothing now is wrong still.
   for (NodeId id : verdict_.decided ? verdict_.wrong : std::vector<NodeId>()) {
     const bool silent = check_ && check_->asks(id) && !check_->answered(id);
-    if (silent && verdict.decided && !contains(verdict.wrong, id)) verdict.wrong.push_back(id);
+    if (silent && verdict.decided && !verdict.condemns(id)) verdict.wrong.push_back(id);
   }
   std::sort(verdict.wrong.begin(), verdict.wrong.end());
   if (verdict.wrong.empty() && verdict_.wrong.empty()) {
@@ -141,7 +137,7 @@ void Node::Impl::take_verdict(const CheckVerdict& verdict, Mono now) {
     log_line(RAFTCS_LOG_ERROR, "the states of nodes " + names_of(verdict.wrong) + " differ" + at +
                                    " and no majority of the voters agrees: it is not known who is "
                                    "right, so all serve on");
-  const bool me = verdict.decided && contains(verdict.wrong, identity_.node);
+  const bool me = verdict.condemns(identity_.node);
   if (me == !quarantined_.is_ok()) return;
   if (!me && (answered_ != verdict.index || !verdict.decided)) return;
   quarantined_ = Status::ok();
@@ -159,7 +155,7 @@ void Node::Impl::take_verdict(const CheckVerdict& verdict, Mono now) {
 }
 
 bool Node::Impl::is_out_of_service(NodeId id) const {
-  return verdict_.decided && contains(verdict_.wrong, id);
+  return verdict_.condemns(id);
 }
 
 nlohmann::json Node::Impl::divergence_json() const {

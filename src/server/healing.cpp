@@ -26,7 +26,7 @@
 namespace raftcs::server {
 namespace {
 
-constexpr DurationNs kAskAgainNs = 1 * kNsPerSecond;
+constexpr DurationNs kHealAskAgainNs = 1 * kNsPerSecond;
 constexpr DurationNs kOpPauseNs = 5 * kNsPerSecond;
 constexpr DurationNs kOpPatienceNs = 60 * kNsPerSecond;
 constexpr DurationNs kReturnLookNs = 1 * kNsPerSecond;
@@ -51,7 +51,7 @@ void Node::Impl::heal_admitted(const wire::PeerEnvelope& e) {
 }
 
 void Node::Impl::heal_tick(Mono now) {
-  heal_at_ = now + kAskAgainNs;
+  heal_at_ = now + kHealAskAgainNs;
   if (!can_take_part()) heal_at_ = Mono::never();
   if (is_healing()) {
     if (heal_admitted_) return;

@@ -9,7 +9,7 @@
 namespace raftcs::server {
 namespace {
 
-constexpr DurationNs kAskAgainNs = 1 * kNsPerSecond;
+constexpr DurationNs kJoinAskAgainNs = 1 * kNsPerSecond;
 
 Bytes hello_frame() {
   wire::Hello hello;
@@ -43,7 +43,7 @@ Result<Uuid> ask_cluster_id(const std::vector<std::string>& endpoints, DurationN
       opened.push_back(next_link);
       links->send(next_link, hello_frame());
     }
-    const Mono again = std::min(give_up, now + kAskAgainNs);
+    const Mono again = std::min(give_up, now + kJoinAskAgainNs);
     std::vector<net::LinkInput> inputs;
     while (sys::mono_now() < again) {
       inputs.clear();

@@ -13,7 +13,7 @@ using raft::Member;
 using raft::MemberRole;
 using raft::Membership;
 
-Status invalid(std::string text) { return {RAFTCS_ERR_INVALID_ARGUMENT, std::move(text)}; }
+Status bad_plan(std::string text) { return {RAFTCS_ERR_INVALID_ARGUMENT, std::move(text)}; }
 
 std::string name_of(NodeId id) { return "member " + to_string(id); }
 
@@ -38,12 +38,12 @@ Status check_addresses(const Membership& m, const Member& fresh) {
         return {RAFTCS_ERR_ALREADY_EXISTS, name_of(other.id) + " has the address " + address};
   }
   if (fresh.peer_address == fresh.client_address)
-    return invalid("the peer address and the client address are the same");
+    return bad_plan("the peer address and the client address are the same");
   return Status::ok();
 }
 
 Status add(Membership& m, const MemberChange& c) {
-  if (!c.id) return invalid("a member's id is a number from 1");
+  if (!c.id) return bad_plan("a member's id is a number from 1");
   if (find(m, c.id) != nullptr)
     return {RAFTCS_ERR_ALREADY_EXISTS,
             name_of(c.id) + " is there already; if its disk was lost: raftcs member replace " +
@@ -93,7 +93,7 @@ Status remove(Membership& m, NodeId id) {
 Status replace(Membership& m, const MemberChange& c, MemberPlan* plan) {
   RCS_ASSIGN(old, existing(m, c.id));
   if (old->role != MemberRole::voter)
-    return invalid(name_of(c.id) + " does not vote: remove it, and promote the other");
+    return bad_plan(name_of(c.id) + " does not vote: remove it, and promote the other");
   RCS_TRY(promote(m, c.other, plan));
   return remove(m, c.id);
 }
@@ -135,14 +135,14 @@ Status carry_out(Membership& m, const MemberChange& c, MemberPlan* plan) {
     case MemberVerb::priority:
       return set_priority(m, c);
   }
-  return invalid("this change of members is not known");
+  return bad_plan("this change of members is not known");
 }
 
 Status check_named_once(const MemberStep& step) {
   std::set<NodeId> named;
   for (const MemberChange& c : step) {
     if (!named.insert(c.id).second || (c.other && !named.insert(c.other).second))
-      return invalid("a member is named twice in one change");
+      return bad_plan("a member is named twice in one change");
   }
   return Status::ok();
 }
@@ -211,14 +211,14 @@ Result<MemberPlan> plan_members(const Membership& current, const MemberStep& ste
                                 const std::set<NodeId>& up, NodeId leader) {
   if (current.joint)
     return {RAFTCS_ERR_CONFIG_IN_PROGRESS, "the change before is not finished yet"};
-  if (step.empty()) return invalid("no change is given");
+  if (step.empty()) return bad_plan("no change is given");
   RCS_TRY(check_named_once(step));
   MemberPlan plan;
   plan.result = current;
   for (const MemberChange& c : step) RCS_TRY(carry_out(plan.result, c, &plan));
   plan.before = electorate(current, up);
   plan.after = electorate(plan.result, up);
-  if (plan.after.voters == 0) return invalid("no voter would be left");
+  if (plan.after.voters == 0) return bad_plan("no voter would be left");
   plan.next = plan.result;
   if (!raft::is_valid_change(current, plan.next)) plan.next = joint_of(current, plan.result);
   if (!raft::is_valid_change(current, plan.next))

@@ -18,7 +18,7 @@
 namespace raftcs::server {
 namespace {
 
-constexpr uint64_t kRetrySoonMs = 20;      // somebody else leads soon
+constexpr uint64_t kOpeningRetryMs = 20;   // somebody else leads soon
 constexpr uint64_t kRetryLimitMs = 1'000;  // sessions must end before there is room
 constexpr size_t kCapabilityBytesMax = 255;
 constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
@@ -68,7 +68,7 @@ void Node::Impl::on_message(Connection& c, wire::CreateSession&& m, Mono now) {
     return reject(c, m.channel, m.nonce, RejectReason::not_leader, "this server does not lead");
   if (stopping_ || (draining_ && best_successor(nullptr)))
     return reject(c, m.channel, m.nonce, RejectReason::draining,
-                  "the server hands leadership over; ask again soon", kRetrySoonMs);
+                  "the server hands leadership over; ask again soon", kOpeningRetryMs);
   if (m.nonce == 0 || m.proof.is_zero())
     return reject(c, m.channel, m.nonce, RejectReason::invalid, "nonce and proof must not be zero");
   std::sort(m.capabilities.begin(), m.capabilities.end());

@@ -5,13 +5,10 @@
 #include <set>
 
 namespace raftcs::server {
-namespace {
 
-bool contains(const std::vector<NodeId>& ids, NodeId id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
+bool CheckVerdict::condemns(NodeId id) const {
+  return decided && std::find(wrong.begin(), wrong.end(), id) != wrong.end();
 }
-
-}  // namespace
 
 ReplicaCheck::ReplicaCheck(Index index, const raft::Membership& membership) : index_(index) {
   size_t voters = 0;
@@ -40,7 +37,7 @@ void ReplicaCheck::part(const std::vector<NodeId>& among, const Key& key, const 
   if (votes.size() > 1 && best->second < needed_) {
     std::set<uint64_t> trusted;
     for (NodeId id : among)
-      if (!known.decided || !contains(known.wrong, id)) trusted.insert(key(answers_.at(id)));
+      if (!known.condemns(id)) trusted.insert(key(answers_.at(id)));
     if (known.wrong.empty() || trusted.size() != 1) {
       verdict->decided = false;
       verdict->wrong = among;

@@ -22,6 +22,8 @@ struct CheckVerdict {
   Index index;
   bool decided = true;        // else there is no majority, and `wrong` are all that answered
   std::vector<NodeId> wrong;  // ordered; none: all that answered are equal
+  // Was it found wrong by a majority?
+  bool condemns(NodeId id) const;
   bool operator==(const CheckVerdict&) const = default;
 };
 

@@ -25,7 +25,7 @@ namespace raftcs::server {
 namespace {
 
 constexpr DurationNs kJoinPatienceNs = 20 * kNsPerSecond;
-constexpr int kRetryMs = 500;  // a full disk, a missing plugin
+constexpr int kWorkerRetryMs = 500;  // a full disk, a missing plugin
 
 // What other threads hand to the core loop.
 struct Outbox {
@@ -235,12 +235,12 @@ void RealServer::start_lanes() {
     post([&](Outbox& o) { std::move(done.begin(), done.end(), std::back_inserter(o.log)); });
   };
   // With the disk full a vote behind the refused entries does not wait for the next try.
-  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kRetryMs, true, run_log,
+  log_worker_ = std::make_unique<Worker<LogJob>>("rcs-log", kWorkerRetryMs, true, run_log,
                                                  [this] { return dir_->prepare_ahead(); });
   apply_worker_ = std::make_unique<Worker<ApplyJob>>(
-      "rcs-apply", kRetryMs, false, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
+      "rcs-apply", kWorkerRetryMs, false, [this](std::vector<ApplyJob>* jobs) { run_apply(jobs); });
   snapshot_worker_ = std::make_unique<Worker<SnapshotJob>>(
-      "rcs-snap", kRetryMs, false, [this](std::vector<SnapshotJob>* jobs) {
+      "rcs-snap", kWorkerRetryMs, false, [this](std::vector<SnapshotJob>* jobs) {
         for (SnapshotJob& job : *jobs) {
           SnapshotDone done = snapshot_lane_->run(job, [this] { return cancel_snapshots_.load(); });
           post([&](Outbox& o) { o.snapshot.push_back(std::move(done)); });

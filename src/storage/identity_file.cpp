@@ -10,14 +10,14 @@
 namespace raftcs::storage {
 namespace {
 
-constexpr char kMagic[] = "raftcs node";  // 11 characters and the zero
+constexpr char kIdentityMagic[] = "raftcs node";  // 11 characters and the zero
 constexpr size_t kIdentityBytes = 12 + 4 + 16 + 8 + 16 + 1 + 4;
 
 }  // namespace
 
 Bytes encode_identity(const Identity& identity) {
   ByteWriter out(kIdentityBytes);
-  out.raw(kMagic, sizeof kMagic);
+  out.raw(kIdentityMagic, sizeof kIdentityMagic);
   out.u32(kFormat);
   out.raw(identity.cluster.bytes.data(), 16);
   out.u64(identity.node.value);
@@ -31,7 +31,7 @@ Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory
   const std::string path = join_path(directory, kIdentityName);
   RCS_ASSIGN(all, read_small_file(fs, path, kIdentityBytes + 1));
   ByteReader in(all);
-  const Bytes magic = in.raw(sizeof kMagic);
+  const Bytes magic = in.raw(sizeof kIdentityMagic);
   const uint32_t format = in.u32();
   const Bytes cluster = in.raw(16);
   Identity identity;
@@ -39,7 +39,8 @@ Result<Identity> read_identity(sys::FileSystem& fs, const std::string& directory
   const Bytes incarnation = in.raw(16);
   const uint8_t joined = in.u8();
   const uint32_t checksum = in.u32();
-  if (!in.at_end() || joined > 1 || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0 ||
+  if (!in.at_end() || joined > 1 ||
+      std::memcmp(magic.data(), kIdentityMagic, sizeof kIdentityMagic) != 0 ||
       crc32c(0, all.data(), all.size() - 4) != checksum)
     return {RAFTCS_ERR_CORRUPT, path + " at offset 0: the identity of the node is damaged"};
   if (format != kFormat)

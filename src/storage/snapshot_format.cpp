@@ -13,7 +13,7 @@
 namespace raftcs::storage {
 namespace {
 
-constexpr char kMagic[] = "raftcs snap";     // 11 characters and the zero
+constexpr char kSnapshotMagic[] = "raftcs snap";     // 11 characters and the zero
 constexpr char kTrailerMagic[] = "snapend";  // 7 characters and the zero
 constexpr uint32_t kDescriptionBytesMax = 1 << 20;
 constexpr uint64_t kHeaderFixedBytes = 12 + 4 + 4;
@@ -39,7 +39,7 @@ Bytes encode_snapshot_header(const raft::SnapshotMeta& meta) {
   ByteWriter description;
   raft::encode_snapshot_meta(meta, &description);
   ByteWriter out(kHeaderFixedBytes + description.size() + 4);
-  out.raw(kMagic, sizeof kMagic);
+  out.raw(kSnapshotMagic, sizeof kSnapshotMagic);
   out.u32(kFormat);
   out.u32(static_cast<uint32_t>(description.size()));
   out.raw(description.data(), description.size());
@@ -65,9 +65,9 @@ Result<SnapshotFile> open_snapshot_header(sys::FileSystem& fs, const std::string
   uint8_t fixed[kHeaderFixedBytes];
   RCS_ASSIGN(got, out.file->read_at(0, fixed, sizeof fixed));
   uint32_t format = 0, description_bytes = 0;
-  std::memcpy(&format, fixed + sizeof kMagic, 4);
-  std::memcpy(&description_bytes, fixed + sizeof kMagic + 4, 4);
-  if (got != sizeof fixed || std::memcmp(fixed, kMagic, sizeof kMagic) != 0 ||
+  std::memcpy(&format, fixed + sizeof kSnapshotMagic, 4);
+  std::memcpy(&description_bytes, fixed + sizeof kSnapshotMagic + 4, 4);
+  if (got != sizeof fixed || std::memcmp(fixed, kSnapshotMagic, sizeof kSnapshotMagic) != 0 ||
       description_bytes > kDescriptionBytesMax)
     return corrupt(path, 0, "this is no snapshot");
   std::vector<uint8_t> header(kHeaderFixedBytes + description_bytes + 4);

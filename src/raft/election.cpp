@@ -77,15 +77,17 @@ void Node::Impl::follow(NodeId leader) {
 
 // A voter of the configuration in force, or of one that is not surely past: a node whose
 // removal is in its log but not known to be committed may hold the only full log, and then
-// nobody else can win (thesis 4.2.2). It leads without counting itself.
+// nobody else can win (thesis 4.2.2). It leads without counting itself. The voter of its id must be
+// this node with this disk: one that lost its data and is a learner by the last configuration was a
+// voter by those before, and has nothing that the others lack.
 bool Node::Impl::may_campaign() const {
   if (passive_) return false;
-  const auto votes = [&](const Membership& m) { return voter_sets(m).contains(options_.id); };
-  for (auto it = configs_.rbegin(); it != configs_.rend(); ++it) {
-    if (votes(it->membership)) return true;
-    if (it->index <= commit_) return false;
-  }
-  return votes(snapshot_.membership);
+  return any_membership([&](const Membership& m) {
+    if (!voter_sets(m).contains(options_.id)) return false;
+    const Uuid& named = find_member(m, options_.id)->incarnation;
+    if (named.is_zero()) return !options_.joined;
+    return options_.incarnation.is_zero() || options_.incarnation == named;
+  });
 }
 
 // --- asking -----------------------------------------------------------------------------

@@ -160,7 +160,7 @@ void Node::Impl::answer_stale(const Message& message) {
     send(message.from, AppendResponse{false, Index(), a->prev_index, Index(), Term(), 0},
          hard_write());
   } else if (const auto* c = std::get_if<SnapshotChunk>(&message.body)) {
-    send(message.from, SnapshotChunkResponse{c->meta.index, false, 0});
+    send(message.from, SnapshotChunkResponse{c->meta.index, false, 0}, hard_write());
   }
 }
 
@@ -376,6 +376,16 @@ Index Node::commit_index() const { return impl_->commit_; }
 Index Node::last_index() const { return impl_->log_.last(); }
 uint64_t Node::log_bytes() const { return impl_->log_.bytes(); }
 const Membership& Node::membership() const { return impl_->membership(); }
+bool Node::disk_is_named() const {
+  const Options& self = impl_->options_;
+  Uuid named;
+  const bool is_member = impl_->any_membership([&](const Membership& m) {
+    const Member* member = find_member(m, self.id);
+    if (member != nullptr) named = member->incarnation;
+    return member != nullptr;
+  });
+  return is_member && named == self.incarnation;
+}
 LogTime Node::cluster_time(Mono now) const { return impl_->cluster_time(now); }
 Node Node::clone() const { return Node(std::make_unique<Impl>(*impl_)); }
 uint64_t Node::hash64() const { return state_hash(*impl_); }

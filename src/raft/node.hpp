@@ -32,6 +32,8 @@ namespace raftcs::raft {
 
 struct Options {
   NodeId id;
+  Uuid incarnation;     // of this node's disk; zero: disks are not told apart
+  bool joined = false;  // configurations that do not know the disk yet do not mean this one
   DurationNs heartbeat_ns = 50 * kNsPerMs;
   DurationNs election_timeout_ns = 500 * kNsPerMs;  // drawn from [t, 2t) for each wait
   uint64_t append_bytes_max = 1 << 20;     // entries of one AppendRequest (always at least one)
@@ -205,6 +207,9 @@ class Node {
   Index last_index() const;
   uint64_t log_bytes() const;      // payload bytes held in memory since the first entry
   const Membership& membership() const;  // in force: the last in the log, else the snapshot's
+  // Whether the last configuration that has this node knows it by its disk. A configuration without
+  // it counts only when it is known to be committed: it can still be cut.
+  bool disk_is_named() const;
   LogTime cluster_time(Mono now) const;  // what a proposal made now would be stamped with
 
   // --- for tests, simulators and explorers -------------------------------------

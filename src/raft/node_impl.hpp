@@ -156,6 +156,15 @@ struct Node::Impl {
   const Leader* leading() const { return std::get_if<Leader>(&role_); }
   Role role() const { return static_cast<Role>(role_.index()); }
   bool is_voter() const { return voters_.contains(options_.id); }
+  // The configuration in force, and those before it that are not surely past.
+  template <class Condition>
+  bool any_membership(const Condition& holds) const {
+    for (auto it = configs_.rbegin(); it != configs_.rend(); ++it) {
+      if (holds(it->membership)) return true;
+      if (it->index <= commit_) return false;
+    }
+    return holds(snapshot_.membership);
+  }
   void see(Mono now) { now_ = std::max(now_, now); }
 
   // --- node.cpp ----------------------------------------------------------------------

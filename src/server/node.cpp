@@ -42,6 +42,8 @@ bool is_urgent(const Bytes& frame) {
 raft::Options raft_options(const Options& o, const storage::Identity& identity) {
   raft::Options r;
   r.id = identity.node;
+  r.incarnation = identity.incarnation;
+  r.joined = identity.joined;
   r.heartbeat_ns = o.heartbeat_ns;
   r.election_timeout_ns = o.election_timeout_ns;
   r.append_bytes_max = o.append_bytes_max;

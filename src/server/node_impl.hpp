@@ -267,7 +267,6 @@ struct Node::Impl {
   bool refusal_is_over() const;
 
   // voting.cpp
-  bool is_named() const;
   bool may_vote() const;
   void update_passive();
   void drop_what_is_not_for_now(std::vector<raft::Message>* messages) const;
@@ -276,7 +275,7 @@ struct Node::Impl {
   void founder_heard(NodeId peer, Mono now);
 
   // healing.cpp
-  bool is_healing() const { return environment_.healing && !is_named(); }
+  bool is_healing() const { return environment_.healing && !raft_.disk_is_named(); }
   bool takes_frames() const { return !is_healing() || heal_admitted_; }
   void ask_to_heal(NodeId peer);
   void heal_asked(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);

@@ -2,8 +2,9 @@
 //
 // A directory says whether it was made to found a cluster or for one that was there (joined, or
 // after damage: Identity::joined). The second kind has no past of its own, but its id may have
-// one: it votes only where the configuration in its log names it with its own incarnation. Before,
+// one: it votes only where a configuration in its log names it with its own incarnation. Before,
 // an older configuration, on its way to the one that admits it, may take it for the voter it was.
+// A removal takes that away only when it is known to be committed.
 //
 // A founder has the first configuration and nothing else. So has a member whose disk was lost and
 // that was started again as it was the first time; two of those are a majority of three, and would
@@ -29,13 +30,8 @@ constexpr DurationNs kFounderPatienceNs = 2 * kNsPerSecond;  // then who is sile
 
 }  // namespace
 
-bool Node::Impl::is_named() const {
-  const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
-  return self != nullptr && self->incarnation == identity_.incarnation;
-}
-
 bool Node::Impl::may_vote() const {
-  if (identity_.joined || told_other_disk_) return is_named();
+  if (identity_.joined || told_other_disk_) return raft_.disk_is_named();
   if (founder_asks_at_ != Mono::never()) return false;
   const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
   return self == nullptr || self->incarnation.is_zero() ||

@@ -141,6 +141,7 @@ void Cluster::drive(SimNode& n) {
   for (auto& job : e.log) n.log_jobs.push_back(std::move(job));
   for (auto& job : e.apply) n.apply_jobs.push_back(std::move(job));
   for (auto& job : e.snapshot) n.snapshot_jobs.push_back(std::move(job));
+  if (p_.churn && faulty_) leave_alone_with_a_change(n);
   if (n.broken && !e.peer_frames.empty())
     fail("node " + to_string(n.id) + " talks to peers after its disk failed");
   for (const auto& f : e.peer_frames) send_peer(n, f.peer, f.frame);

@@ -184,6 +184,31 @@ void Cluster::swizzle() {
 
 // Leadership goes round faster than logs are mended: whoever begins to lead is cut off soon, from
 // its peers only, and who was before comes back with what it had appended for nobody.
+// A leader that proposes a configuration is cut off before anybody has it, and ends when its own
+// disk may have it: who needs its vote for the entry to be kept or cut?
+void Cluster::leave_alone_with_a_change(SimNode& n) {
+  const raft::NodeStatus s = n.node->raft_status();
+  if (s.role != raft::Role::leader || n.led_term != s.term || s.membership_index <= n.led_config ||
+      !faults_.chance(0.2))
+    return;
+  hit("a leader was alone with a change of members");
+  isolate(n.id, false);
+  const uint64_t e = p_.election_ms;
+  after(static_cast<DurationNs>(faults_.between(1, e)) * kNsPerMs, [this, &n, life = n.life] {
+    if (faulty_ && p_.crashes && n.life == life) crash(n, false);
+  });
+  after(static_cast<DurationNs>(faults_.between(e, 10 * e)) * kNsPerMs, [this] { mend(); });
+}
+
+void Cluster::isolate(NodeId id, bool one_way) {
+  cuts_.clear();
+  for (auto& other : nodes_) {
+    if (other->id == id) continue;
+    cuts_.insert({id.value, other->id.value});
+    if (!one_way) cuts_.insert({other->id.value, id.value});
+  }
+}
+
 void Cluster::hop(SimNode& n) {
   if (!faults_.chance(0.7)) return;
   const uint64_t e = p_.election_ms;
@@ -192,12 +217,7 @@ void Cluster::hop(SimNode& n) {
   after(static_cast<DurationNs>(faults_.below(3 * e)) * kNsPerMs, [this, id, one_way] {
     if (!faulty_) return;
     hit("a new leader was cut off");
-    cuts_.clear();
-    for (auto& other : nodes_) {
-      if (other->id == id) continue;
-      cuts_.insert({id.value, other->id.value});
-      if (!one_way) cuts_.insert({other->id.value, id.value});
-    }
+    isolate(id, one_way);
   });
   after(static_cast<DurationNs>(faults_.between(4 * e, 10 * e)) * kNsPerMs, [this] { mend(); });
 }

@@ -49,6 +49,7 @@ constexpr const char* kSometimes[] = {
     "a new holder took a session",
     "a new leader was cut off",
     "a node that joined led",
+    "a leader was alone with a change of members",
     "a log was truncated",
     "a read was held against its round",
     "a search for agreement went on",

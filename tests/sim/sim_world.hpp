@@ -211,6 +211,8 @@ class Cluster {
   void release_late(size_t at);
   bool late_vote(NodeId from, NodeId to, const Bytes& frame);
   void hop(SimNode& n);
+  void leave_alone_with_a_change(SimNode& n);
+  void isolate(NodeId id, bool one_way);  // from its peers; nothing else is cut then
   void swizzle();
   void mend();
   void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when, bool late = false);

@@ -116,6 +116,26 @@ TEST_F(Catalogue, MB_08_WhoIsRemovedAndAddedAgainBeginsAtNothing) {
 }
 
 // A priority delays an election and never prevents one: three levels above cost three timeouts.
+// Simulator seed 200696: back with an empty disk and taken in as a learner, a node sought election
+// by the configuration before, in which its id was a voter's.
+TEST_F(Catalogue, MB_08_AnOldConfigurationIsNoReasonToLeadForAnotherDisk) {
+  options_.joined = true;
+  options_.incarnation.bytes[0] = 7;
+  boot({1});
+  Membership again = three();
+  again.members[0].role = MemberRole::learner;
+  again.members[0].incarnation = options_.incarnation;
+  Entry config = entry(2, 2);
+  config.type = EntryType::config;
+  config.payload = encode_membership(again);
+  get(2, 2, append(1, 1, 1, {config}));
+  persist();
+  ASSERT_EQ(status().membership_index, Index(2));
+  ASSERT_LT(status().commit, Index(2));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(tick_election().messages.empty());
+  EXPECT_EQ(node_->role(), Role::follower);
+}
+
 TEST_F(Catalogue, PriorityOrdersElectionsAndNeverPreventsOne) {
   Membership m = three();
   m.members[1].priority = 120;

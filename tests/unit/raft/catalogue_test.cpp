@@ -111,6 +111,23 @@ TEST_F(Catalogue, EL_14_SeeingATermIsNoVoteInIt) {
   EXPECT_TRUE(only<VoteResponse>(get(3, 9, VoteRequest{false, false, Index(3), Term(2)}))->granted);
 }
 
+// Simulator seed 200: the answer to a part of a snapshot was the one that did not wait.
+TEST_F(Catalogue, EL_14_NoAnswerTellsATermThatIsNotDurable) {
+  get(3, 5, VoteRequest{false, false, Index(), Term()});
+  const uint64_t term_write = effects_.write_seq;
+  ASSERT_GT(term_write, 0u);
+  SnapshotChunk chunk;
+  chunk.meta.index = Index(9);
+  chunk.meta.term = Term(1);
+  for (const MessageBody& body : {MessageBody(append(1, 1, 1)), MessageBody(chunk),
+                                  MessageBody(VoteRequest{false, false, Index(9), Term(1)})}) {
+    const Effects e = get(2, 1, body);
+    ASSERT_EQ(e.messages.size(), 1u) << body.index();
+    EXPECT_EQ(e.messages[0].message.term, Term(5));
+    EXPECT_EQ(e.messages[0].after_write, term_write) << body.index();
+  }
+}
+
 TEST_F(Catalogue, EL_15_HigherTermEndsEveryRole) {
   lead();
   get(3, 50, AppendResponse{});

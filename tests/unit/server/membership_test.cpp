@@ -316,6 +316,32 @@ TEST_F(MembershipTest, APromotedMemberHasTheEntryThatNamesItsDisk) {
                             10 * kNsPerSecond));
 }
 
+// A removal that is not known to be committed takes no vote away (thesis 4.2.2), nor from one that
+// joined: here nobody else has the entry, and of two voters both are needed.
+TEST_F(MembershipTest, AJoinedMemberVotesUntilItsRemovalIsCommitted) {
+  found(1);
+  ASSERT_EQ(leader(), 1u);
+  const uint64_t two = c().start_joiner();
+  must({addresses(one("add", two), two)});
+  must({one("promote", two)});
+  ASSERT_TRUE(c().admin(1, "transfer", json{{"to", two}}.dump()).status.is_ok());
+  ASSERT_EQ(leader(), two);
+  c().isolate(two);
+  const json args{{"changes", json::array({one("remove", two)})}, {"wait", true}};
+  c().node(two).admin(1'000'000, "member_change", args.dump(), c().now());
+  const auto removed = [&] {
+    const raft::NodeStatus s = c().node(two).raft_status();
+    return raft::find_member(c().node(two).raft().membership(), NodeId(two)) == nullptr &&
+           s.durable == s.last;
+  };
+  ASSERT_TRUE(c().run_until(removed, kNsPerSecond));
+  c().kill(two);
+  c().isolate(two, false);
+  c().start(two);
+  EXPECT_NE(leader(), 0u);
+  EXPECT_TRUE(c().run_until([&] { return voters() == std::vector<uint64_t>{1}; }, kNsPerSecond));
+}
+
 // MB-06: roles change places in one step while the cluster goes on.
 TEST_F(MembershipTest, MB_06_SeveralChangesInOneJointStep) {
   found(4);

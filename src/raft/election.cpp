@@ -82,11 +82,14 @@ void Node::Impl::follow(NodeId leader) {
 // voter by those before, and has nothing that the others lack.
 bool Node::Impl::may_campaign() const {
   if (passive_) return false;
+  bool came_later = options_.joined;  // this disk, after a configuration that names none
   return any_membership([&](const Membership& m) {
-    if (!voter_sets(m).contains(options_.id)) return false;
-    const Uuid& named = find_member(m, options_.id)->incarnation;
-    if (named.is_zero()) return !options_.joined;
-    return options_.incarnation.is_zero() || options_.incarnation == named;
+    const Member* self = find_member(m, options_.id);
+    if (self == nullptr) return false;
+    const bool known = !self->incarnation.is_zero() && !options_.incarnation.is_zero();
+    const bool mine = known ? self->incarnation == options_.incarnation : !came_later;
+    came_later = came_later || !mine;
+    return mine && voter_sets(m).contains(options_.id);
   });
 }
 

@@ -207,6 +207,7 @@ void Node::Impl::take_write(Effects* out) {
 }
 
 Effects Node::Impl::take_effects() {
+  if (compaction_goal_ > log_.base().index) cut_log(true);
   if (leading()) replicate();
   Effects out = std::exchange(out_, Effects());
   take_write(&out);

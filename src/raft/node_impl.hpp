@@ -115,6 +115,7 @@ struct Node::Impl {
 
   LogView log_;
   SnapshotMeta snapshot_;     // the last one known durable here; index 0: none
+  Index compaction_goal_;     // the log is cut to here; beyond its base: when it can be
   std::vector<ConfigAt> configs_;  // every configuration entry in the log, in order
   VoterSets voters_;          // of membership()
   bool passive_ = false;       // seeks no election
@@ -237,6 +238,7 @@ struct Node::Impl {
   void snapshot_taken(const SnapshotMeta& meta);
   void snapshot_rewritten(const SnapshotMeta& meta);
   void compact();
+  void cut_log(bool later);
   void start_snapshot(Progress& peer);
   void ask_for_chunk(Progress& peer);
   void retry_snapshot(Progress& peer);

@@ -44,8 +44,7 @@ void Node::Impl::snapshot_rewritten(const SnapshotMeta& meta) {
       start_snapshot(p);  // what it has of it fits nothing any more
 }
 
-// Keeps trailing entries for followers that are only a little late, and what a peer will
-// need right after the snapshot it is receiving.
+// Keeps trailing entries for followers that are only a little late.
 void Node::Impl::compact() {
   Index to = snapshot_.index;
   uint64_t kept = 0, bytes = 0;
@@ -55,14 +54,25 @@ void Node::Impl::compact() {
     ++kept;
     to = to.prev();
   }
-  to = std::min({to, durable_, handed_out_});
+  compaction_goal_ = to;
+  cut_log(false);
+}
+
+// As far as can be now: what is durable here, and not what a peer will need right after the
+// snapshot it is receiving. The rest goes as soon as nobody needs it, `later` and in one piece: a
+// peer has the entries behind its snapshot then, or is silent, or the next snapshot asks anew.
+void Node::Impl::cut_log(bool later) {
+  Index to = std::min({compaction_goal_, durable_, handed_out_});
   if (const Leader* lead = leading()) {
     for (const Progress& p : lead->peers) {
-      const bool active = p.heard && now_ - p.last_contact < options_.election_timeout_ns;
-      if (p.mode == Progress::Mode::snapshot && active) to = std::min(to, p.snapshot.meta.index);
+      if (!p.heard || now_ - p.last_contact >= options_.election_timeout_ns) continue;
+      if (p.mode == Progress::Mode::snapshot)
+        to = std::min(to, p.snapshot.meta.index);
+      else if (later)
+        to = std::min(to, p.match);
     }
   }
-  if (to <= log_.base().index) return;
+  if (to <= log_.base().index || (later && to < compaction_goal_)) return;
   log_.compact_to(to);
   configs_.erase(configs_.begin(),
                  std::find_if(configs_.begin(), configs_.end(),

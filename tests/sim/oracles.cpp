@@ -67,8 +67,6 @@ void Cluster::check_node(SimNode& n) {
     fail("leader " + to_string(n.id) + " cut its own log");  // S4
   check_counted(n, s, commit_before);
   check_match(n, s);
-  for (const raft::PeerProgress& p : s.peers)
-    if (p.snapshotting) n.sent_beside = s.snapshot;
   n.led_term = s.term;
   n.led_last = s.last;
   if (net_.chance(0.02)) check_leader(n, s);

@@ -81,7 +81,7 @@ void Cluster::start(SimNode& n) {
   ++n.life;
   n.log_busy = n.apply_busy = n.snapshot_busy = n.halting_disk = false;
   n.timer_at = Mono::never();
-  n.seen_commit = n.seen_applied = n.seen_snapshot = n.sent_beside = Index();
+  n.seen_commit = n.seen_applied = n.seen_snapshot = Index();
   n.led_term = Term();
   n.log_terms.clear();
   n.broken = false;

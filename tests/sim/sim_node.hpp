@@ -70,7 +70,6 @@ struct SimNode {
   Term seen_term;  // over restarts: leading, or in a frame that left
   Index seen_commit;
   Index seen_snapshot;  // of this process
-  Index sent_beside;    // its own snapshot when it last sent one to a peer, in this process
   Index seen_applied;  // by the apply lane of this process
   Term asked_term;     // it asked for votes in this term
   Term voted_term;     // its vote when it was looked at last

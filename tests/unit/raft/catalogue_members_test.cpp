@@ -119,21 +119,30 @@ TEST_F(Catalogue, MB_08_WhoIsRemovedAndAddedAgainBeginsAtNothing) {
 // Simulator seed 200696: back with an empty disk and taken in as a learner, a node sought election
 // by the configuration before, in which its id was a voter's.
 TEST_F(Catalogue, MB_08_AnOldConfigurationIsNoReasonToLeadForAnotherDisk) {
-  options_.joined = true;
   options_.incarnation.bytes[0] = 7;
-  boot({1});
-  Membership again = three();
+  Membership lost = three(), again = three();
+  lost.members[0].incarnation.bytes[0] = 6;
   again.members[0].role = MemberRole::learner;
   again.members[0].incarnation = options_.incarnation;
-  Entry config = entry(2, 2);
-  config.type = EntryType::config;
-  config.payload = encode_membership(again);
-  get(2, 2, append(1, 1, 1, {config}));
-  persist();
-  ASSERT_EQ(status().membership_index, Index(2));
-  ASSERT_LT(status().commit, Index(2));
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(tick_election().messages.empty());
-  EXPECT_EQ(node_->role(), Role::follower);
+  const auto config = [](uint64_t index, const Membership& members) {
+    Entry e = entry(index, 2);
+    e.type = EntryType::config;
+    e.payload = encode_membership(members);
+    return e;
+  };
+  for (bool joined : {true, false}) {  // else the configuration between says so
+    options_.joined = joined;
+    boot({1});
+    if (joined)
+      get(2, 2, append(1, 1, 0, {config(2, again)}));
+    else
+      get(2, 2, append(1, 1, 0, {config(2, lost), config(3, again)}));
+    persist();
+    ASSERT_EQ(node_->membership(), again);
+    ASSERT_EQ(status().commit, Index(0));
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(tick_election().messages.empty());
+    EXPECT_EQ(node_->role(), Role::follower);
+  }
 }
 
 TEST_F(Catalogue, PriorityOrdersElectionsAndNeverPreventsOne) {

@@ -80,6 +80,58 @@ TEST_F(Catalogue, SN_09_AChunkThatCannotBeStoredIsAskedForAgain) {
   EXPECT_EQ(get(2, 4, c).write_chunks.size(), 1u);
 }
 
+// Simulator seed 203524: what was not durable in time was kept until the next snapshot.
+TEST_F(Catalogue, SN_09_TheLogIsCutWhenItIsDurable) {
+  options_.trailing_entries = 0;
+  boot({1});
+  get(2, 1, append(1, 1, 3, {entry(2, 1), entry(3, 1)}));
+  SnapshotMeta meta;
+  meta.index = Index(3);
+  meta.term = Term(1);
+  meta.membership = three();
+  node_->applied(Index(3));
+  node_->snapshot_taken(meta, now_);
+  flush();
+  EXPECT_LT(status().first, Index(3)) << "the write is under way";
+  persist();
+  EXPECT_EQ(flush().compact_to, Index(3));
+  EXPECT_EQ(status().first, Index(4));
+}
+
+// Simulator seed 104144: likewise, what a peer needed behind the snapshot that it was sent.
+TEST_F(Catalogue, SN_09_TheLogIsCutWhenAPeerHasWhatFollowsItsSnapshot) {
+  options_.trailing_entries = 0;
+  boot({1});
+  lead();
+  get(2, 2, ack(2));
+  const auto snapshot = [&](uint64_t index) {
+    SnapshotMeta meta;
+    meta.index = Index(index);
+    meta.term = Term(2);
+    meta.membership = three();
+    node_->applied(Index(index));
+    node_->snapshot_taken(meta, now_);
+    return flush();
+  };
+  snapshot(2);
+  AppendResponse behind;
+  behind.rejected = Index(1);
+  ASSERT_EQ(get(3, 2, behind).read_chunks.size(), 1u);  // it is sent the snapshot
+  node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
+  flush();
+  persist();
+  get(2, 2, ack(3));
+  EXPECT_FALSE(snapshot(3).compact_to);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), true, now_);
+  flush();
+  const Effects e = get(3, 2, SnapshotChunkResponse{Index(2), true, 4});
+  ASSERT_TRUE(only<AppendRequest>(e)) << "entry 3 is there still";
+  EXPECT_EQ(only<AppendRequest>(e)->prev_index, Index(2));
+  EXPECT_EQ(status().first, Index(3));
+  EXPECT_EQ(get(3, 2, ack(3)).compact_to, Index(3));
+  EXPECT_EQ(status().first, Index(4));
+}
+
 // Of the same index, because the file was damaged; a state machine may write other bytes.
 TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
   options_.trailing_entries = 0;

@@ -12,6 +12,11 @@
 // configuration's are refused. While the configuration names none, the first that is heard
 // counts, and the leader binds it.
 //
+// A node that was away may have missed that a member was taken in again, and refuse the very leader
+// that would tell it. So it asks the other members; that a committed configuration, later than its
+// own, names the disk is believed of those that it knows by theirs, and of nobody else: two that
+// lost their disks would vouch for one another.
+//
 // Who is refused is told why, by a contact back to the address that came with its own. That is
 // for people: it changes what the node says in its log and status. One thing follows from it: a
 // node that is told of another disk does not take itself for what it was (voting.cpp).
@@ -79,6 +84,8 @@ bool Node::Impl::has_known_disk(const wire::PeerEnvelope& e, Mono now) {
       bind_incarnations_at_ = std::min(bind_incarnations_at_, now + kBindSoonNs);
   }
   if (known == e.incarnation || RCS_MUTANT("MB-08")) return true;
+  auto vouched = vouched_.find(e.from);
+  if (vouched != vouched_.end() && vouched->second == e.incarnation) return true;
   refuse_disk(e, now);
   return false;
 }
@@ -98,6 +105,36 @@ void Node::Impl::refuse_disk(const wire::PeerEnvelope& e, Mono now) {
   send_contact(e.from, e.from,
                {options_.peer_advertise, wire::ContactReason::other_disk,
                 raft_.status().membership_index, other_disk_text(e.from)});
+  for (const raft::Member& m : raft_.membership().members)
+    if (m.id != e.from && m.id != identity_.node)
+      send_contact(m.id, m.id,
+                   {options_.peer_advertise, wire::ContactReason::asks_disk,
+                    raft_.status().membership_index, "", e.from, e.incarnation});
+}
+
+void Node::Impl::disk_asked(const wire::PeerEnvelope& e, const wire::PeerContact& c, Mono now) {
+  if (!admits(e, now)) return;
+  const raft::NodeStatus status = raft_.status();
+  const raft::Member* member = raft::find_member(raft_.membership(), c.about);
+  if (member == nullptr || member->incarnation != c.disk || !status.membership_settled) return;
+  send_contact(e.from, e.from,
+               {options_.peer_advertise, wire::ContactReason::knows_disk, status.membership_index,
+                "", c.about, c.disk});
+}
+
+void Node::Impl::disk_is_known(const wire::PeerEnvelope& e, const wire::PeerContact& c) {
+  const raft::Member* witness = raft::find_member(raft_.membership(), e.from);
+  if (e.cluster != identity_.cluster || witness == nullptr ||
+      witness->incarnation != e.incarnation || c.disk.is_zero() || c.about == e.from ||
+      c.about == identity_.node || c.index <= raft_.status().membership_index ||
+      raft::find_member(raft_.membership(), c.about) == nullptr)
+    return;
+  const auto [it, fresh] = vouched_.insert_or_assign(c.about, c.disk);
+  if (fresh)
+    log_line(RAFTCS_LOG_INFO,
+             "node " + to_string(c.about) + " has another disk by the configuration at index " +
+                 to_string(c.index) + ", says node " + to_string(e.from) +
+                 "; its messages are taken");
 }
 
 // --- contacts -----------------------------------------------------------------------------------
@@ -132,6 +169,10 @@ void Node::Impl::peer_contact(const wire::PeerEnvelope& e, const wire::PeerConta
       break;  // it is told that it is of another cluster
     case wire::ContactReason::admitted:
       return heal_admitted(e);
+    case wire::ContactReason::asks_disk:
+      return disk_asked(e, c, now);
+    case wire::ContactReason::knows_disk:
+      return disk_is_known(e, c);
     default:
       return was_refused(e, c);
   }
@@ -237,6 +278,7 @@ void Node::Impl::update_peer_addresses() {
 
 void Node::Impl::membership_changed(Mono now) {
   const raft::Membership before = std::exchange(membership_, raft_.membership());
+  vouched_.clear();  // it says so itself, or is asked for again
   for (const raft::Member& old : before.members) {
     const raft::Member* m = raft::find_member(membership_, old.id);
     if (old.id == identity_.node) continue;

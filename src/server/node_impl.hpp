@@ -253,6 +253,8 @@ struct Node::Impl {
   bool admits(const wire::PeerEnvelope& envelope, Mono now);
   bool has_known_disk(const wire::PeerEnvelope& envelope, Mono now);
   void refuse_disk(const wire::PeerEnvelope& envelope, Mono now);
+  void disk_asked(const wire::PeerEnvelope& e, const wire::PeerContact& c, Mono now);
+  void disk_is_known(const wire::PeerEnvelope& e, const wire::PeerContact& c);
   void greet(NodeId peer, Mono now);
   void send_contact(NodeId link, NodeId to, const wire::PeerContact& contact);
   void peer_contact(const wire::PeerEnvelope& envelope, const wire::PeerContact& contact, Mono now);
@@ -378,6 +380,7 @@ struct Node::Impl {
   std::map<NodeId, std::string> peer_addresses_;
   std::map<NodeId, Uuid> incarnations_;  // the first heard of members whose disk is not bound
   std::map<NodeId, SwappedDisk> swapped_;       // refused: of members that came with another disk
+  std::map<NodeId, Uuid> vouched_;  // and not refused: a later configuration names the other disk
   std::map<NodeId, Guest> guests_;
   std::map<NodeId, Mono> peer_heard_;  // last frame taken of each
   std::map<NodeId, Mono> greeted_;     // last contact sent to each

@@ -101,10 +101,12 @@ bool decode_peer_frame(const Bytes& frame, const Limits& limits, PeerEnvelope* e
                        std::vector<raft::Message>* messages, DecodeError* error);
 
 // A contact is a frame of its own, of type kPeerContactType: the envelope as above, then
-// [address, reason, index, text]. It tells where the sender is reached, so that a node whose
-// configuration does not name the sender can answer, and why the sender refuses the receiver.
-// It carries nothing of consensus. By the last three a node whose data was damaged comes
-// back (server/healing.cpp); who does not know them reads hello.
+// [address, reason, index, text] and, of the last two reasons, [about, disk]. It tells where the
+// sender is reached, so that a node whose configuration does not name the sender can answer, and
+// why the sender refuses the receiver.
+// It carries nothing of consensus. By heal and admitted a node whose data was damaged comes
+// back (server/healing.cpp), by the last two a node that was away learns that a member has
+// another disk now (server/contacts.cpp); who does not know a reason reads hello.
 enum class ContactReason : uint8_t {
   hello = 0,          // nothing is refused
   not_member = 1,     // the configuration at `index` does not name the receiver
@@ -112,12 +114,16 @@ enum class ContactReason : uint8_t {
   other_cluster = 3,  // the receiver's frames are of another cluster than the sender
   heal = 4,           // asks: the sender's data was damaged, it begins anew; take it in again
   admitted = 5,       // answers: the configuration names the receiver as it is now
+  asks_disk = 6,      // asks: is member `about` known with `disk`?
+  knows_disk = 7,     // answers: it is, by the configuration at `index`, which is committed
 };
 struct PeerContact {
   std::string address;  // tcp://host:port of the sender's peer socket
   ContactReason reason = ContactReason::hello;
   Index index;
   std::string text;  // for people
+  NodeId about = {};  // 0 but for asks_disk and knows_disk
+  Uuid disk = {};     // its incarnation
   bool operator==(const PeerContact&) const = default;
 };
 Bytes encode_peer_contact(const PeerEnvelope& envelope, const PeerContact& contact);

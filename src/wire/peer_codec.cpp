@@ -328,11 +328,15 @@ Bytes encode_peer_contact(const PeerEnvelope& envelope, const PeerContact& conta
   buffer.start(2 * kMessageBytesAbout + contact.address.size() + contact.text.size(), 0);
   Packer out(buffer);
   const EnvelopeAt at = pack_envelope(out, buffer, kPeerContactType, envelope);
-  out.pack_array(4);
+  out.pack_array(contact.about ? 6 : 4);
   pack_text(out, contact.address);
   out.pack_uint8(static_cast<uint8_t>(contact.reason));
   out.pack_uint64(contact.index.value);
   pack_text(out, contact.text);
+  if (contact.about) {
+    out.pack_uint64(contact.about.value);
+    pack_blob(out, contact.disk.bytes.data(), contact.disk.bytes.size());
+  }
   fill_crc(buffer, at);
   return buffer.take(0);
 }
@@ -349,11 +353,16 @@ bool decode_peer_contact(const Bytes& frame, const Limits& limits, PeerEnvelope*
   if (fields < 4) in.fail("contact", "lacks fields");
   c.address = in.read_str("address", limits.text_bytes_max);
   const uint64_t reason = in.read_uint("reason", UINT8_MAX);
-  if (reason <= static_cast<uint64_t>(ContactReason::admitted))
+  if (reason <= static_cast<uint64_t>(ContactReason::knows_disk))
     c.reason = static_cast<ContactReason>(reason);
   c.index = Index(in.read_uint("index", UINT64_MAX));
   c.text = in.read_str("text", limits.text_bytes_max);
-  for (uint32_t i = 4; i < fields && !in.failed(); ++i) in.skip("contact");
+  if (fields >= 6) {
+    c.about = NodeId(in.read_uint("about", UINT64_MAX));
+    read_uuid(in, "disk", c.disk);
+    if (!c.about) c.disk = Uuid();
+  }
+  for (uint32_t i = fields >= 6 ? 6 : 4; i < fields && !in.failed(); ++i) in.skip("contact");
   if (!end_peer_frame(in, frame, read))
     return refuse(DecodeError::Kind::malformed, read.head, in.error_text(), error);
   *envelope = read.envelope;

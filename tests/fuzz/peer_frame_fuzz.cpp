@@ -65,6 +65,9 @@ void make_seeds(const SeedSink& sink) {
   });
   wire::PeerContact contact{"tcp://a:1", wire::ContactReason::not_member, Index(9), "why"};
   sink("contact", wire::encode_peer_contact(envelope(), contact).str());
+  contact.about = NodeId(3);
+  contact.disk.bytes[0] = 1;
+  sink("contact_disk", wire::encode_peer_contact(envelope(), contact).str());
 }
 
 }  // namespace raftcs::fuzz

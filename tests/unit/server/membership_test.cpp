@@ -206,6 +206,30 @@ TEST_F(MembershipTest, MB_08_AWipedNodeCountsForNothingUntilItIsAdmittedAnew) {
   EXPECT_EQ(status(lost)["state_hash"], status(lead)["state_hash"]);
 }
 
+// Simulator seed 305757: a member that was away knows the leader by the disk that it had before.
+TEST_F(MembershipTest, MB_08_WhoWasAwayLearnsFromOthersThatTheLeaderHasAnotherDisk) {
+  found(5);
+  bind();
+  const uint64_t lead = leader();
+  const uint64_t away = lead % 5 + 1, lost = away % 5 + 1;
+  c().isolate(away);
+  c().kill(lost);
+  c().wipe(lost);
+  c().start(lost);
+  must({replace(lost, lost)});
+  ASSERT_EQ(voters().size(), 5u);
+  ASSERT_TRUE(c().admin(lead, "transfer", json{{"to", lost}}.dump()).status.is_ok());
+  ASSERT_EQ(leader(), lost);
+  c().isolate(away, false);
+  EXPECT_TRUE(c().run_until(
+      [&] {
+        return c().node(away).raft().leader() == NodeId(lost) &&
+               c().node(away).raft_status().commit == c().node(lost).raft_status().commit;
+      },
+      5 * kNsPerSecond));
+  EXPECT_EQ(leader(), lost) << "nobody else had to lead for it";
+}
+
 // Two of three lose their disks and are started again as they were the first time. Each has the
 // first configuration, in which they are a majority; but the third has the data.
 TEST_F(MembershipTest, MB_08_TwoOfThreeWithoutTheirDisksFoundNoOtherCluster) {

@@ -31,12 +31,29 @@ TEST(Contact, Bytes) {
             "01cd012ca4676f6e65");
 }
 
+TEST(Contact, BytesOfOneAboutADisk) {
+  PeerContact c = contact();
+  c.reason = ContactReason::knows_disk;
+  c.about = NodeId(5);
+  c.disk.bytes[0] = 0xd1;
+  const std::string hex = to_hex(encode_peer_contact(envelope(), c));
+  EXPECT_EQ(hex.substr(hex.find("96a9")),
+            "96a97463703a2f2f683a31"
+            "07cd012ca4676f6e65"
+            "05c410d1000000000000000000000000000000");
+}
+
 TEST(Contact, RoundTripForEveryReason) {
   for (ContactReason reason : {ContactReason::hello, ContactReason::not_member,
                                ContactReason::other_disk, ContactReason::other_cluster,
-                               ContactReason::heal, ContactReason::admitted}) {
+                               ContactReason::heal, ContactReason::admitted,
+                               ContactReason::asks_disk, ContactReason::knows_disk}) {
     PeerContact c = contact(), read;
     c.reason = reason;
+    if (reason >= ContactReason::asks_disk) {
+      c.about = NodeId(9);
+      c.disk.bytes[15] = 7;
+    }
     PeerEnvelope from;
     DecodeError error;
     ASSERT_TRUE(decode_peer_contact(encode_peer_contact(envelope(), c), {}, &from, &read, &error))

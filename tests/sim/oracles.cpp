@@ -264,6 +264,8 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
       fail("node " + to_string(n.id) + " asks for votes with a log end that no log has");
     if ((asked != nullptr && asked->pre_vote) || (voted != nullptr && voted->pre_vote)) continue;
     n.seen_term = std::max(n.seen_term, m.term);
+    if (asked != nullptr)
+      asked_with_[{n.id.value, m.term.value}] = {asked->last_term.value, asked->last_index};
     if (voted == nullptr || !voted->granted || n.wiped) continue;
     auto [it, fresh] = votes_.emplace(std::pair(n.id.value, m.term.value), m.to.value);
     if (!fresh && it->second != m.to.value)

@@ -33,8 +33,6 @@ std::optional<Cluster::LogEnd> Cluster::log_end(const SimNode& n, const raft::No
 // A vote goes only to who asked with a log that is no older than the voter's own (thesis 3.6.1;
 // EL-10, EL-11, EL-14). Judged when the vote is first seen: later both logs may have changed.
 void Cluster::check_vote(SimNode& n, const raft::NodeStatus& s) {
-  if (s.role == raft::Role::candidate && !asked_with_.contains({n.id.value, s.term.value}))
-    if (const auto end = log_end(n, s)) asked_with_[{n.id.value, s.term.value}] = *end;
   if (!s.vote || (n.voted_term == s.term && n.voted_for == s.vote)) return;
   n.voted_term = s.term;
   n.voted_for = s.vote;

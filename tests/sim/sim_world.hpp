@@ -350,7 +350,7 @@ class Cluster {
   size_t held_kind_ = 2;
   std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;    // (voter, term) -> for whom
   std::set<std::array<uint64_t, 3>> chosen_;                   // term, voter, for whom
-  std::map<std::pair<uint64_t, uint64_t>, LogEnd> asked_with_;  // (candidate, term)
+  std::map<std::pair<uint64_t, uint64_t>, LogEnd> asked_with_;  // (candidate, term): what it said
   struct Seen {
     uint64_t hash = 0;
     LogTime time;

@@ -110,6 +110,7 @@ void Node::Impl::fail(const Status& status, Mono now) {
   log_line(RAFTCS_LOG_ERROR, "this node takes no part until it is restarted: " + status.text());
   held_.clear();
   peer_out_.clear();
+  founder_asks_at_ = heal_at_ = return_votes_at_ = check_at_ = Mono::never();  // nothing to peers
   leader_ready_ = false;
   fail_everything(status, now);
   update_health();

@@ -213,6 +213,8 @@ void Cluster::check_durable(Index index) {
   SimNode* lead = leading_node();
   if (lead == nullptr || !lead->node->raft_status().membership_settled) return;
   if (anybody_rots()) return;  // a copy less, until it is mended
+  for (const auto& n : nodes_)
+    if (index <= n->lost_to) return;  // its answer may have counted, and came before the damage
   const raft::Membership members = lead->node->raft().membership();
   size_t holders = 0, voters = 0;
   for (auto& n : nodes_) {

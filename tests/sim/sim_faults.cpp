@@ -129,6 +129,7 @@ bool Cluster::incarnations_bound() const {
 void Cluster::wipe(SimNode& n) {
   hit("a disk was wiped");
   note("node " + to_string(n.id) + " loses its disk");
+  n.lost_to = n.node->raft_status().durable;
   crash(n, false);
   n.disk.wipe();
   n.wiped = true;

@@ -60,6 +60,7 @@ struct SimNode {
 
   bool broken = false;        // a write failed: it must be silent until it is restarted
   bool wiped = false;         // out of the cluster for good
+  Index lost_to;              // its disk held entries up to here when it was lost or damaged
   bool rotten = false;        // its data was damaged: as wiped, until it is a voter again
   bool rots = false;          // its disk is damaged, and it runs or will begin anew
   std::string rot_path;       // what is damaged

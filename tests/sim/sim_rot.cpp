@@ -29,8 +29,10 @@ void Cluster::rot() {
     after(100 * kNsPerMs, [this] { rot(); });
     return;
   }
+  const Index durable = n.node->raft_status().durable;
   crash(n, false);
   if (!flip_something(n)) return;
+  n.lost_to = durable;
   hit("a byte rotted");
   n.wiped = n.rotten = true;
   n.seen_term = Term();

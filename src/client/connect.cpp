@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kRetryAfterMsMax = 60'000;  // whatever a server says
 constexpr uint64_t kFreshGap = 16'384;         // behind ids that a stale token does not know
+constexpr size_t kTriedMax = 256;              // then a round ends, whatever it has left out
 
 DurationNs retry_after(uint64_t ms) {
   return static_cast<DurationNs>(std::min(ms, kRetryAfterMsMax)) * kNsPerMs;
@@ -147,9 +148,22 @@ std::string Core::choose_endpoint(Session& s) {
     for (const std::string& address : s.cluster->former)
       if (!contains(s.options.endpoints, address)) all.push_back(&address);
   }
-  const std::string* pick = all[s.turn++ % all.size()];
-  if (*pick == s.last_endpoint) pick = all[s.turn++ % all.size()];
-  return *pick;
+  // Each gets its turn before one gets a second: what one server says may change the list, and
+  // between two lists a turn alone can pass over an address for ever (simulator seed 434221).
+  const auto at = [&](size_t turn) -> const std::string& { return *all[turn % all.size()]; };
+  size_t turn = s.turn;
+  while (turn < s.turn + all.size() &&
+         (at(turn) == s.last_endpoint || contains(s.tried, at(turn))))
+    ++turn;
+  if (turn == s.turn + all.size()) {
+    s.tried.clear();
+    turn = s.turn;
+    if (at(turn) == s.last_endpoint) ++turn;
+  }
+  s.turn = turn + 1;
+  if (s.tried.size() >= kTriedMax) s.tried.clear();
+  s.tried.push_back(at(turn));
+  return at(turn);
 }
 
 Link* Core::acquire(const std::string& endpoint, const Session& s, Mono now) {

@@ -65,6 +65,7 @@ struct Session {
   std::string target;                   // where to go next; empty: choose
   std::string last_endpoint;            // of the last attempt
   uint64_t turn = 0;                    // round robin
+  std::vector<std::string> tried;       // addresses that had their turn in this round
   bool leader_next = true;              // the next choice prefers the leader others have found
   uint32_t refusals = 0;                // servers in a row that can never serve this session
   uint32_t attempt = 0;                 // of the present search for a server, from 1

@@ -536,6 +536,33 @@ TEST(ClientScenario, OldNewsOfMembersDoesNotHideTheNewOnes) {
   EXPECT_EQ(w.engine.info(w.s).state, SessionState::connected);
 }
 
+// Simulator seed 434221: what each server said of members changed the list of addresses, and the
+// turn passed over one of them for ever.
+TEST(ClientScenario, EveryAddressGetsItsTurnWhateverTheListBecomes) {
+  for (size_t more = 0; more < 6; ++more) {
+    World w;
+    const SessionHandle s = w.engine.add(options_for({kA, kB}));
+    w.engine.open(s, w.now);
+    for (int i = 0; i < 40 && w.link_to(kC) == 0; ++i) {
+      const LinkId link = w.last_link();
+      wire::Welcome welcome = w.welcome_of(link);
+      welcome.members = {{NodeId(1), kA, true}, {NodeId(2), kB, true}};
+      if (w.link_to(kB) == link) {
+        for (size_t n = 0; n < more; ++n)
+          welcome.members.push_back({NodeId(10 + n), "tcp://m" + std::to_string(n) + ":1", true});
+        welcome.members.push_back({NodeId(3), kC, true});
+      }
+      w.give(link, welcome);
+      if (auto c = w.get<wire::CreateSession>(link))
+        w.give(link, wire::SessionRejected{
+                         c->channel, c->nonce, RejectReason::not_leader, {}, 0, ""});
+      w.engine.link_down(link, w.now);
+      for (int n = 0; n < 500 && w.last_link() == link; ++n) w.run(20 * kMs);
+    }
+    EXPECT_NE(w.link_to(kC), 0u) << more;
+  }
+}
+
 TEST(ClientScenario, T_TS23_QueryIsSentAgainUnderItsCorrelation) {
   Bound w;
   w.query(w.s, 1);

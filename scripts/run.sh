@@ -87,6 +87,7 @@ free_port() {
 start() {
   local name=$1 log="$work/$1.log" i
   shift
+  : >"$log"  # of an earlier run with this name; the redirection below may come later than the grep
   "$bin/raftcs-server" "$@" --plugins "$plugins" >"$log" 2>&1 &
   pid_of[$name]=$!
   for ((i = 0; i < 300; i++)); do

@@ -46,15 +46,15 @@ Status check_entry(const raftcs_plugin_entry_t* entry) {
     return unfit("its description does not carry the mark of a raftcs plugin (wrong magic)");
   if (entry->struct_size < kEntryBytesMinor0)
     return unfit("its description is " + std::to_string(entry->struct_size) +
-                  " bytes long, at least " + std::to_string(kEntryBytesMinor0) +
-                  " are needed");
+                 " bytes long, at least " + std::to_string(kEntryBytesMinor0) +
+                 " are needed");
   if (entry->target != RAFTCS_PLUGIN_TARGET_64LE)
     return unfit("it was built for target " + std::to_string(entry->target) + ", this is " +
-                  std::to_string(int{RAFTCS_PLUGIN_TARGET_64LE}));
+                 std::to_string(int{RAFTCS_PLUGIN_TARGET_64LE}));
   if (entry->abi_minor_required > RAFTCS_PLUGIN_ABI_MINOR)
     return unfit("it needs minor version " + std::to_string(entry->abi_minor_required) +
-                  " of the plugin interface, this host has " +
-                  std::to_string(int{RAFTCS_PLUGIN_ABI_MINOR}));
+                 " of the plugin interface, this host has " +
+                 std::to_string(int{RAFTCS_PLUGIN_ABI_MINOR}));
   if (entry->name == nullptr || entry->version == nullptr || *entry->name == '\0')
     return unfit("it has no name or no version");
   if (entry->type_at == nullptr || entry->type_count == 0)
@@ -67,14 +67,14 @@ Status check_type(const raftcs_sm_type_t* type) {
   if (type == nullptr) return unfit("one of its types is missing");
   if (type->struct_size < kTypeBytesMinor0)
     return unfit("the description of a type is " + std::to_string(type->struct_size) +
-                  " bytes long, at least " + std::to_string(kTypeBytesMinor0) +
-                  " are needed");
+                 " bytes long, at least " + std::to_string(kTypeBytesMinor0) +
+                 " are needed");
   if (type->id == nullptr ||
       !rsm::is_type_id(std::string(type->id, strnlen(type->id, rsm::kNameBytesMax + 1))))
     return unfit("the id of a type is not 1 to 128 of a-z 0-9 . - _");
   if ((type->flags & RAFTCS_SM_ON_DISK) != 0)
     return unfit(quoted(type->id) + " keeps its own durable state, which this version of "
-                                     "raftcs does not support");
+                                    "raftcs does not support");
   if (const char* name = missing_function(*type); name != nullptr)
     return unfit(quoted(type->id) + " has no function " + name);
   if ((rsm::function_of(*type, &raftcs_sm_type_t::next_timer_ns) == nullptr) !=
@@ -82,12 +82,12 @@ Status check_type(const raftcs_sm_type_t* type) {
     return unfit(quoted(type->id) + " has one of next_timer_ns and timer; it needs both or none");
   if (type->snapshot_version_read_min > type->snapshot_version_write)
     return unfit(quoted(type->id) + " cannot read the snapshots it writes (versions " +
-                  std::to_string(type->snapshot_version_read_min) + " and " +
-                  std::to_string(type->snapshot_version_write) + ")");
+                 std::to_string(type->snapshot_version_read_min) + " and " +
+                 std::to_string(type->snapshot_version_write) + ")");
   if (type->apply_version_min > type->apply_version_max)
     return unfit(quoted(type->id) + " has its behaviour versions out of order (" +
-                  std::to_string(type->apply_version_min) + " to " +
-                  std::to_string(type->apply_version_max) + ")");
+                 std::to_string(type->apply_version_min) + " to " +
+                 std::to_string(type->apply_version_max) + ")");
   return Status::ok();
 }
 

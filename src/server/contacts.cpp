@@ -97,8 +97,8 @@ void Node::Impl::refuse_disk(const wire::PeerEnvelope& e, Mono now) {
   if (seen.incarnation != e.incarnation)
     log_line(RAFTCS_LOG_WARNING,
              "node " + id + " came back with another disk (incarnation " + e.incarnation.hex() +
-                 "); its messages are refused until it is admitted anew: raftcs member replace " +
-                 id + " " + id);
+                 "); its messages are refused until it is admitted anew (raftcs member replace " +
+                 id + " " + id + "), or another member says that it was");
   seen.incarnation = e.incarnation;
   if (now - seen.told < kRefusalPauseNs) return;
   seen.told = now;

@@ -13,8 +13,8 @@
 namespace raftcs::storage {
 namespace {
 
-constexpr char kSnapshotMagic[] = "raftcs snap";     // 11 characters and the zero
-constexpr char kTrailerMagic[] = "snapend";  // 7 characters and the zero
+constexpr char kSnapshotMagic[] = "raftcs snap";  // 11 characters and the zero
+constexpr char kTrailerMagic[] = "snapend";       // 7 characters and the zero
 constexpr uint32_t kDescriptionBytesMax = 1 << 20;
 constexpr uint64_t kHeaderFixedBytes = 12 + 4 + 4;
 constexpr size_t kReadBytes = 256 << 10;

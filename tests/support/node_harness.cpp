@@ -118,6 +118,7 @@ void NodeHarness::take_effects(uint64_t id) {
   std::move(e.log.begin(), e.log.end(), std::back_inserter(m.log));
   std::move(e.apply.begin(), e.apply.end(), std::back_inserter(m.apply));
   std::move(e.snapshot.begin(), e.snapshot.end(), std::back_inserter(m.snapshot));
+  m.peer_frames += e.peer_frames.size();
   for (auto& f : e.peer_frames) {
     const uint64_t to = f.peer.value;
     if (to == 0 || to > size() || m.isolated || at(to).isolated) continue;

@@ -69,6 +69,7 @@ class NodeHarness {
   void hold_log(uint64_t id, bool on = true);  // the lane stands: jobs gather
   void hold_apply(uint64_t id, bool on = true);
   size_t held_apply_jobs(uint64_t id) { return at(id).apply.size(); }
+  uint64_t peer_frames(uint64_t id) { return at(id).peer_frames; }  // that it has sent, to anybody
   bool stopped(uint64_t id) { return at(id).stopped; }  // begin_stop is done
   const std::vector<std::string>& lines(uint64_t id) { return at(id).lines; }
   // A local admin call; its answer, waiting five seconds at most.
@@ -97,6 +98,7 @@ class NodeHarness {
     std::deque<server::SnapshotJob> snapshot;
     Mono log_retry_at;
     bool hold_log = false, hold_apply = false, isolated = false, stopped = false;
+    uint64_t peer_frames = 0;
     std::vector<std::string> lines;
     std::map<uint64_t, server::AdminResult> admin_replies;
   };

@@ -1,5 +1,5 @@
 // scenario_test.cpp: the client scenarios of the catalogue (T-C.., T-TS..), against scripted
-// servers.
+// servers. Which server a client goes to: finding_server_test.cpp.
 #include "tests/unit/client/fake_server.hpp"
 
 namespace raftcs::client::testing {
@@ -47,26 +47,6 @@ TEST(ClientScenario, T_C02_T_C06_FirstCommandHasIdOneAndCompletes) {
   EXPECT_EQ(e->app_code, 42);
   EXPECT_EQ(e->index, 9u);
   EXPECT_EQ(e->data.str(), "result");
-}
-
-TEST(ClientScenario, T_C03_T_TS04_RejectionWithHintIsFollowedWithAFreshNonce) {
-  World w;
-  const SessionHandle s = w.engine.add(options_for({kA}));
-  w.engine.open(s, w.now);
-  const LinkId a = w.last_link();
-  w.give(a, w.welcome_of(a));
-  auto first = w.get<wire::CreateSession>(a);
-  ASSERT_TRUE(first);
-  w.give(a, wire::SessionRejected{first->channel, first->nonce, RejectReason::not_leader, w.hint(2),
-                                  0, ""});
-  const LinkId b = w.link_to(kB);  // an address that was never configured (W-C17, LDR-03)
-  ASSERT_NE(b, 0u);
-  w.give(b, w.welcome_of(b));
-  auto second = w.get<wire::CreateSession>(b);
-  ASSERT_TRUE(second);
-  EXPECT_NE(second->nonce, first->nonce);
-  EXPECT_EQ(second->proof, first->proof);  // X9: the same attempt at the same session
-  EXPECT_EQ(second->capabilities, first->capabilities);
 }
 
 TEST(ClientScenario, T_C04_T_TS31_QueryRoundTrip) {
@@ -362,21 +342,6 @@ TEST(ClientScenario, T_C20_T_TS11_T_TS26_T_TS52_ExpiryDuringContinueEndsEverythi
   EXPECT_EQ(w.engine.info(w.s).outstanding, 0u);
 }
 
-TEST(ClientScenario, T_C23_T_TS12_T_TS22_T_TS51_LeaderChangeMovesTheSession) {
-  Bound w;
-  w.submit(w.s, 1, "p");
-  w.run(2 * kNsPerSecond - 1);  // bound for long: the hint is followed at once
-  w.give(w.link, wire::SessionClosed{w.ch, CloseReason::not_leader, w.hint(2)});
-  const LinkId b = w.link_to(kB);
-  ASSERT_NE(b, 0u);
-  const wire::Channel ch = w.serve_again(b);
-  auto r = w.get<wire::Request>(b);
-  ASSERT_TRUE(r);
-  EXPECT_EQ(r->id, RequestId(1));
-  w.give(b, wire::Response{ch, RequestId(1), 0, {}, Index(1)});
-  EXPECT_ENDED(w, 1, RAFTCS_OK, RAFTCS_OUTCOME_APPLIED);
-}
-
 TEST(ClientScenario, T_C24_T_TS29_CloseSendsExactlyOneCloseSessionAndWaitsForTheAnswer) {
   Bound w;
   w.submit(w.s, 1);
@@ -433,21 +398,6 @@ TEST(ClientScenario, T_TS06_RefusedCapabilitiesEndTheAttempt) {
   EXPECT_EQ(lost->text, "no");
 }
 
-TEST(ClientScenario, T_TS07_T_TS15_T_TS55_SilentServersAreTriedInTurnForEver) {
-  World w;
-  const SessionHandle s = w.engine.add(options_for({kA, kB, kC}));
-  w.engine.open(s, w.now);
-  w.submit(s, 1);
-  w.run(60 * kNsPerSecond);
-  std::map<std::string, int> tries;
-  for (LinkId l : w.opened) ++tries[w.endpoint_of[l]];
-  EXPECT_EQ(tries.size(), 3u);
-  EXPECT_GE(w.opened.size(), 15u);
-  EXPECT_LE(w.opened.size(), 40u);
-  for (auto& [endpoint, n] : tries) EXPECT_GE(n, 4) << endpoint;
-  EXPECT_EQ(w.engine.info(s).outstanding, 1u);
-}
-
 TEST(ClientScenario, T_TS08_T_TS14_CloseWhileConnectingEndsEverything) {
   World w;
   const SessionHandle s = w.engine.add(options_for({kA}));
@@ -502,67 +452,6 @@ TEST(ClientScenario, SESSION_TAKEN_IsFinalWithoutPingPong) {
   EXPECT_EQ(w.opened.size(), 1u);
 }
 
-TEST(ClientScenario, T_TS20_T_TS21_W_C14_ShutdownGoesOnElsewhere) {
-  Bound w(options_for({kA}));
-  w.members = {{NodeId(1), kA, true}, {NodeId(2), kB, true}};
-  wire::Topology t;
-  t.leader = w.hint(1);
-  t.members = w.members;
-  w.give(w.link, t);
-  w.submit(w.s, 1);
-  ASSERT_TRUE(w.get<wire::Request>(w.link));
-  w.give(w.link, wire::SessionClosed{w.ch, CloseReason::shutdown, {}});
-  EXPECT_EQ(w.engine.info(w.s).state, SessionState::connecting_existing);
-  w.run(200 * kMs);
-  const LinkId b = w.link_to(kB);
-  ASSERT_NE(b, 0u);
-  w.serve_again(b);
-  EXPECT_EQ(w.get<wire::Request>(b)->id, RequestId(1));
-}
-
-// Simulator seed 8: all endpoints that the client began with were removed from the cluster, and
-// one of them told it of members of its own time. Who is not among these is tried all the same.
-TEST(ClientScenario, OldNewsOfMembersDoesNotHideTheNewOnes) {
-  Bound w(options_for({kA}));
-  wire::Topology t;
-  t.members = {{NodeId(1), kA, true}, {NodeId(2), kB, true}};
-  w.give(w.link, t);
-  t.members = {{NodeId(1), kA, true}};
-  w.give(w.link, t);
-  w.engine.link_down(w.link, w.now);
-  for (int i = 0; i < 60 && w.link_to(kB) == 0; ++i) w.run(500 * kMs);
-  ASSERT_NE(w.link_to(kB), 0u);
-  w.serve_again(w.link_to(kB));
-  EXPECT_EQ(w.engine.info(w.s).state, SessionState::connected);
-}
-
-// Simulator seed 434221: what each server said of members changed the list of addresses, and the
-// turn passed over one of them for ever.
-TEST(ClientScenario, EveryAddressGetsItsTurnWhateverTheListBecomes) {
-  for (size_t more = 0; more < 6; ++more) {
-    World w;
-    const SessionHandle s = w.engine.add(options_for({kA, kB}));
-    w.engine.open(s, w.now);
-    for (int i = 0; i < 40 && w.link_to(kC) == 0; ++i) {
-      const LinkId link = w.last_link();
-      wire::Welcome welcome = w.welcome_of(link);
-      welcome.members = {{NodeId(1), kA, true}, {NodeId(2), kB, true}};
-      if (w.link_to(kB) == link) {
-        for (size_t n = 0; n < more; ++n)
-          welcome.members.push_back({NodeId(10 + n), "tcp://m" + std::to_string(n) + ":1", true});
-        welcome.members.push_back({NodeId(3), kC, true});
-      }
-      w.give(link, welcome);
-      if (auto c = w.get<wire::CreateSession>(link))
-        w.give(link, wire::SessionRejected{
-                         c->channel, c->nonce, RejectReason::not_leader, {}, 0, ""});
-      w.engine.link_down(link, w.now);
-      for (int n = 0; n < 500 && w.last_link() == link; ++n) w.run(20 * kMs);
-    }
-    EXPECT_NE(w.link_to(kC), 0u) << more;
-  }
-}
-
 TEST(ClientScenario, T_TS23_QueryIsSentAgainUnderItsCorrelation) {
   Bound w;
   w.query(w.s, 1);
@@ -575,30 +464,6 @@ TEST(ClientScenario, T_TS23_QueryIsSentAgainUnderItsCorrelation) {
   auto q2 = w.get<wire::Query>(again);
   ASSERT_TRUE(q2);
   EXPECT_EQ(q2->correlation, q->correlation);
-}
-
-TEST(ClientScenario, T_TS27_TwoRedirectsThenSuccess) {
-  World w;
-  const SessionHandle s = w.engine.add(options_for({kA}));
-  w.engine.open(s, w.now);
-  w.submit(s, 1);
-  const LinkId a = w.last_link();
-  w.give(a, w.welcome_of(a));
-  auto c = w.get<wire::CreateSession>(a);
-  w.give(a,
-         wire::SessionRejected{c->channel, c->nonce, RejectReason::not_leader, w.hint(2), 0, ""});
-  const LinkId b = w.link_to(kB);
-  w.give(b, w.welcome_of(b));
-  c = w.get<wire::CreateSession>(b);
-  ASSERT_TRUE(c);
-  w.give(b,
-         wire::SessionRejected{c->channel, c->nonce, RejectReason::not_leader, w.hint(3), 0, ""});
-  EXPECT_EQ(w.link_to(kC), 0u);  // the second in a row waits
-  w.run(50 * kMs);
-  const LinkId l3 = w.link_to(kC);
-  ASSERT_NE(l3, 0u);
-  w.serve(l3);
-  EXPECT_EQ(w.get<wire::Request>(l3)->id, RequestId(1));
 }
 
 TEST(ClientScenario, T_TS45_DeadlineAfterSendingIsUnknownAndTheFloorMovesOn) {

@@ -54,6 +54,20 @@ class Catalogue : public testing::Test {
     return e;
   }
 
+  static Entry config_entry(uint64_t index, uint64_t term, const Membership& membership) {
+    Entry e = entry(index, term);
+    e.type = EntryType::config;
+    e.payload = encode_membership(membership);
+    return e;
+  }
+  static SnapshotMeta snapshot_meta(uint64_t index, uint64_t term) {
+    SnapshotMeta meta;
+    meta.index = Index(index);
+    meta.term = Term(term);
+    meta.membership = three();
+    return meta;
+  }
+
   Effects flush() {
     effects_ = node_->take_effects(now_);
     if (effects_.write_seq) seq_ = effects_.write_seq;

@@ -70,9 +70,7 @@ TEST_F(Catalogue, MB_01_NoConfigurationBeforeAnOwnCommit) {
 TEST_F(Catalogue, MB_02_ATruncatedConfigurationIsNoLongerInForce) {
   Membership two = three();
   two.members.pop_back();
-  Entry config = entry(2, 2);
-  config.type = EntryType::config;
-  config.payload = encode_membership(two);
+  const Entry config = config_entry(2, 2, two);
   get(2, 2, append(1, 1, 0, {config}));
   EXPECT_EQ(node_->membership(), two);
   get(3, 3, append(1, 1, 0, {entry(2, 3)}));
@@ -124,19 +122,13 @@ TEST_F(Catalogue, MB_08_AnOldConfigurationIsNoReasonToLeadForAnotherDisk) {
   lost.members[0].incarnation.bytes[0] = 6;
   again.members[0].role = MemberRole::learner;
   again.members[0].incarnation = options_.incarnation;
-  const auto config = [](uint64_t index, const Membership& members) {
-    Entry e = entry(index, 2);
-    e.type = EntryType::config;
-    e.payload = encode_membership(members);
-    return e;
-  };
   for (bool joined : {true, false}) {  // else the configuration between says so
     options_.joined = joined;
     boot({1});
     if (joined)
-      get(2, 2, append(1, 1, 0, {config(2, again)}));
+      get(2, 2, append(1, 1, 0, {config_entry(2, 2, again)}));
     else
-      get(2, 2, append(1, 1, 0, {config(2, lost), config(3, again)}));
+      get(2, 2, append(1, 1, 0, {config_entry(2, 2, lost), config_entry(3, 2, again)}));
     persist();
     ASSERT_EQ(node_->membership(), again);
     ASSERT_EQ(status().commit, Index(0));
@@ -149,9 +141,7 @@ TEST_F(Catalogue, PriorityOrdersElectionsAndNeverPreventsOne) {
   Membership m = three();
   m.members[1].priority = 120;
   m.members[2].priority = 110;
-  Entry config = entry(2, 2);
-  config.type = EntryType::config;
-  config.payload = encode_membership(m);
+  const Entry config = config_entry(2, 2, m);
   get(2, 2, append(1, 1, 0, {config}));
   persist();
   get(2, 2, append(2, 2, 0));

@@ -54,15 +54,10 @@ TEST_F(Catalogue, SN_02_07_08_ChunksResumeRepeatAndReplaceTheWholeLog) {
 TEST_F(Catalogue, SN_05_AConfigurationGoesWithTheLogThatHeldIt) {
   Membership two = three();
   two.members.pop_back();
-  Entry config = entry(2, 2);
-  config.type = EntryType::config;
-  config.payload = encode_membership(two);
+  const Entry config = config_entry(2, 2, two);
   get(2, 2, append(1, 1, 0, {config}));
   ASSERT_EQ(node_->membership(), two);
-  SnapshotMeta meta;
-  meta.index = Index(3);
-  meta.term = Term(3);
-  meta.membership = three();
+  const SnapshotMeta meta = snapshot_meta(3, 3);
   node_->snapshot_chunk_written(NodeId(3), meta, 0, true, now_);
   EXPECT_EQ(node_->membership(), three());
 }
@@ -85,10 +80,7 @@ TEST_F(Catalogue, SN_09_TheLogIsCutWhenItIsDurable) {
   options_.trailing_entries = 0;
   boot({1});
   get(2, 1, append(1, 1, 3, {entry(2, 1), entry(3, 1)}));
-  SnapshotMeta meta;
-  meta.index = Index(3);
-  meta.term = Term(1);
-  meta.membership = three();
+  const SnapshotMeta meta = snapshot_meta(3, 1);
   node_->applied(Index(3));
   node_->snapshot_taken(meta, now_);
   flush();
@@ -105,10 +97,7 @@ TEST_F(Catalogue, SN_09_TheLogIsCutWhenAPeerHasWhatFollowsItsSnapshot) {
   lead();
   get(2, 2, ack(2));
   const auto snapshot = [&](uint64_t index) {
-    SnapshotMeta meta;
-    meta.index = Index(index);
-    meta.term = Term(2);
-    meta.membership = three();
+    const SnapshotMeta meta = snapshot_meta(index, 2);
     node_->applied(Index(index));
     node_->snapshot_taken(meta, now_);
     return flush();
@@ -138,12 +127,9 @@ TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
   boot({1});
   lead();
   get(2, 2, ack(2));
-  SnapshotMeta meta;
-  meta.index = Index(2);
-  meta.term = Term(2);
+  SnapshotMeta meta = snapshot_meta(2, 2);
   meta.size = 8;
   meta.checksum = 1;
-  meta.membership = three();
   node_->applied(Index(2));
   node_->snapshot_taken(meta, now_);
   AppendResponse behind;

@@ -205,10 +205,7 @@ TEST_F(Catalogue, LR_07_WhatIsCommittedMatchesByDefinition) {
   get(2, 2, append(1, 1, 3, {entry(2, 2), entry(3, 2)}));
   persist();
   EXPECT_EQ(node_->commit_index(), Index(3));
-  SnapshotMeta meta;
-  meta.index = Index(3);
-  meta.term = Term(2);
-  meta.membership = three();
+  const SnapshotMeta meta = snapshot_meta(3, 2);
   node_->applied(Index(3));
   node_->snapshot_taken(meta, now_);
   ASSERT_EQ(status().first, Index(4)) << "prev must be one that is compacted";

@@ -266,6 +266,25 @@ TEST_F(MembershipTest, AFounderWaitsOnlySoLongForOneThatIsMissing) {
                             6 * kNsPerSecond));
 }
 
+// Simulator seed 423139: a node whose disk has failed is silent (S21), also while it asks as a
+// founder.
+TEST_F(MembershipTest, AFounderWhoseDiskFailedAsksNobody) {
+  found(3);
+  c().isolate(1);
+  ASSERT_TRUE(c().run_until([&] { return c().node(2).serving() || c().node(3).serving(); },
+                            10 * kNsPerSecond));
+  c().kill(1);
+  c().start(1);  // its log is the first configuration still
+  c().disk(1).fail_nth(sim::Call::write, 1);
+  c().isolate(1, false);
+  ASSERT_TRUE(c().run_until(
+      [&] { return c().node(1).info().health.code() == RAFTCS_ERR_IO; }, kNsPerSecond));
+  const uint64_t said = c().peer_frames(1);
+  EXPECT_GT(said, 0u);
+  c().run(3 * kNsPerSecond);
+  EXPECT_EQ(c().peer_frames(1), said);
+}
+
 TEST_F(MembershipTest, FoundersThatAreAllThereDoNotWait) {
   found(3);
   EXPECT_TRUE(c().run_until(

@@ -1,11 +1,14 @@
 // admin_reseed.cpp: a member gives up its data and gets that of the others (docs/operations.md 11).
 //
-//   reseed_plan  at the leader: who is up; gives a permit, which is its own id and term
+//   reseed_plan  at the leader: who is up; gives a permit, which is its own id and term, or takes
+//                one back
 //   reseed       at the member, with that permit: its directory is marked, and begins anew at the
 //                next start (storage/reseed_mark.hpp)
 //
 // What must hold: a member is marked only while the leader that it follows has said that the others
-// have a majority without it. A permit of another leader or term is void.
+// have a majority without it. A permit of another leader or term is void. A leader counts whom it
+// gave one as failed until that member has begun anew; the permits of the leader before it does not
+// know.
 #include "server/admin_json.hpp"
 #include "server/node_impl.hpp"
 #include "server/reseed_plan.hpp"
@@ -19,9 +22,28 @@ constexpr size_t kReseedsWaitingMax = 16;
 
 }  // namespace
 
+// Who was permitted to begin anew in this term, and has not yet.
+std::set<NodeId> Node::Impl::reseeds_permitted() {
+  if (std::exchange(permits_term_, term_) != term_) permits_.clear();
+  std::set<NodeId> ids;
+  for (auto& [id, incarnation] : permits_) {
+    const raft::Member* member = raft::find_member(raft_.membership(), id);
+    if (member == nullptr) continue;
+    if (incarnation.is_zero()) incarnation = member->incarnation;  // it was not bound yet
+    if (incarnation == member->incarnation) ids.insert(id);
+  }
+  std::erase_if(permits_, [&](const auto& permit) { return !ids.contains(permit.first); });
+  return ids;
+}
+
 void Node::Impl::admin_reseed_plan(const AdminOrigin& origin, const json& args) {
   const NodeId id(number_arg(args, "id"));
-  auto plan = plan_reseed(raft_.membership(), id, members_up());
+  const std::set<NodeId> permitted = reseeds_permitted();
+  if (flag_arg(args, "off")) {
+    permits_.erase(id);
+    return admin_reply(origin, Status::ok(), text_of(json{{"id", id.value}, {"off", true}}));
+  }
+  auto plan = plan_reseed(raft_.membership(), id, members_up(), permitted);
   if (!plan) return admin_reply(origin, plan.status(), {});
   const bool dry = flag_arg(args, "dry_run");
   if (!plan->refusal.is_ok() && !dry) return admin_reply(origin, plan->refusal, {});
@@ -29,13 +51,22 @@ void Node::Impl::admin_reseed_plan(const AdminOrigin& origin, const json& args) 
     return json{
         {"voters", e.voters}, {"needed", e.needed}, {"up", e.up}, {"tolerates", e.tolerates()}};
   };
+  const raft::Member& member = *raft::find_member(raft_.membership(), id);
+  if (dry)
+    plan->notes.push_back(
+        "permits of an earlier leader are not known to this one: 'reseed' in the status of a "
+        "member "
+        "says that it begins anew at its next start");
   json reply{{"id", id.value},
-             {"client_address", raft::find_member(raft_.membership(), id)->client_address},
+             {"client_address", member.client_address},
              {"before", told(plan->before)},
              {"meanwhile", told(plan->meanwhile)},
              {"notes", plan->notes},
              {"loses_quorum", !plan->refusal.is_ok()}};
-  if (!dry) reply["permit"] = {{"leader", identity_.node.value}, {"term", term_.value}};
+  if (!dry) {
+    permits_[id] = member.incarnation;
+    reply["permit"] = {{"leader", identity_.node.value}, {"term", term_.value}};
+  }
   admin_reply(origin, Status::ok(), text_of(reply));
 }
 

@@ -6,6 +6,7 @@
 #include "raft/membership.hpp"
 #include "server/damage.hpp"
 #include "storage/healing.hpp"
+#include "storage/record.hpp"
 #include "storage/reseed_mark.hpp"
 
 namespace raftcs::server {
@@ -117,12 +118,14 @@ Status reseed(sys::FileSystem& fs, const Options& options, sys::RandomSource& ra
   asked.reseed = true;
   const std::string who =
       marked ? "an operator asked (raftcs member reseed)" : "storage.reseed asks";
-  return heal_or_refuse(fs, asked, random,
-                        {RAFTCS_ERR_CORRUPT, who + " to begin anew without the data of " +
-                                                 options.data_dir +
-                                                 (marked ? "" : " (take the setting away after "
-                                                                "one start)")},
-                        notes);
+  const Status done = heal_or_refuse(
+      fs, asked, random,
+      {RAFTCS_ERR_CORRUPT, who + " to begin anew without the data of " + options.data_dir +
+                               (marked ? "" : " (take the setting away after one start)")},
+      notes);
+  if (done.is_ok() || !marked) return done;
+  return {done.code(), done.text() + ". To go on with the data that is there, remove the file " +
+                           storage::join_path(options.data_dir, storage::kReseedName)};
 }
 
 // Made before it is opened, unless it is there.

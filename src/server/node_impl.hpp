@@ -354,6 +354,7 @@ struct Node::Impl {
   void admin_reseed_plan(const AdminOrigin& origin, const nlohmann::json& args);
   void admin_reseed(const AdminOrigin& origin, const nlohmann::json& args);
   void reseed_marked(const ReseedMarked& done);
+  std::set<NodeId> reseeds_permitted();
   // admin_transfer.cpp
   void admin_transfer(const AdminOrigin& origin, const nlohmann::json& args, Mono now);
   void drive_transfer_op(Mono now);
@@ -495,6 +496,8 @@ struct Node::Impl {
   std::vector<AdminOrigin> admin_snapshots_;
   std::map<uint64_t, AdminOrigin> reseeds_;  // by token; wait for their marks
   bool reseed_marked_ = false;
+  std::map<NodeId, Uuid> permits_;  // to begin anew: which incarnation of each may
+  Term permits_term_;
   uint64_t admin_token_ = 0;
   std::optional<MemberOp> member_op_;  // running, or the last one
   uint64_t member_ops_ = 0;

@@ -8,7 +8,10 @@
 #include "rsm/ops.hpp"
 #include "rsm/snapshot.hpp"
 #include "server/admin_json.hpp"
+#include "storage/healing.hpp"
 #include "storage/identity_file.hpp"
+#include "storage/record.hpp"
+#include "storage/reseed_mark.hpp"
 
 namespace raftcs::server {
 namespace {
@@ -48,7 +51,9 @@ raft::Membership last_membership(const raft::BootImage& image) {
   return membership;
 }
 
-// The two entries behind everything that is there, in a term that nobody was elected in.
+// The two entries behind everything that is there, in a term that nobody was elected in. The
+// configuration is the last: a torn write keeps what is before it, and without it another run
+// finds that there is something to do.
 storage::WriteBatch closing_entries(const Recovery& r, const raft::Member& self, Term term,
                                     LogTime time) {
   raft::Membership alone;
@@ -59,12 +64,14 @@ storage::WriteBatch closing_entries(const Recovery& r, const raft::Member& self,
   alone.members.front().incarnation = r.identity.incarnation;
   storage::WriteBatch batch;
   batch.hard_state = {term, NodeId()};
-  batch.append.push_back(
-      {r.last.next(), term, raft::EntryType::config, time, raft::encode_membership(alone)});
   rsm::OpsWriter ops;
   for (SessionNum num : r.sessions) ops.add(rsm::CloseSession{num});
-  if (!ops.empty())
-    batch.append.push_back({r.last.next().next(), term, raft::EntryType::ops, time, ops.take()});
+  Index at = r.last.next();
+  if (!ops.empty()) {
+    batch.append.push_back({at, term, raft::EntryType::ops, time, ops.take()});
+    at = at.next();
+  }
+  batch.append.push_back({at, term, raft::EntryType::config, time, raft::encode_membership(alone)});
   return batch;
 }
 
@@ -72,10 +79,26 @@ bool is_alone(const raft::Membership& m, NodeId id) {
   return m.members.size() == 1 && m.members.front().id == id && !m.joint;
 }
 
+// What is there may be a part only, and the next start would set the new cluster aside with it.
+Status refuse_unfinished_healing(sys::FileSystem& fs, const std::string& path) {
+  const std::string begun = storage::join_path(path, storage::kHealingBegun);
+  RCS_ASSIGN(there, fs.exists(begun));
+  if (!there) return Status::ok();
+  const std::string aside = storage::join_path(path, storage::kDamagedName);
+  return {RAFTCS_ERR_BAD_STATE,
+          begun +
+              " says that a crash has interrupted setting the data of this node aside. Take "
+              "another survivor; or start this server once, which finishes it, stop it, move " +
+              aside +
+              " to a place of its own, and give this command for that directory ('raftcs "
+              "log verify' tells whether its data is damaged)"};
+}
+
 }  // namespace
 
 Result<Recovery> force_new_cluster(sys::FileSystem& fs, const std::string& path,
                                    sys::RandomSource& random, bool confirmed) {
+  RCS_TRY(refuse_unfinished_healing(fs, path));
   RCS_ASSIGN(dir, storage::DataDir::open(fs, path, {}, nullptr));
   const raft::BootImage image = dir->take_boot_image();
   Recovery r;
@@ -97,8 +120,11 @@ Result<Recovery> force_new_cluster(sys::FileSystem& fs, const std::string& path,
   if (!image.entries.empty()) r.term = image.entries.back().term, time = image.entries.back().time;
   RCS_ASSIGN(sessions, sessions_of(*dir, image));
   r.sessions = std::move(sessions);
+  RCS_ASSIGN(marked, storage::is_marked_for_reseed(fs, path));
+  r.marked = marked;
   if (!confirmed) return r;
 
+  RCS_TRY(dir->mark_reseed(false));
   storage::Identity fresh = r.identity;
   fresh.cluster = r.new_cluster = random.uuid();
   RCS_TRY(storage::rewrite_identity(fs, path, fresh));
@@ -113,10 +139,15 @@ Result<Recovery> force_new_cluster(sys::FileSystem& fs, const std::string& path,
 std::string recovery_json(const Recovery& r) {
   nlohmann::json members = nlohmann::json::array();
   for (const raft::Member& m : r.membership.members) members.push_back(member_json(m));
-  nlohmann::json j{{"node", r.identity.node.value},       {"cluster", r.identity.cluster.hex()},
-                   {"changed", !r.new_cluster.is_zero()}, {"last_index", r.last.value},
-                   {"last_term", r.term.value},           {"snapshot_index", r.snapshot.value},
-                   {"sessions_ended", r.sessions.size()}, {"members", members}};
+  nlohmann::json j{{"node", r.identity.node.value},
+                   {"cluster", r.identity.cluster.hex()},
+                   {"changed", !r.new_cluster.is_zero()},
+                   {"last_index", r.last.value},
+                   {"last_term", r.term.value},
+                   {"snapshot_index", r.snapshot.value},
+                   {"sessions_ended", r.sessions.size()},
+                   {"members", members},
+                   {"reseed", r.marked}};
   if (!r.new_cluster.is_zero()) {
     j["new_cluster"] = r.new_cluster.hex();
     j["new_last_index"] = r.new_last.value;

@@ -235,6 +235,8 @@ int reseed(const Context& context, uint64_t id, bool dry_run, bool off) {
   }
   Session session({address}, context.timeout_ms);
   const Json answer = parse_reply(session.admin(address, "reseed", order.dump()), "member");
+  // Only now: the leader counts it as failed as long as it may begin anew.
+  if (off) ask(context, "reseed_plan", {{"id", id}, {"off", true}, {"dry_run", true}});
   if (context.json()) {
     print_json(answer);
   } else {

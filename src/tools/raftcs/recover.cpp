@@ -28,7 +28,11 @@ void explain(const Json& r) {
             "directories\n" +
             "         up to " + cell_of(r["sessions_ended"]) +
             " sessions: they end, and their "
-            "clients are refused; what they had not heard an answer to stays unknown\n");
+            "clients are refused; what they had not heard an answer to stays unknown\n" +
+            (r.value("reseed", false)
+                 ? "marked:  it was to begin anew without its data (member reseed): that may be "
+                   "wrong. Take another survivor if there is one; --yes takes the mark away\n"
+                 : ""));
 }
 
 int run(const Context& context, const std::string& data_dir, bool yes) {

@@ -174,6 +174,47 @@ TEST_F(ReseedTest, APermitOfAnotherTermIsVoid) {
   EXPECT_FALSE(marked(id));
 }
 
+// A mark waits for a restart, and a power cycle restarts all: marked ones count as failed.
+TEST_F(ReseedTest, APermitIsCountedAgainstTheNext) {
+  found(3);
+  const uint64_t id = follower(), third = 6 - lead_ - id;
+  ASSERT_TRUE(reseed(id, permit(id)).status.is_ok());
+  EXPECT_TRUE(plan(id, false).status.is_ok()) << "again for the same one";
+  const server::AdminResult second = plan(third, false);
+  EXPECT_EQ(second.status.code(), RAFTCS_ERR_BAD_STATE);
+  EXPECT_NE(second.status.text().find("1 of 3 voters"), std::string::npos) << second.status.text();
+  const json dry = json::parse(plan(third, true).json);
+  EXPECT_TRUE(dry["loses_quorum"].get<bool>());
+  EXPECT_NE(dry["notes"].dump().find("member reseed " + std::to_string(id) + " --off"),
+            std::string::npos)
+      << dry["notes"];
+  // It has begun anew, and has its vote back.
+  restart(id);
+  EXPECT_EQ(plan(third, false).status.code(), RAFTCS_ERR_BAD_STATE);
+  ASSERT_TRUE(c().run_until([&] { return status(id)["standing"] == "voter"; },
+                            20 * kNsPerSecond));
+  ASSERT_TRUE(c().run_until([&] { return plan(third, false).status.is_ok(); }, 5 * kNsPerSecond));
+}
+
+TEST_F(ReseedTest, FiveBearTwoPermits) {
+  found(5);
+  const uint64_t a = lead_ % 5 + 1, b = a % 5 + 1, d = b % 5 + 1;
+  EXPECT_TRUE(plan(a, false).status.is_ok());
+  EXPECT_TRUE(plan(b, false).status.is_ok());
+  EXPECT_EQ(plan(d, false).status.code(), RAFTCS_ERR_BAD_STATE);
+}
+
+TEST_F(ReseedTest, APermitTakenBackAtTheLeaderCountsNoMore) {
+  found(3);
+  const uint64_t id = follower(), third = 6 - lead_ - id;
+  EXPECT_TRUE(plan(id, true).status.is_ok());
+  EXPECT_TRUE(plan(third, false).status.is_ok()) << "a dry run gives none";
+  EXPECT_FALSE(plan(id, false).status.is_ok());
+  const json off{{"id", third}, {"off", true}};
+  EXPECT_TRUE(c().admin(lead_, "reseed_plan", off.dump()).status.is_ok());
+  EXPECT_TRUE(plan(id, false).status.is_ok());
+}
+
 TEST_F(ReseedTest, AnotherNodesIdIsRefused) {
   found(3);
   const json args{{"id", lead_}, {"permit", permit(follower())}};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace raftcs::server {
 namespace {
@@ -50,6 +51,8 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
     LogDone result;
     result.write_seq = job.write_seq;
     if (job.write_seq != 0) result.status = dir_.write(job.batch);
+    if (result.status.code() == RAFTCS_ERR_NO_SPACE && compact_ahead(jobs, at, &result.status))
+      result.status = dir_.write(job.batch);
     if (result.status.is_ok() && job.leave) result.status = leave_segment(*job.ask_about);
     if (result.status.is_ok() && job.compact_to) result.status = dir_.compact(*job.compact_to);
     if (result.status.is_ok() && job.list_segments) result.listed = dir_.segments();
@@ -79,6 +82,18 @@ std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
 Status LogLane::leave_segment(uint64_t segment) {
   Status status = dir_.leave_segment(segment);
   return status.code() == RAFTCS_ERR_NO_SPACE ? Status::ok() : status;
+}
+
+// What the newest snapshot has replaced may be what fills the disk: it does not wait behind the
+// entries that do not fit. It cuts nothing that a published snapshot does not cover.
+bool LogLane::compact_ahead(std::vector<LogJob>* jobs, size_t from, Status* status) {
+  Index up_to;
+  for (size_t i = from; i < jobs->size(); ++i)
+    if (auto asked = std::exchange((*jobs)[i].compact_to, std::nullopt))
+      up_to = std::max(up_to, *asked);
+  if (!up_to) return false;
+  if (Status compacted = dir_.compact(up_to); !compacted.is_ok()) *status = compacted;
+  return status->code() == RAFTCS_ERR_NO_SPACE;
 }
 
 // Term and vote do not wait behind entries that do not fit: storage keeps room for them. The

@@ -26,6 +26,7 @@ class LogLane {
   std::vector<LogDone> run(std::vector<LogJob>* jobs);
 
  private:
+  bool compact_ahead(std::vector<LogJob>* jobs, size_t from, Status* status);
   Status write_hard_state(std::vector<LogJob>* jobs, size_t from);
   Status leave_segment(uint64_t segment);
   storage::DataDir& dir_;

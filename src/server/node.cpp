@@ -306,10 +306,13 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     scrubbed(*slice, now);
   } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {
     if (read->status.is_ok())
-      raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset,
-                                std::move(read->chunk.data), read->chunk.last, now);
-    else
-      raft_.snapshot_chunk_failed(read->read.peer, read->read.index, now);
+      return raft_.snapshot_chunk_read(read->read.peer, read->read.index, read->read.offset,
+                                       std::move(read->chunk.data), read->chunk.last, now);
+    if (read->status.code() != RAFTCS_ERR_NOT_FOUND)  // else there is a newer one by now
+      log_line(RAFTCS_LOG_WARNING, "a chunk of the snapshot for node " +
+                                       to_string(read->read.peer) +
+                                       " cannot be read: " + read->status.text());
+    raft_.snapshot_chunk_failed(read->read.peer, read->read.index, now);
   } else if (auto* chunk = std::get_if<SnapshotChunkWritten>(&done)) {
     if (!chunk->status.is_ok()) {
       log_line(RAFTCS_LOG_WARNING,

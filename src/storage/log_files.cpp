@@ -224,29 +224,44 @@ Status LogFiles::compact(Index up_to) {
   bool removed = false;
   while (segments_.size() > 1 && segments_.front().live_last <= up_to) {
     const SegmentInfo oldest = segments_.front();
-    RCS_TRY(absorb(retire(oldest.number, oldest.file_bytes)));
+    const Status gone = absorb(retire(oldest.number, oldest.file_bytes));
+    if (gone.code() == RAFTCS_ERR_NO_SPACE) break;  // the next compaction tries again
+    RCS_TRY(gone);
     segments_.erase(segments_.begin());
     removed = true;
   }
   count_bytes();
-  return removed ? absorb(fs_.sync_directory(directory_)) : Status::ok();
+  if (!removed) return Status::ok();
+  // Even "no space": it is not tried again, and a recycled segment has a name that may go.
+  Status synced = fs_.sync_directory(directory_);
+  return synced.is_ok() ? synced : poison_.set({RAFTCS_ERR_IO, synced.text()});
 }
 
 // Recycles a segment by giving it the next number, or removes it. The caller syncs the
 // directory; until then a crash may leave the old name, which recovery passes over.
 Status LogFiles::retire(uint64_t number, uint64_t file_bytes) {
   const bool damaged = std::erase(damaged_, number) > 0;
-  if (damaged || spares_.size() >= options_.spare_segments || file_bytes > options_.segment_bytes)
+  if (damaged || spares_.size() >= options_.spare_segments ||
+      file_bytes > options_.segment_bytes || is_low_on_space())
     return fs_.remove(path_of(number));
   Spare spare;
   spare.number = (spares_.empty() ? segments_.back().number : spares_.back().number) + 1;
   const std::string path = path_of(spare.number);
-  RCS_TRY(fs_.rename(path_of(number), path));
+  const Status renamed = fs_.rename(path_of(number), path);
+  if (renamed.code() == RAFTCS_ERR_NO_SPACE) return fs_.remove(path_of(number));
+  RCS_TRY(renamed);
   RCS_ASSIGN(file, fs_.open(path, sys::OpenMode::read_write));
   spare.file = std::move(file);
   spare.prepared = file_bytes;
   spares_.push_back(std::move(spare));
   return Status::ok();
+}
+
+// Then a segment does more good as space than as a spare.
+bool LogFiles::is_low_on_space() const {
+  if (options_.reserve_bytes == 0) return false;
+  auto free = fs_.free_bytes(directory_);
+  return free && *free < options_.reserve_bytes;
 }
 
 std::vector<ScrubTarget> LogFiles::segments() const {

@@ -77,6 +77,7 @@ class LogFiles {
   Status prepare(sys::File& file, uint64_t* prepared, uint64_t up_to);
   Status add_spare();
   Status retire(uint64_t number, uint64_t file_bytes);
+  bool is_low_on_space() const;
   Status absorb(Status status);  // poisons unless it is OK or NO_SPACE
   void count_bytes();
 

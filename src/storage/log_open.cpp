@@ -34,6 +34,8 @@ Status LogFiles::open(const std::optional<raft::SnapshotMeta>& snapshot,
   RCS_TRY(recovered.status());
   LogState& state = *recovered;
   RCS_TRY(adopt(state, notes));
+  // The node asks for it when it takes the next snapshot, which may never fit.
+  if (snapshot && is_low_on_space()) RCS_TRY(compact(snapshot->index));
   if (state.torn)
     notes->push_back("the last write to " + path_of(segments_.back().number) +
                      " was cut at offset " + std::to_string(end_) + ", after entry " +

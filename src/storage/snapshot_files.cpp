@@ -196,6 +196,8 @@ Status SnapshotFiles::set_damaged_aside(std::vector<std::string>* notes) {
 
 Status SnapshotFiles::publish(const std::string& temporary, const raft::SnapshotMeta& meta) {
   ++publications_;
+  // What is left of a transfer that this one makes needless.
+  if (receiving_ && receiving_->meta().index <= meta.index) receiving_.reset();
   RCS_TRY(absorb(fs_.rename(temporary, path_of(meta.index))));
   Status synced = RCS_MUTANT("PS-04") ? Status::ok() : fs_.sync_directory(directory_);
   if (!synced) return poison_.set({RAFTCS_ERR_IO, synced.text()});
@@ -230,8 +232,10 @@ Result<std::unique_ptr<SnapshotReader>> SnapshotFiles::read(Index index) {
 }
 
 Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, uint64_t size_max) {
-  const bool open_already = sending_ && sending_->meta.index == index &&
-                            (!latest_ || latest_->index != index || *latest_ == sending_->meta);
+  // One that was made again in its place is another file: the one before may be damaged.
+  const bool open_already =
+      sending_ && sending_->meta.index == index &&
+      (!latest_ || latest_->index != index || sending_publication_ == publications_);
   if (!open_already) {
     sending_.reset();
     if (!latest_ || latest_->index != index)
@@ -239,12 +243,15 @@ Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, u
     RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
     RCS_TRY(verify_snapshot_body(snapshot));
     sending_ = std::move(snapshot);
+    sending_publication_ = publications_;
   }
   if (offset > sending_->meta.size)
     return {RAFTCS_ERR_INVALID_ARGUMENT,
             "offset " + std::to_string(offset) + " is behind the snapshot"};
   std::vector<uint8_t> data(static_cast<size_t>(std::min(size_max, sending_->meta.size - offset)));
-  RCS_TRY(read_snapshot_body(*sending_, offset, data.data(), data.size()));
+  const Status read = read_snapshot_body(*sending_, offset, data.data(), data.size());
+  if (!read.is_ok()) sending_.reset();
+  RCS_TRY(read);
   DataDir::Chunk chunk;
   chunk.last = offset + data.size() == sending_->meta.size;
   chunk.data = Bytes::adopt(std::move(data));

@@ -70,6 +70,7 @@ class SnapshotFiles {
   std::optional<Damaged> damaged_;
   std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks
   std::optional<SnapshotFile> sending_;  // verified once, then read chunk by chunk
+  uint64_t sending_publication_ = 0;     // publications_ when it was opened
 };
 
 }  // namespace raftcs::storage

@@ -20,7 +20,8 @@ namespace raftcs::sys {
 class File {
  public:
   virtual ~File() = default;  // closes; a close error after a successful sync is of no interest
-  // Reads up to `size` bytes; fewer only at the end of the file.
+  // Reads up to `size` bytes; fewer only at the end of the file. RAFTCS_ERR_CORRUPT: the disk
+  // does not give back what it was given (EIO and the like), which is damage as any other.
   virtual Result<size_t> read_at(uint64_t offset, void* out, size_t size) = 0;
   // Writes all of it (short writes are continued).
   virtual Status write_at(uint64_t offset, const void* data, size_t size) = 0;

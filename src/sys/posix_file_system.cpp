@@ -4,7 +4,7 @@
 // (PS-12). Nothing else is repeated; in particular a failed fdatasync is reported once and
 // for all (PS-02). Descriptors are O_CLOEXEC, so that a program started by a plugin does
 // not keep the directory locked. An error names the call, the path and the errno text;
-// "no space" and "quota exceeded" become RAFTCS_ERR_NO_SPACE, all else RAFTCS_ERR_IO.
+// "no space" and "quota exceeded" become RAFTCS_ERR_NO_SPACE, an unreadable sector RAFTCS_ERR_CORRUPT, all else RAFTCS_ERR_IO.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +33,13 @@ Status failure(int error, const char* call, const std::string& path) {
   // The GNU strerror_r gives back the text, in `text` or elsewhere.
   const char* what = ::strerror_r(error, text, sizeof text);
   return {full ? RAFTCS_ERR_NO_SPACE : RAFTCS_ERR_IO, std::string(call) + " " + path + ": " + what};
+}
+
+// What ext4, xfs and btrfs say of a sector or a checksum that is bad.
+Status failed_read(int error, const std::string& path) {
+  const Status status = failure(error, "reading", path);
+  const bool lost = error == EIO || error == EBADMSG || error == EUCLEAN;
+  return lost ? Status(RAFTCS_ERR_CORRUPT, status.text()) : status;
 }
 
 class Descriptor {
@@ -68,7 +75,7 @@ class PosixFile final : public File {
       const ssize_t n = ::pread(fd_.get(), at + done, std::min(size - done, kTransferBytesMax),
                                 static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return failure(errno, "reading", path_);
+      if (n < 0) return failed_read(errno, path_);
       if (n == 0) break;
       done += static_cast<size_t>(n);
     }

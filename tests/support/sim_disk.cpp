@@ -286,7 +286,10 @@ void SimDisk::kill_handles() {
   fail_at_.clear();
 }
 
-void SimDisk::fail_nth(Call call, uint64_t nth) { fail_at_[call] = calls(call) + nth; }
+void SimDisk::fail_nth(Call call, uint64_t nth, raftcs_status_t code) {
+  if (code == RAFTCS_OK) code = call == Call::read ? RAFTCS_ERR_CORRUPT : RAFTCS_ERR_IO;
+  fail_at_[call] = {calls(call) + nth, code};
+}
 
 void SimDisk::power_off_after(uint64_t changes) { changes_max_ = changes_ + changes; }
 
@@ -334,9 +337,10 @@ Status SimDisk::enter(Call call, const std::string& path, bool change) {
   if (powered_off_) return {RAFTCS_ERR_IO, path + ": the simulated machine is off"};
   if (change) ++changes_;
   auto it = fail_at_.find(call);
-  if (it == fail_at_.end() || it->second != count) return Status::ok();
+  if (it == fail_at_.end() || it->second.at != count) return Status::ok();
+  const raftcs_status_t code = it->second.code;
   fail_at_.erase(it);
-  return {RAFTCS_ERR_IO, path + ": injected input/output error"};
+  return {code, path + ": injected input/output error"};
 }
 
 Result<std::unique_ptr<sys::File>> SimDisk::open(const std::string& path, sys::OpenMode mode) {

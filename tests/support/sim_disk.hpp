@@ -70,7 +70,9 @@ class SimDisk final : public sys::FileSystem {
   void restart_process();
 
   // --- faults ------------------------------------------------------------------------
-  void fail_nth(Call call, uint64_t nth);  // from now, 1 is the next: I/O error, once
+  // From now, 1 is the next; once. Without a code what a disk says: an unreadable sector for a
+  // read, else an I/O error.
+  void fail_nth(Call call, uint64_t nth, raftcs_status_t code = RAFTCS_OK);
   void power_off_after(uint64_t changes);  // calls that change something; then all fail
   bool powered_off() const { return powered_off_; }
   void set_capacity(std::optional<uint64_t> bytes) { capacity_bytes_ = bytes; }
@@ -121,7 +123,11 @@ class SimDisk final : public sys::FileSystem {
   std::set<std::string> directories_;
   std::set<std::string> locked_;
   std::array<uint64_t, kCallKinds> calls_{};
-  std::map<Call, uint64_t> fail_at_;
+  struct Fault {
+    uint64_t at = 0;
+    raftcs_status_t code = RAFTCS_OK;
+  };
+  std::map<Call, Fault> fail_at_;
   uint64_t changes_ = 0;
   std::optional<uint64_t> changes_max_;
   bool powered_off_ = false;

@@ -16,7 +16,9 @@ raft::Entry entry_of(uint64_t index, uint64_t term, size_t bytes) {
 }
 
 struct Directory {
-  Directory() {
+  explicit Directory(uint64_t segment_bytes = 1 << 20, uint64_t reserve_bytes = 0) {
+    options.segment_bytes = segment_bytes;
+    options.reserve_bytes = reserve_bytes;
     storage::Identity identity;
     identity.node = NodeId(1);
     identity.cluster.bytes[0] = identity.incarnation.bytes[0] = 1;
@@ -25,12 +27,11 @@ struct Directory {
   }
   void open() {
     std::vector<std::string> notes;
-    storage::Options options;
-    options.segment_bytes = 1 << 20;
     auto opened = storage::DataDir::open(disk, "/data", options, &notes);
     ASSERT_TRUE(opened) << opened.status().text();
     dir = std::move(*opened);
   }
+  storage::Options options;
   sim::SimDisk disk;
   std::unique_ptr<storage::DataDir> dir;
 };
@@ -84,6 +85,41 @@ TEST(DiskFull, TheHardStateBehindARefusedAppendIsWritten) {
   EXPECT_EQ(image.hard_state.term, Term(5));
   EXPECT_EQ(image.hard_state.vote, NodeId(2));
   EXPECT_EQ(image.entries.size(), 1u);
+}
+
+// The compaction waited behind the entries that it would have made room for.
+TEST(DiskFull, PS_13_ASnapshotMakesRoomForTheEntriesThatWait) {
+  Directory d(64 << 10, 32 << 10);
+  server::LogLane lane(*d.dir);
+  std::vector<server::LogJob> jobs;
+  for (uint64_t index = 1; index <= 20; ++index) {
+    server::LogJob& job = jobs.emplace_back();
+    job.write_seq = index;
+    job.batch.hard_state = raft::HardState{Term(1), NodeId()};
+    job.batch.append = {entry_of(index, 1, 30 << 10)};
+    lane.run(&jobs);
+    ASSERT_TRUE(jobs.empty());
+  }
+  ASSERT_GT(d.dir->segments().size(), 4u);
+  d.disk.set_capacity(d.disk.used_bytes() + (20 << 10));  // below the reserve
+  jobs.resize(2);
+  jobs[0].write_seq = 21;
+  jobs[0].batch.append = {entry_of(21, 1, 1000)};
+  jobs[1].compact_to = Index(18);
+  EXPECT_EQ(lane.run(&jobs).at(0).status.code(), RAFTCS_ERR_NO_SPACE);
+  ASSERT_EQ(jobs.size(), 2u) << "no snapshot covers anything yet";
+
+  raft::SnapshotMeta meta;
+  meta.index = Index(18);
+  meta.term = Term(1);
+  auto writer = d.dir->begin_snapshot(meta);
+  ASSERT_TRUE(writer) << writer.status().text();
+  ASSERT_TRUE((*writer)->publish());
+  jobs[1].compact_to = Index(18);
+  for (const server::LogDone& one : lane.run(&jobs))
+    EXPECT_TRUE(one.status.is_ok()) << one.status.text();
+  EXPECT_TRUE(jobs.empty());
+  EXPECT_LT(d.dir->segments().size(), 4u);
 }
 
 TEST(DiskFull, AFollowerThatCannotStoreStillVotes) {

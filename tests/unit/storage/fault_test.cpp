@@ -130,6 +130,97 @@ TEST_F(FaultTest, ReserveIsKept) {
   ASSERT_OK(dir_->write(append_batch(1, 1, 1, 10)));
 }
 
+// The node takes the next snapshot, which would cut the log, when there is room for it: never.
+TEST_F(FaultTest, PS_13_WhatASnapshotCoversGivesRoomAtTheNextOpening) {
+  for (uint64_t index = 1; index <= 60; ++index) write(index, 900);
+  auto writer = dir_->begin_snapshot(make_meta(60, 1));
+  ASSERT_OK(writer);
+  ASSERT_OK((*writer)->publish());
+  const uint64_t before = dir_->log_file_bytes();
+  ASSERT_GT(dir_->segments().size(), 3u);
+  open();
+  EXPECT_EQ(dir_->log_file_bytes(), before) << "with room enough it is the node that decides";
+  options_.reserve_bytes = 20 << 10;
+  disk_.set_capacity(disk_.used_bytes() + (10 << 10));
+  open();
+  EXPECT_EQ(dir_->segments().size(), 1u);
+  EXPECT_LT(dir_->log_file_bytes(), before);
+  EXPECT_TRUE(image_.entries.empty());
+  ASSERT_OK(dir_->write(append_batch(61, 1, 1, 10)));
+  open();
+  ASSERT_EQ(image_.entries.size(), 1u);
+  EXPECT_EQ(image_.entries[0].index, Index(61));
+}
+
+// Of a recycled segment the name is not durable until the directory is synced: an entry written
+// to it was lost with the machine.
+TEST_F(FaultTest, PS_02_AFullDiskThatFailsADirectorySyncStopsTheLog) {
+  while (dir_->prepare_ahead()) {
+  }
+  for (uint64_t index = 1; index <= 40; ++index) write(index, 900);
+  auto writer = dir_->begin_snapshot(make_meta(40, 1));
+  ASSERT_OK(writer);
+  ASSERT_OK((*writer)->publish());
+  disk_.fail_nth(Call::sync_directory, 1, RAFTCS_ERR_NO_SPACE);
+  EXPECT_EQ(dir_->compact(Index(40)).code(), RAFTCS_ERR_IO);
+  EXPECT_EQ(dir_->write(append_batch(41, 1, 1, 900)).code(), RAFTCS_ERR_IO);
+}
+
+TEST_F(FaultTest, ASegmentThatDoesNotFitIsCompactedLater) {
+  for (uint64_t index = 1; index <= 40; ++index) write(index, 900);
+  auto writer = dir_->begin_snapshot(make_meta(40, 1));
+  ASSERT_OK(writer);
+  ASSERT_OK((*writer)->publish());
+  for (const Call call : {Call::rename, Call::remove}) {
+    disk_.fail_nth(call, 1, RAFTCS_ERR_NO_SPACE);
+    ASSERT_OK(dir_->compact(Index(40)));
+  }
+  ASSERT_OK(dir_->compact(Index(40)));
+  EXPECT_EQ(dir_->segments().size(), 1u);
+  write(41, 900);
+  open();
+  EXPECT_EQ(image_.entries.size(), 1u);
+}
+
+// A sector that cannot be read is damage as any other: it can be healed (decision 0036).
+TEST_F(FaultTest, PS_06_AnUnreadableSectorIsDamage) {
+  for (uint64_t index = 1; index <= 12; ++index) write(index, 900);
+  auto writer = dir_->begin_snapshot(make_meta(8, 1));
+  ASSERT_OK(writer);
+  ASSERT_OK((*writer)->write("eight", 5));
+  ASSERT_OK((*writer)->publish());
+  const uint64_t before = disk_.calls(Call::read);
+  open();
+  const uint64_t reads = disk_.calls(Call::read) - before;
+  ASSERT_GT(reads, 5u);
+  size_t passed_over = 0;
+  for (uint64_t nth = 1; nth <= reads; ++nth) {
+    dir_.reset();
+    auto copy = disk_.clone();
+    copy->restart_process();
+    copy->fail_nth(Call::read, nth);
+    auto dir = DataDir::open(*copy, kPath, options_, nullptr);
+    if (dir)
+      ++passed_over;  // the snapshot: the log holds all that it covers
+    else
+      EXPECT_EQ(dir.status().code(), RAFTCS_ERR_CORRUPT) << nth << " " << dir.status().text();
+  }
+  EXPECT_GE(passed_over, 1u);
+  EXPECT_LT(passed_over, reads);
+}
+
+TEST_F(FaultTest, NothingIsLeftOfATransferThatASnapshotMadeNeedless) {
+  raft::SnapshotMeta coming = make_meta(5, 1);
+  coming.size = 100;
+  ASSERT_OK(dir_->write_snapshot_chunk(coming, 0, Bytes::copy(std::string(40, 'c')), false));
+  for (uint64_t index = 1; index <= 9; ++index) write(index);
+  auto writer = dir_->begin_snapshot(make_meta(9, 1));
+  ASSERT_OK(writer);
+  ASSERT_OK((*writer)->publish());
+  for (const std::string& file : disk_.files())
+    EXPECT_EQ(file.find(".received"), std::string::npos) << file;
+}
+
 TEST_F(FaultTest, OneFlippedByteIsNeverSilent) {  // PS-06, W7
   uint64_t index = 1;
   for (; index <= 25; ++index) write(index, 300 + 97 * (index % 7));

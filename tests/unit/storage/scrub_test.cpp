@@ -183,6 +183,31 @@ TEST_F(ScrubTest, ASnapshotThatIsReplacedWhileItIsReadIsReadFromItsBeginning) {
   EXPECT_FALSE(read(ScrubTarget(), 1000));
 }
 
+// A leader went on sending the file that mending had replaced: the receiver refused it for ever.
+TEST_F(ScrubTest, SN_12_AMendedSnapshotIsTheOneThatIsSent) {
+  write(1, 30);
+  const std::string body(5000, 'y');
+  publish(20, body);
+  const auto send = [&] {
+    std::string sent;
+    for (bool last = false; !last;) {
+      auto chunk = dir_->read_snapshot_chunk(Index(20), sent.size(), 700);
+      if (!chunk) return chunk.status().text();
+      sent.append(reinterpret_cast<const char*>(chunk->data.data()), chunk->data.size());
+      last = chunk->last;
+    }
+    return sent;
+  };
+  ASSERT_EQ(send(), body);
+  ASSERT_TRUE(disk_.flip(join_path(kPath, "snapshot-0000000000000014"), 3000, 1));
+  publish(20, body);
+  EXPECT_EQ(send(), body);
+  // A read that fails is tried with a new handle.
+  disk_.fail_nth(Call::read, 1);
+  EXPECT_NE(send(), body);
+  EXPECT_EQ(send(), body);
+}
+
 TEST_F(ScrubTest, AFailedReadIsAFindingAndNoSuccess) {
   write(1, 60);
   publish(10, std::string(5000, 'x'));

@@ -393,6 +393,8 @@ void Core::on_continued(Session& s, const wire::SessionContinued& m, Mono now) {
           now + static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
     }
   }
+  // The server before may have dropped the acknowledgement unlogged, or never had it.
+  if (s.acked_push > 0) s.ack_due = true;
   bind(s, m.timeout_ms, now);
 }
 

@@ -3,8 +3,9 @@
 // Pushes are delivered 1, 2, 3 ...: the next one is delivered, an old one is acknowledged
 // again, one after a gap is ignored, because the server sends it again (SRQ-04, SRQ-05,
 // X10). What another holder of the session acknowledged comes no more, and an event says so.
-// Acknowledgements are cumulative, one per flush (SRQ-07). In manual mode they follow
-// the caller's ack(), and no more than unacked_pushes_max are delivered ahead of it (W-C8).
+// Acknowledgements are cumulative, one per flush (SRQ-07), the last one said again at every
+// continue. In manual mode they follow the caller's ack(), and no more than unacked_pushes_max
+// are delivered ahead of it (W-C8).
 #include "client/core.hpp"
 
 namespace raftcs::client {

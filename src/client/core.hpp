@@ -20,6 +20,15 @@ namespace raftcs::client {
 // The values of raftcs_outcome (raftcs.h).
 enum Outcome : int32_t { kNone = 0, kApplied = 1, kNotApplied = 2, kUnknown = 3 };
 
+// What may come is not for one welcome to say: a state machine may answer with more than its
+// servers take (replies are bounded by 64 MiB), and a stored reply may be older than their limit.
+inline wire::Limits decode_limits() {
+  wire::Limits limits;
+  limits.payload_bytes_max = 64 << 20;
+  limits.frame_bytes_max = limits.payload_bytes_max + (2 << 20);  // behind small messages
+  return limits;
+}
+
 // What becomes of a session's channel when it leaves a link.
 enum class Fate : uint8_t {
   released,   // the server does not know it (any more): may be used again
@@ -199,7 +208,7 @@ class Core {
   std::vector<LinkId> dirty_links_;
   bool topology_dirty_ = false;
   Effects effects_;
-  wire::Limits limits_;
+  const wire::Limits limits_ = decode_limits();
   wire::ServerSink inbox_;
 };
 

@@ -117,6 +117,7 @@ class Core {
   void start_new(Session& s);
   Status number_waiting(Session& s);
   void begin_attempt(Session& s, Mono now);
+  std::vector<const std::string*> addresses(const Session& s) const;
   std::string choose_endpoint(Session& s);
   Link* acquire(const std::string& endpoint, const Session& s, Mono now);
   void attach(Session& s, Link* link, Mono now);

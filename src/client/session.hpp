@@ -67,7 +67,7 @@ struct Session {
   uint64_t turn = 0;                    // round robin
   std::vector<std::string> tried;       // addresses that had their turn in this round
   bool leader_next = true;              // the next choice prefers the leader others have found
-  uint32_t refusals = 0;                // servers in a row that can never serve this session
+  std::vector<std::string> refused;     // addresses whose last word was: never this session
   uint32_t attempt = 0;                 // of the present search for a server, from 1
   uint32_t unanswered = 0;              // attempts in a row without any answer
   raftcs_status_t trouble = RAFTCS_OK;  // why the search goes on

@@ -173,6 +173,7 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
   touch(link);
   expect(link, now);
   c.epoch = s.epoch;
+  // At its most it stays there, or one below: each refusal is of one sending, and the next counts.
   if (c.unsettled < UINT8_MAX) ++c.unsettled;
   if (c.resend) ++s.counters.resent;
   c.resend = true;

@@ -181,6 +181,32 @@ TEST(ClientRules, CMD16_CancelKnowsWhetherItLeft) {
   EXPECT_EQ(r->lowest_pending, RequestId(2));
 }
 
+// More sendings than are counted: refusals of as many later ones prove nothing about the first.
+TEST(ClientRules, ManyUnansweredSendingsStayUnknown) {
+  Bound w;
+  w.submit(w.s, 1);
+  for (int i = 0; i < 300; ++i) {
+    w.engine.link_down(w.link, w.now);
+    for (int t = 0; t < 500 && w.last_link() == w.link; ++t) w.run(10 * kMs);
+    w.link = w.last_link();
+    w.ch = w.serve_again(w.link);
+    ASSERT_TRUE(w.get<wire::Request>(w.link)) << i;
+  }
+  for (int i = 0; i < 300; ++i) {
+    w.give(w.link, wire::RequestError{w.ch, RequestId(1), RAFTCS_ERR_BUSY, 1, ""});
+    std::optional<wire::Request> again;
+    for (int t = 0; t < 500 && !again; ++t) {
+      w.run(10 * kMs);
+      w.answer_probes(w.link);
+      again = w.get<wire::Request>(w.link);
+    }
+    ASSERT_TRUE(again) << i;
+  }
+  w.give(w.link, wire::RequestError{w.ch, RequestId(1), RAFTCS_ERR_BUSY, 1'000, ""});
+  EXPECT_TRUE(w.engine.cancel(w.s, 1, w.now));
+  EXPECT_ENDED(w, 1, RAFTCS_ERR_CANCELLED, RAFTCS_OUTCOME_UNKNOWN);
+}
+
 TEST(ClientRules, RenewCarriesUnsentCommandsOver) {
   SessionOptions o = options_for({kA});
   o.window_max = 1;

@@ -58,8 +58,20 @@ bool Account::reserve(uint64_t limit) {
 
 void Account::taken(const raftcs_event& event) {
   if (ends_operation(event.kind)) release();
-  if (event.kind != RAFTCS_EVENT_SERVER_REQUEST || !acks_when_taken_) return;
-  if (auto runtime = runtime_.lock()) runtime->ack(session_, PushId(event.op_id));
+  if (event.kind != RAFTCS_EVENT_SERVER_REQUEST) return;
+  {
+    std::lock_guard hold(lock_);
+    if (event.life > life_) taken_ = PushId();
+    if (event.life >= life_) taken_ = std::max(taken_, PushId(event.op_id));
+    life_ = std::max(life_, event.life);
+  }
+  if (!acks_when_taken_) return;
+  if (auto runtime = runtime_.lock()) runtime->ack(session_, event.life, PushId(event.op_id));
+}
+
+void Account::ack(client::Runtime& runtime, PushId up_to) {
+  std::lock_guard hold(lock_);
+  if (life_ != 0) runtime.ack(session_, life_, std::min(up_to, taken_));
 }
 
 // ---- operations ----------------------------------------------------------------------
@@ -170,7 +182,7 @@ raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& 
 raftcs_status_t ClientCore::ack(client::Runtime& runtime, uint64_t id) {
   std::lock_guard hold(gate_);
   if (closing_) return RAFTCS_ERR_CLOSED;
-  runtime.ack(session_, PushId(id));
+  account_->ack(runtime, PushId(id));
   return RAFTCS_OK;
 }
 
@@ -231,6 +243,7 @@ std::unique_ptr<raftcs_event> ClientCore::receive(client::Event&& event) {
   e->outcome = event.outcome;
   e->app_code = event.app_code;
   e->retry_after_ms = event.retry_after_ms;
+  e->life = event.life;
   e->op_id = event.op_id;
   e->index = event.index;
   e->data = std::move(event.data);

@@ -30,6 +30,7 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
 // --- beginning ----------------------------------------------------------------------------
 
 void Core::start_new(Session& s) {
+  ++s.life;
   s.id = Uuid{};
   s.proof = random_.uuid();
   s.holder = HolderId();

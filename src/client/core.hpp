@@ -63,7 +63,7 @@ class Core {
   void admin(Session& s, Engine::Call&& call, const std::string& endpoint, Mono now);
 
   // pushes.cpp, ending.cpp
-  void ack(Session& s, PushId up_to);
+  void ack(Session& s, uint32_t life, PushId up_to);
   void close(Session& s, bool keep, Mono now);
 
   // links_io.cpp

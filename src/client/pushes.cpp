@@ -24,6 +24,7 @@ void Core::on_push(Session& s, wire::Push& m) {
   ++s.counters.pushes;
   Event& e = emit(s, EventKind::push);
   e.op_id = m.id.value;
+  e.life = s.life;
   e.data = std::move(m.payload);
   if (!s.options.manual_ack) {
     s.acked_push = s.received_push;
@@ -43,7 +44,8 @@ void Core::on_push_reset(Session& s, const wire::PushReset& m) {
   s.received_push = s.acked_push = m.last.value;
 }
 
-void Core::ack(Session& s, PushId up_to) {
+void Core::ack(Session& s, uint32_t life, PushId up_to) {
+  if (life != s.life) return;
   const uint64_t id = std::min(up_to.value, s.received_push);
   if (id <= s.acked_push) return;
   s.acked_push = id;

@@ -47,7 +47,8 @@ struct Session {
   raftcs_status_t lost_status = RAFTCS_OK;
 
   // identity
-  Uuid id;  // zero: not created yet
+  uint32_t life = 0;  // counts the sessions of this handle
+  Uuid id;            // zero: not created yet
   Uuid proof;
   Uuid cluster_id;  // zero: the first met
   HolderId holder;  // this process, among those that have held the session

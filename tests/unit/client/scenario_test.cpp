@@ -324,7 +324,7 @@ TEST(ClientScenario, WhatAnotherHolderAcknowledgedIsSaidNotSkipped) {
     auto next = w.event(EventKind::push);
     ASSERT_TRUE(next);
     EXPECT_EQ(next->op_id, 8u);
-    if (manual) w.engine.ack(w.s, PushId(8), w.now);
+    if (manual) w.engine.ack(w.s, 1, PushId(8), w.now);
     wire::PushAck last{};
     while (auto a = w.get<wire::PushAck>(w.link)) last = *a;
     EXPECT_EQ(last.up_to, PushId(8));
@@ -339,11 +339,11 @@ TEST(ClientScenario, W_C8_ManualAcknowledgementAndItsBound) {
   for (uint64_t id = 1; id <= 3; ++id) w.give(w.link, wire::Push{w.ch, PushId(id), {}, 0});
   EXPECT_EQ(w.count_events(EventKind::push), 2u);
   EXPECT_FALSE(w.get<wire::PushAck>(w.link));
-  w.engine.ack(w.s, PushId(1), w.now);
+  w.engine.ack(w.s, 1, PushId(1), w.now);
   EXPECT_EQ(w.get<wire::PushAck>(w.link)->up_to, PushId(1));
   w.give(w.link, wire::Push{w.ch, PushId(3), {}, 0});
   EXPECT_EQ(w.count_events(EventKind::push), 3u);
-  w.engine.ack(w.s, PushId(99), w.now);  // no more than was delivered
+  w.engine.ack(w.s, 1, PushId(99), w.now);  // no more than was delivered
   EXPECT_EQ(w.get<wire::PushAck>(w.link)->up_to, PushId(3));
 }
 

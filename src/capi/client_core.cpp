@@ -226,9 +226,15 @@ void ClientCore::wait_closed() {
   changed_.wait(hold, [&] { return closed_; });
 }
 
-void ClientCore::keep_until_closed(std::shared_ptr<client::Runtime> runtime) {
-  std::lock_guard hold(lock_);
-  if (!closed_) kept_runtime_ = std::move(runtime);
+void ClientCore::forget_when_closed(std::shared_ptr<client::Runtime> runtime) {
+  {
+    std::lock_guard hold(lock_);
+    if (!closed_) {
+      kept_runtime_ = std::move(runtime);
+      return;
+    }
+  }
+  runtime->forget(session_);
 }
 
 client::SessionInfo ClientCore::info(client::Runtime& runtime) { return runtime.info(session_); }
@@ -310,9 +316,14 @@ void ClientCore::deliver(std::vector<client::Delivery>& deliveries) {
   }
   for (Batch& b : batches) b.queue->push(b.events);
   for (auto& core : closed) {  // only now: whoever waits for it finds the events in the queue
-    std::lock_guard hold(core->lock_);
-    core->closed_ = true;
-    core->changed_.notify_all();
+    std::shared_ptr<client::Runtime> runtime;
+    {
+      std::lock_guard hold(core->lock_);
+      core->closed_ = true;
+      core->changed_.notify_all();
+      runtime = core->kept_runtime_;  // its last holder may be the core, which ends later
+    }
+    if (runtime) runtime->forget(core->session_);
   }
 }
 

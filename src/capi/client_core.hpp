@@ -80,8 +80,8 @@ class ClientCore final : public client::Receiver, public std::enable_shared_from
   raftcs_status_t wait_connected(client::Runtime& runtime, int64_t timeout_ms);
   void close(client::Runtime& runtime, bool keep);
   void wait_closed();
-  // The runtime stays until CLOSED, without anybody waiting for it.
-  void keep_until_closed(std::shared_ptr<client::Runtime> runtime);
+  // The runtime stays until CLOSED, without anybody waiting for it; then it forgets the session.
+  void forget_when_closed(std::shared_ptr<client::Runtime> runtime);
   client::SessionInfo info(client::Runtime& runtime);
   client::SessionHandle session() const { return session_; }
 

@@ -42,7 +42,11 @@ void Core::start_new(Session& s) {
 
 void Core::open(Session& s, Mono now) {
   if (s.closing || (s.phase != Phase::idle && s.phase != Phase::lost)) return;
-  if (s.phase == Phase::lost) start_new(s);  // the client object stays usable (CLI-08)
+  if (s.phase == Phase::lost) {  // the client object stays usable (CLI-08)
+    // All there is belongs to another cluster, as after disaster recovery: then to that one.
+    if (s.lost_status == RAFTCS_ERR_WRONG_CLUSTER) s.cluster_id = s.options.cluster;
+    start_new(s);
+  }
   s.phase = Phase::waiting;
   s.contact = now;
   s.warned = false;

@@ -148,7 +148,7 @@ class Core {
   bool claim(Session& s, Command& command);
   void flush_commands(Session& s, Mono now);
   bool send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now);
-  bool too_large(const Session& s, const Command& c) const;
+  bool too_large(const Session& s, const Bytes& payload) const;
   void end_too_large(Session& s, Command&& c);
   void send_command(Session& s, uint64_t id, Command& c, Mono now);
   Command withdraw(Session& s, CommandRing& ring, uint64_t id);

@@ -152,8 +152,8 @@ TEST(ClientScenario, OneForeignServerDoesNotEndTheSession) {
         if (silent)
           w.engine.link_down(link, w.now);
         else
-          w.give(link, wire::SessionRejected{
-                           m.channel, m.nonce, RejectReason::not_leader, {}, 0, ""});
+          w.give(link,
+                 wire::SessionRejected{m.channel, m.nonce, RejectReason::not_leader, {}, 0, ""});
       });
     }
     ASSERT_EQ(asked, 20u);

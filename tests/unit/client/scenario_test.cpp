@@ -259,8 +259,8 @@ TEST(ClientScenario, ALargeReplyIsDelivered) {
     const wire::Channel ch = w.serve(link);
     const auto answer = [&](uint64_t id, uint64_t bytes) {
       w.submit(s, id);
-      w.give(link, wire::Response{ch, RequestId(id), 0, Bytes::copy(std::string(bytes, 'x')),
-                                  Index(id)});
+      w.give(link,
+             wire::Response{ch, RequestId(id), 0, Bytes::copy(std::string(bytes, 'x')), Index(id)});
     };
     answer(1, 20 * kMiB);
     auto e = w.event(EventKind::reply);

@@ -303,7 +303,11 @@ RAFTCS_API raftcs_status_t raftcs_client_query_wait(raftcs_client_t *client, con
                                                     const raftcs_call_options_t *options,
                                                     raftcs_event_t **out_event);
 /* Acknowledges server-started requests up to `id` after processing; needed only with the setting
- * client.push.ack = "manual": with "auto" taking the event from the queue acknowledges it. */
+ * client.push.ack = "manual": with "auto" taking the event from the queue acknowledges it. No more
+ * is acknowledged than was taken from the queue. Numbers begin at 1 in each session, and `id` is
+ * one of the session whose request was taken last; if that session is lost by now, nothing happens.
+ * So with client.expiry = "renew", or after opening a lost client again, take no request of the new
+ * session before those of the old one are acknowledged or dropped: SESSION_LOST comes between. */
 RAFTCS_API raftcs_status_t raftcs_client_ack(raftcs_client_t *client, uint64_t id);
 
 /* Administration: `verb` with `args_json` (a JSON object, NULL for none) at `endpoint`

@@ -294,7 +294,7 @@ void raftcs_client_destroy(raftcs_client_t* client) {
     }
     client->core->close(*client->runtime, true);
     if (in_callback) {
-      client->core->keep_until_closed(client->runtime);
+      client->core->forget_when_closed(client->runtime);
     } else {
       client->core->wait_closed();
       client->runtime->forget(client->core->session());

@@ -58,8 +58,20 @@ bool Account::reserve(uint64_t limit) {
 
 void Account::taken(const raftcs_event& event) {
   if (ends_operation(event.kind)) release();
-  if (event.kind != RAFTCS_EVENT_SERVER_REQUEST || !acks_when_taken_) return;
-  if (auto runtime = runtime_.lock()) runtime->ack(session_, PushId(event.op_id));
+  if (event.kind != RAFTCS_EVENT_SERVER_REQUEST) return;
+  {
+    std::lock_guard hold(lock_);
+    if (event.life > life_) taken_ = PushId();
+    if (event.life >= life_) taken_ = std::max(taken_, PushId(event.op_id));
+    life_ = std::max(life_, event.life);
+  }
+  if (!acks_when_taken_) return;
+  if (auto runtime = runtime_.lock()) runtime->ack(session_, event.life, PushId(event.op_id));
+}
+
+void Account::ack(client::Runtime& runtime, PushId up_to) {
+  std::lock_guard hold(lock_);
+  if (life_ != 0) runtime.ack(session_, life_, std::min(up_to, taken_));
 }
 
 // ---- operations ----------------------------------------------------------------------
@@ -170,7 +182,7 @@ raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& 
 raftcs_status_t ClientCore::ack(client::Runtime& runtime, uint64_t id) {
   std::lock_guard hold(gate_);
   if (closing_) return RAFTCS_ERR_CLOSED;
-  runtime.ack(session_, PushId(id));
+  account_->ack(runtime, PushId(id));
   return RAFTCS_OK;
 }
 
@@ -214,9 +226,15 @@ void ClientCore::wait_closed() {
   changed_.wait(hold, [&] { return closed_; });
 }
 
-void ClientCore::keep_until_closed(std::shared_ptr<client::Runtime> runtime) {
-  std::lock_guard hold(lock_);
-  if (!closed_) kept_runtime_ = std::move(runtime);
+void ClientCore::forget_when_closed(std::shared_ptr<client::Runtime> runtime) {
+  {
+    std::lock_guard hold(lock_);
+    if (!closed_) {
+      kept_runtime_ = std::move(runtime);
+      return;
+    }
+  }
+  runtime->forget(session_);
 }
 
 client::SessionInfo ClientCore::info(client::Runtime& runtime) { return runtime.info(session_); }
@@ -231,6 +249,7 @@ std::unique_ptr<raftcs_event> ClientCore::receive(client::Event&& event) {
   e->outcome = event.outcome;
   e->app_code = event.app_code;
   e->retry_after_ms = event.retry_after_ms;
+  e->life = event.life;
   e->op_id = event.op_id;
   e->index = event.index;
   e->data = std::move(event.data);
@@ -297,9 +316,14 @@ void ClientCore::deliver(std::vector<client::Delivery>& deliveries) {
   }
   for (Batch& b : batches) b.queue->push(b.events);
   for (auto& core : closed) {  // only now: whoever waits for it finds the events in the queue
-    std::lock_guard hold(core->lock_);
-    core->closed_ = true;
-    core->changed_.notify_all();
+    std::shared_ptr<client::Runtime> runtime;
+    {
+      std::lock_guard hold(core->lock_);
+      core->closed_ = true;
+      core->changed_.notify_all();
+      runtime = core->kept_runtime_;  // its last holder may be the core, which ends later
+    }
+    if (runtime) runtime->forget(core->session_);
   }
 }
 

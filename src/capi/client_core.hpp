@@ -27,6 +27,8 @@
 namespace raftcs::capi {
 
 // What events keep of their client: the count of untaken operations and the way to acknowledge.
+// The caller acknowledges by number, and the numbers begin anew with each session of the client. So
+// an acknowledgement is one of the session whose request was taken last, up to that request.
 class Account final : public Origin {
  public:
   explicit Account(bool acks_when_taken) : acks_when_taken_(acks_when_taken) {}
@@ -34,12 +36,16 @@ class Account final : public Origin {
   bool reserve(uint64_t limit);  // one more operation, unless there are `limit` already
   void release() { untaken_.fetch_sub(1, std::memory_order_relaxed); }
   void taken(const raftcs_event& event) override;
+  void ack(client::Runtime& runtime, PushId up_to);
 
  private:
   const bool acks_when_taken_;
   std::atomic<uint64_t> untaken_{0};
   std::weak_ptr<client::Runtime> runtime_;
   client::SessionHandle session_ = 0;
+  std::mutex lock_;
+  uint32_t life_ = 0;  // of the request taken last; takers may come here in any order
+  PushId taken_;
 };
 
 struct ClientLimits {
@@ -74,8 +80,8 @@ class ClientCore final : public client::Receiver, public std::enable_shared_from
   raftcs_status_t wait_connected(client::Runtime& runtime, int64_t timeout_ms);
   void close(client::Runtime& runtime, bool keep);
   void wait_closed();
-  // The runtime stays until CLOSED, without anybody waiting for it.
-  void keep_until_closed(std::shared_ptr<client::Runtime> runtime);
+  // The runtime stays until CLOSED, without anybody waiting for it; then it forgets the session.
+  void forget_when_closed(std::shared_ptr<client::Runtime> runtime);
   client::SessionInfo info(client::Runtime& runtime);
   client::SessionHandle session() const { return session_; }
 

@@ -30,6 +30,7 @@ struct raftcs_event : raftcs::capi::Handle<0x746e657665736372> {  // "rcsevent"
   int32_t outcome = RAFTCS_OUTCOME_NONE;
   int32_t app_code = 0;
   int32_t retry_after_ms = 0;
+  uint32_t life = 0;  // server requests: which of the client's sessions
   uint64_t tag = 0;
   uint64_t op_id = 0;
   uint64_t index = 0;

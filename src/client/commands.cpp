@@ -124,7 +124,7 @@ void Core::flush_commands(Session& s, Mono now) {
   while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < span &&
          s.pending.is_open(sent.end())) {
     Command c = queue.take(queue.base());
-    if (too_large(s, c)) {
+    if (too_large(s, c.payload)) {
       end_too_large(s, std::move(c));
       continue;
     }
@@ -141,7 +141,7 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t sp
     Command* c = ring.find(id);
     if (c == nullptr || c->epoch == s.epoch) continue;
     const bool never_left = c->unsettled == 0 && !c->resend;
-    if (never_left && too_large(s, *c)) {
+    if (never_left && too_large(s, c->payload)) {
       end_too_large(s, ring.take(id));
       continue;
     }
@@ -156,9 +156,9 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t sp
   return true;
 }
 
-bool Core::too_large(const Session& s, const Command& c) const {
+bool Core::too_large(const Session& s, const Bytes& payload) const {
   const uint64_t payload_max = s.link->welcome.payload_bytes_max;
-  return payload_max != 0 && c.payload.size() > payload_max;
+  return payload_max != 0 && payload.size() > payload_max;
 }
 
 void Core::end_too_large(Session& s, Command&& c) {
@@ -173,6 +173,7 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
   touch(link);
   expect(link, now);
   c.epoch = s.epoch;
+  // At its most it stays there, or one below: each refusal is of one sending, and the next counts.
   if (c.unsettled < UINT8_MAX) ++c.unsettled;
   if (c.resend) ++s.counters.resent;
   c.resend = true;

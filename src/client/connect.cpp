@@ -30,6 +30,7 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
 // --- beginning ----------------------------------------------------------------------------
 
 void Core::start_new(Session& s) {
+  ++s.life;
   s.id = Uuid{};
   s.proof = random_.uuid();
   s.holder = HolderId();
@@ -41,7 +42,11 @@ void Core::start_new(Session& s) {
 
 void Core::open(Session& s, Mono now) {
   if (s.closing || (s.phase != Phase::idle && s.phase != Phase::lost)) return;
-  if (s.phase == Phase::lost) start_new(s);  // the client object stays usable (CLI-08)
+  if (s.phase == Phase::lost) {  // the client object stays usable (CLI-08)
+    // All there is belongs to another cluster, as after disaster recovery: then to that one.
+    if (s.lost_status == RAFTCS_ERR_WRONG_CLUSTER) s.cluster_id = s.options.cluster;
+    start_new(s);
+  }
   s.phase = Phase::waiting;
   s.contact = now;
   s.warned = false;
@@ -131,12 +136,8 @@ Result<Bytes> Core::export_session(Session& s) {
 
 // --- attempts -----------------------------------------------------------------------------
 
-std::string Core::choose_endpoint(Session& s) {
-  if (!s.target.empty()) return std::exchange(s.target, {});
-  const std::string* leader = s.cluster != nullptr ? &s.cluster->leader.client_address : nullptr;
-  s.leader_next = !s.leader_next;
-  if (!s.leader_next && leader != nullptr && !leader->empty() && *leader != s.last_endpoint)
-    return *leader;
+// Configured, and those of members and of former ones; each once, unless configured twice.
+std::vector<const std::string*> Core::addresses(const Session& s) const {
   std::vector<const std::string*> all;
   for (const std::string& e : s.options.endpoints) all.push_back(&e);
   if (s.cluster != nullptr) {
@@ -148,6 +149,16 @@ std::string Core::choose_endpoint(Session& s) {
     for (const std::string& address : s.cluster->former)
       if (!contains(s.options.endpoints, address)) all.push_back(&address);
   }
+  return all;
+}
+
+std::string Core::choose_endpoint(Session& s) {
+  if (!s.target.empty()) return std::exchange(s.target, {});
+  const std::string* leader = s.cluster != nullptr ? &s.cluster->leader.client_address : nullptr;
+  s.leader_next = !s.leader_next;
+  if (!s.leader_next && leader != nullptr && !leader->empty() && *leader != s.last_endpoint)
+    return *leader;
+  const std::vector<const std::string*> all = addresses(s);
   // Each gets its turn before one gets a second: what one server says may change the list, and
   // between two lists a turn alone can pass over an address for ever (simulator seed 434221).
   const auto at = [&](size_t turn) -> const std::string& { return *all[turn % all.size()]; };
@@ -217,6 +228,7 @@ void Core::begin_attempt(Session& s, Mono now) {
   s.wake_at = Mono::never();
   const std::string endpoint = choose_endpoint(s);
   s.last_endpoint = endpoint;
+  std::erase(s.refused, endpoint);  // its last word is what counts
   ++s.attempt;
   ++s.counters.attempts;
   const SessionState state =
@@ -256,6 +268,7 @@ void Core::ask(Session& s, Mono now) {
   }
   s.cluster_id = link.welcome.cluster;
   s.cluster = link.cluster;
+  s.foreign_since = Mono::never();
   if (const std::string to = redirect_of(link); !to.empty() && s.hint_credit) {
     detach(s, Fate::released, now);
     retry(s, to, 0, now);
@@ -319,14 +332,24 @@ void Core::note_trouble(Session& s, raftcs_status_t status, std::string text) {
   s.trouble_text = std::move(text);
 }
 
-// This server can never serve the session. When none of as many as are known can, it ends.
+// This server can never serve the session. It ends when that is the last word of every known one:
+// one without a leader may be the one that keeps it. The silent are waited for as long as a session
+// would last; after a disaster recovery they are gone for good.
 void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now) {
-  const size_t known =
-      s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
-  if (++s.refusals >= known) {
+  s.unanswered = 0;
+  s.foreign_since = std::min(s.foreign_since, now);
+  s.refused.push_back(s.last_endpoint);
+  const std::vector<const std::string*> all = addresses(s);
+  std::erase_if(s.refused, [&](const std::string& refused) {  // not known any more
+    return std::none_of(all.begin(), all.end(), [&](auto* known) { return *known == refused; });
+  });
+  const auto has_refused = [&](auto* known) { return contains(s.refused, *known); };
+  if (std::all_of(all.begin(), all.end(), has_refused) ||
+      now - s.foreign_since >= s.foreign_only_ns()) {
     lose(s, status, text, Fate::released, now);
     return;
   }
+  note_trouble(s, status, s.last_endpoint + " does not serve this session: " + text);
   detach(s, Fate::released, now);
   retry(s, {}, 0, now);
 }
@@ -352,7 +375,8 @@ void Core::bind(Session& s, uint64_t timeout_ms, Mono now) {
   s.warned = false;
   s.hint_credit = true;
   s.leader_next = true;
-  s.refusals = 0;
+  s.refused.clear();
+  s.foreign_since = Mono::never();
   s.target.clear();
   if (timeout_ms != 0) s.timeout_ms = timeout_ms;
   if (++s.epoch == 0) s.epoch = 1;
@@ -393,6 +417,8 @@ void Core::on_continued(Session& s, const wire::SessionContinued& m, Mono now) {
           now + static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
     }
   }
+  // The server before may have dropped the acknowledgement unlogged, or never had it.
+  if (s.acked_push > 0) s.ack_due = true;
   bind(s, m.timeout_ms, now);
 }
 

@@ -20,6 +20,15 @@ namespace raftcs::client {
 // The values of raftcs_outcome (raftcs.h).
 enum Outcome : int32_t { kNone = 0, kApplied = 1, kNotApplied = 2, kUnknown = 3 };
 
+// What may come is not for one welcome to say: a state machine may answer with more than its
+// servers take (replies are bounded by 64 MiB), and a stored reply may be older than their limit.
+inline wire::Limits decode_limits() {
+  wire::Limits limits;
+  limits.payload_bytes_max = 64 << 20;
+  limits.frame_bytes_max = limits.payload_bytes_max + (2 << 20);  // behind small messages
+  return limits;
+}
+
 // What becomes of a session's channel when it leaves a link.
 enum class Fate : uint8_t {
   released,   // the server does not know it (any more): may be used again
@@ -54,7 +63,7 @@ class Core {
   void admin(Session& s, Engine::Call&& call, const std::string& endpoint, Mono now);
 
   // pushes.cpp, ending.cpp
-  void ack(Session& s, PushId up_to);
+  void ack(Session& s, uint32_t life, PushId up_to);
   void close(Session& s, bool keep, Mono now);
 
   // links_io.cpp
@@ -108,6 +117,7 @@ class Core {
   void start_new(Session& s);
   Status number_waiting(Session& s);
   void begin_attempt(Session& s, Mono now);
+  std::vector<const std::string*> addresses(const Session& s) const;
   std::string choose_endpoint(Session& s);
   Link* acquire(const std::string& endpoint, const Session& s, Mono now);
   void attach(Session& s, Link* link, Mono now);
@@ -138,7 +148,7 @@ class Core {
   bool claim(Session& s, Command& command);
   void flush_commands(Session& s, Mono now);
   bool send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now);
-  bool too_large(const Session& s, const Command& c) const;
+  bool too_large(const Session& s, const Bytes& payload) const;
   void end_too_large(Session& s, Command&& c);
   void send_command(Session& s, uint64_t id, Command& c, Mono now);
   Command withdraw(Session& s, CommandRing& ring, uint64_t id);
@@ -199,7 +209,7 @@ class Core {
   std::vector<LinkId> dirty_links_;
   bool topology_dirty_ = false;
   Effects effects_;
-  wire::Limits limits_;
+  const wire::Limits limits_ = decode_limits();
   wire::ServerSink inbox_;
 };
 

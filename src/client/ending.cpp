@@ -46,7 +46,8 @@ void Core::lose(Session& s, raftcs_status_t status, const std::string& text, Fat
   s.pending.old.restart(1);
   s.pending.sent.restart(1);
   s.fresh_gap = false;
-  s.refusals = 0;
+  s.refused.clear();
+  s.foreign_since = Mono::never();
   ++s.counters.sessions_lost;
   s.attempt = s.unanswered = 0;
   note_trouble(s, RAFTCS_OK, {});

@@ -193,8 +193,8 @@ bool Engine::cancel(SessionHandle h, uint64_t op_id, Mono) {
   return impl_->has(h) && impl_->cancel(impl_->session(h), op_id);
 }
 
-void Engine::ack(SessionHandle h, PushId up_to, Mono) {
-  if (impl_->has(h)) impl_->ack(impl_->session(h), up_to);
+void Engine::ack(SessionHandle h, uint32_t life, PushId up_to, Mono) {
+  if (impl_->has(h)) impl_->ack(impl_->session(h), life, up_to);
 }
 
 void Engine::close(SessionHandle h, bool keep, Mono now) {

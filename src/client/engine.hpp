@@ -75,6 +75,7 @@ struct Event {
   int32_t outcome = 0;         // raftcs_outcome
   int32_t app_code = 0;        // state events: the new SessionState
   int32_t retry_after_ms = 0;
+  uint32_t life = 0;           // pushes: which of the handle's sessions, from 1
   uint64_t tag = 0;
   uint64_t op_id = 0;          // pushes: the push id; pushes_gone: the first of them ...
   uint64_t index = 0;          // ... and the last
@@ -141,7 +142,8 @@ class Engine {
   // service is the verb, payload the JSON; endpoint empty: the leader.
   void admin(Call call, const std::string& endpoint, Mono now);
   bool cancel(SessionHandle session, uint64_t op_id, Mono now);  // false: it has ended
-  void ack(SessionHandle session, PushId up_to, Mono now);
+  // Nothing happens if `life`, as of the push's event, is over: its numbers begin anew in the next.
+  void ack(SessionHandle session, uint32_t life, PushId up_to, Mono now);
   // Ends everything outstanding with CLOSED; `closed` is the last event of the handle. Without
   // keep, the cluster is told and its answer awaited for a bounded time first.
   void close(SessionHandle session, bool keep, Mono now);

@@ -3,8 +3,9 @@
 // Pushes are delivered 1, 2, 3 ...: the next one is delivered, an old one is acknowledged
 // again, one after a gap is ignored, because the server sends it again (SRQ-04, SRQ-05,
 // X10). What another holder of the session acknowledged comes no more, and an event says so.
-// Acknowledgements are cumulative, one per flush (SRQ-07). In manual mode they follow
-// the caller's ack(), and no more than unacked_pushes_max are delivered ahead of it (W-C8).
+// Acknowledgements are cumulative, one per flush (SRQ-07), the last one said again at every
+// continue. In manual mode they follow the caller's ack(), and no more than unacked_pushes_max
+// are delivered ahead of it (W-C8).
 #include "client/core.hpp"
 
 namespace raftcs::client {
@@ -23,6 +24,7 @@ void Core::on_push(Session& s, wire::Push& m) {
   ++s.counters.pushes;
   Event& e = emit(s, EventKind::push);
   e.op_id = m.id.value;
+  e.life = s.life;
   e.data = std::move(m.payload);
   if (!s.options.manual_ack) {
     s.acked_push = s.received_push;
@@ -42,7 +44,8 @@ void Core::on_push_reset(Session& s, const wire::PushReset& m) {
   s.received_push = s.acked_push = m.last.value;
 }
 
-void Core::ack(Session& s, PushId up_to) {
+void Core::ack(Session& s, uint32_t life, PushId up_to) {
+  if (life != s.life) return;
   const uint64_t id = std::min(up_to.value, s.received_push);
   if (id <= s.acked_push) return;
   s.acked_push = id;

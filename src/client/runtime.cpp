@@ -46,6 +46,7 @@ struct QueuedCall {
   bool keep = false;
   Engine::Call call;  // `session` is used by all kinds
   std::string endpoint;
+  uint32_t life = 0;  // ack: these two
   PushId up_to;
 };
 
@@ -291,7 +292,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
           engine_.admin(std::move(c.call), c.endpoint, now);
           break;
         case QueuedCall::Kind::ack:
-          engine_.ack(c.call.session, c.up_to, now);
+          engine_.ack(c.call.session, c.life, c.up_to, now);
           break;
         case QueuedCall::Kind::close:
           engine_.close(c.call.session, c.keep, now);
@@ -378,10 +379,11 @@ class Holder final : public Runtime {
     c.endpoint = std::move(endpoint);
     loop_->post(std::move(c));
   }
-  void ack(SessionHandle session, PushId up_to) override {
+  void ack(SessionHandle session, uint32_t life, PushId up_to) override {
     QueuedCall c;
     c.kind = QueuedCall::Kind::ack;
     c.call.session = session;
+    c.life = life;
     c.up_to = up_to;
     loop_->post(std::move(c));
   }

@@ -56,7 +56,7 @@ class Runtime {
   virtual void submit(Engine::Call call) = 0;
   virtual void query(Engine::Call call) = 0;
   virtual void admin(Engine::Call call, std::string endpoint) = 0;
-  virtual void ack(SessionHandle session, PushId up_to) = 0;
+  virtual void ack(SessionHandle session, uint32_t life, PushId up_to) = 0;
   virtual void close(SessionHandle session, bool keep) = 0;
 
   // A thread that waits for the end of its own operation turns the wheel itself meanwhile: the

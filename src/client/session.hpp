@@ -28,6 +28,7 @@
 namespace raftcs::client {
 
 constexpr DurationNs kCloseWaitNs = 2 * kNsPerSecond;  // for the answer to close_session
+constexpr DurationNs kForeignOnlyMinNs = 10 * kNsPerSecond;
 constexpr DurationNs kKeepAliveWaitMinNs = 50 * kNsPerMs;
 constexpr DurationNs kAttemptMinNs = 100 * kNsPerMs;
 
@@ -47,7 +48,8 @@ struct Session {
   raftcs_status_t lost_status = RAFTCS_OK;
 
   // identity
-  Uuid id;  // zero: not created yet
+  uint32_t life = 0;  // counts the sessions of this handle
+  Uuid id;            // zero: not created yet
   Uuid proof;
   Uuid cluster_id;  // zero: the first met
   HolderId holder;  // this process, among those that have held the session
@@ -67,7 +69,8 @@ struct Session {
   uint64_t turn = 0;                    // round robin
   std::vector<std::string> tried;       // addresses that had their turn in this round
   bool leader_next = true;              // the next choice prefers the leader others have found
-  uint32_t refusals = 0;                // servers in a row that can never serve this session
+  std::vector<std::string> refused;     // addresses whose last word was: never this session
+  Mono foreign_since = Mono::never();   // only such words have been heard since
   uint32_t attempt = 0;                 // of the present search for a server, from 1
   uint32_t unanswered = 0;              // attempts in a row without any answer
   raftcs_status_t trouble = RAFTCS_OK;  // why the search goes on
@@ -129,6 +132,8 @@ struct Session {
   DurationNs timeout_ns() const {
     return static_cast<DurationNs>(std::min<uint64_t>(timeout_ms, UINT32_MAX)) * kNsPerMs;
   }
+  // Nobody but servers that can never serve it has answered for so long: its own are gone.
+  DurationNs foreign_only_ns() const { return std::max(timeout_ns(), kForeignOnlyMinNs); }
   // A keep-alive unanswered for so long means that this server does not keep the session: time is
   // left to find the one that does, whatever the timeout is (KAL-05).
   DurationNs keep_alive_wait_ns() const { return std::max(timeout_ns() / 3, kKeepAliveWaitMinNs); }

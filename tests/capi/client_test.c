@@ -1,5 +1,6 @@
 /* Clients and queues without any server: every operation ends once, in every order of ends. */
 #define _POSIX_C_SOURCE 200809L
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -292,6 +293,45 @@ static void waiting_calls_are_refused_in_callbacks(void **state) {
     raftcs_queue_destroy(callback_queue);
 }
 
+static raftcs_client_t *doomed;
+
+static void destroying_wakeup(uint64_t user_data) { /* also called for CLOSED, at times */
+    (void)user_data;
+    raftcs_client_t *client = __atomic_exchange_n(&doomed, NULL, __ATOMIC_ACQ_REL);
+    if (client) raftcs_client_destroy(client);
+}
+
+/* Each is destroyed when an event of another client wakes. */
+static size_t bytes_after_destroying(int count, raftcs_queue_t *queue, raftcs_client_t *other) {
+    for (int i = 0; i < count; ++i) {
+        uint64_t op = 0;
+        int replies = 0, closed = 0;
+        __atomic_store_n(&doomed, client_on(queue, NULL, NULL), __ATOMIC_RELEASE);
+        OK(raftcs_client_submit(other, "kv", 1, "x", 1, NULL, &op));
+        OK(raftcs_client_cancel(other, op));
+        while (replies + closed < 2) {
+            raftcs_event_t *event = NULL;
+            OK(raftcs_queue_next(queue, 10000, &event));
+            assert_non_null(event);
+            replies += raftcs_event_kind(event) == RAFTCS_EVENT_REPLY;
+            closed += raftcs_event_kind(event) == RAFTCS_EVENT_CLOSED;
+            raftcs_event_destroy(event);
+        }
+    }
+    return mallinfo2().uordblks; /* of the main thread, which makes the clients */
+}
+
+static void what_is_destroyed_in_a_wakeup_leaves_nothing(void **state) {
+    (void)state;
+    raftcs_queue_t *queue = new_queue();
+    raftcs_client_t *other = client_on(queue, NULL, NULL); /* the runtime outlives the others */
+    OK(raftcs_queue_set_wakeup(queue, destroying_wakeup, 0));
+    size_t before = bytes_after_destroying(100, queue, other);
+    assert_true(bytes_after_destroying(1000, queue, other) < before + 1000 * 300);
+    raftcs_client_destroy(other);
+    raftcs_queue_destroy(queue);
+}
+
 /* Not under the thread sanitizer: it cannot follow threads made after a fork. */
 #if !defined(__SANITIZE_THREAD__)
 static int child_after_fork(raftcs_queue_t *queue, raftcs_client_t *client) {
@@ -338,6 +378,7 @@ int main(void) {
         cmocka_unit_test(limits_and_arguments),
         cmocka_unit_test(tokens),
         cmocka_unit_test(waiting_calls_are_refused_in_callbacks),
+        cmocka_unit_test(what_is_destroyed_in_a_wakeup_leaves_nothing),
 #if !defined(__SANITIZE_THREAD__)
         cmocka_unit_test(forked_children),
 #endif

@@ -1,5 +1,8 @@
 // finding_server_test.cpp: which server a client goes to: hints, leaders that change, silent and
 // stopping servers, what servers say of members. Against scripted servers.
+#include <functional>
+#include <set>
+
 #include "tests/unit/client/fake_server.hpp"
 
 namespace raftcs::client::testing {
@@ -116,6 +119,104 @@ TEST(ClientScenario, EveryAddressGetsItsTurnWhateverTheListBecomes) {
     }
     EXPECT_NE(w.link_to(kC), 0u) << more;
   }
+}
+
+// Welcomes everybody, C as a server of another cluster, and gives what is asked to `answer`.
+void answer_all(World& w, const std::function<void(LinkId, const wire::ContinueSession&)>& answer) {
+  for (const LinkId link : std::vector<LinkId>(w.opened)) {
+    if (w.get_hello(link)) {
+      wire::Welcome welcome = w.welcome_of(link);
+      if (w.endpoint_of[link] == kC) welcome.cluster = uuid_of(0xEE);
+      w.give(link, welcome);
+    }
+    if (auto m = w.get<wire::ContinueSession>(link)) answer(link, *m);
+  }
+}
+
+// An address was given to a server of another cluster while the session's own had no leader.
+TEST(ClientScenario, OneForeignServerDoesNotEndTheSession) {
+  for (bool silent : {false, true}) {
+    World w;
+    const SessionHandle s = w.engine.add(options_for({kA, kC}));
+    w.engine.open(s, w.now);
+    while (w.link_to(kA) == 0) w.run(kNsPerSecond);
+    w.serve(w.link_to(kA));
+    ASSERT_EQ(w.engine.info(s).state, SessionState::connected);
+    w.engine.link_down(w.link_to(kA), w.now);
+    size_t asked = 0;
+    for (int i = 0; i < 20'000 && asked < 20; ++i) {
+      w.run(5 * kMs);
+      answer_all(w, [&](LinkId link, const wire::ContinueSession& m) {
+        ASSERT_EQ(w.endpoint_of[link], kA);
+        ++asked;
+        if (silent)
+          w.engine.link_down(link, w.now);
+        else
+          w.give(link,
+                 wire::SessionRejected{m.channel, m.nonce, RejectReason::not_leader, {}, 0, ""});
+      });
+    }
+    ASSERT_EQ(asked, 20u);
+    EXPECT_EQ(w.count_events(EventKind::session_lost), 0u);
+    for (int i = 0; i < 2'000 && w.engine.info(s).state != SessionState::connected; ++i) {
+      w.run(5 * kMs);
+      answer_all(w, [&](LinkId link, const wire::ContinueSession& m) {
+        w.give(link, wire::SessionContinued{m.channel, m.nonce, 9'000, {}});
+      });
+    }
+    EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
+  }
+}
+
+// The cluster was made anew from one survivor: the others will never answer.
+TEST(ClientScenario, WhenOnlyForeignServersAnswerTheSessionEndsAfterItsTimeout) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA, kB, kC}));
+  w.engine.open(s, w.now);
+  while (w.link_to(kA) == 0) w.run(kNsPerSecond);
+  w.serve(w.link_to(kA));
+  ASSERT_EQ(w.engine.info(s).state, SessionState::connected);
+  w.engine.link_down(w.link_to(kA), w.now);
+  const Mono from = w.now;
+  while (w.engine.info(s).sessions_lost == 0 && w.now - from < 120 * kNsPerSecond) {
+    w.run(5 * kMs);
+    for (const LinkId link : std::vector<LinkId>(w.opened))
+      if (w.endpoint_of[link] != kC) {
+        (void)w.get_hello(link);
+        w.engine.link_down(link, w.now);
+      }
+    answer_all(w, [](LinkId, const wire::ContinueSession&) {});
+  }
+  auto lost = w.event(EventKind::session_lost);
+  ASSERT_TRUE(lost);
+  EXPECT_EQ(lost->status, RAFTCS_ERR_WRONG_CLUSTER);
+  EXPECT_GE(w.now - from, 9 * kNsPerSecond);
+}
+
+// Whoever is known counts, in whatever order they refuse; so does one that served it before.
+TEST(ClientScenario, WhenEveryKnownServerIsForeignTheSessionEnds) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA, kB}));
+  w.engine.open(s, w.now);
+  const LinkId first = w.last_link();
+  w.members = {{NodeId(1), kA, true}, {NodeId(2), kB, true}, {NodeId(3), kC, true}};
+  w.serve(first);
+  w.engine.link_down(first, w.now);
+  std::set<std::string> refused;
+  for (int i = 0; i < 20'000 && w.engine.info(s).sessions_lost == 0; ++i) {
+    w.run(5 * kMs);
+    for (const LinkId link : std::vector<LinkId>(w.opened)) {
+      if (!w.get_hello(link)) continue;
+      refused.insert(w.endpoint_of[link]);
+      wire::Welcome welcome = w.welcome_of(link);
+      welcome.cluster = uuid_of(0xEE);
+      w.give(link, welcome);
+    }
+  }
+  auto lost = w.event(EventKind::session_lost);
+  ASSERT_TRUE(lost);
+  EXPECT_EQ(lost->status, RAFTCS_ERR_WRONG_CLUSTER);
+  EXPECT_EQ(refused, (std::set<std::string>{kA, kB, kC}));
 }
 
 TEST(ClientScenario, T_TS27_TwoRedirectsThenSuccess) {

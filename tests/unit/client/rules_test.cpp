@@ -181,6 +181,32 @@ TEST(ClientRules, CMD16_CancelKnowsWhetherItLeft) {
   EXPECT_EQ(r->lowest_pending, RequestId(2));
 }
 
+// More sendings than are counted: refusals of as many later ones prove nothing about the first.
+TEST(ClientRules, ManyUnansweredSendingsStayUnknown) {
+  Bound w;
+  w.submit(w.s, 1);
+  for (int i = 0; i < 300; ++i) {
+    w.engine.link_down(w.link, w.now);
+    for (int t = 0; t < 500 && w.last_link() == w.link; ++t) w.run(10 * kMs);
+    w.link = w.last_link();
+    w.ch = w.serve_again(w.link);
+    ASSERT_TRUE(w.get<wire::Request>(w.link)) << i;
+  }
+  for (int i = 0; i < 300; ++i) {
+    w.give(w.link, wire::RequestError{w.ch, RequestId(1), RAFTCS_ERR_BUSY, 1, ""});
+    std::optional<wire::Request> again;
+    for (int t = 0; t < 500 && !again; ++t) {
+      w.run(10 * kMs);
+      w.answer_probes(w.link);
+      again = w.get<wire::Request>(w.link);
+    }
+    ASSERT_TRUE(again) << i;
+  }
+  w.give(w.link, wire::RequestError{w.ch, RequestId(1), RAFTCS_ERR_BUSY, 1'000, ""});
+  EXPECT_TRUE(w.engine.cancel(w.s, 1, w.now));
+  EXPECT_ENDED(w, 1, RAFTCS_ERR_CANCELLED, RAFTCS_OUTCOME_UNKNOWN);
+}
+
 TEST(ClientRules, RenewCarriesUnsentCommandsOver) {
   SessionOptions o = options_for({kA});
   o.window_max = 1;
@@ -222,6 +248,24 @@ TEST(ClientRules, QueryIsRetriedUntilItsDeadline) {
   ASSERT_TRUE(e);
   EXPECT_EQ(e->status, RAFTCS_ERR_TIMED_OUT);
   EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+}
+
+// A server drops a frame with more than it reads, and does not say so.
+TEST(ClientRules, AQueryOverTheServersLimitDoesNotLeave) {
+  Bound w;
+  w.engine.query({w.s, 1, 1'001, "kv", Bytes::copy(std::string((1 << 20) + 1, 'x')), Mono::never(),
+                  wire::Consistency::linearizable},
+                 w.now);
+  w.query(w.s, 2);
+  auto q = w.get<wire::Query>(w.link);
+  ASSERT_TRUE(q);
+  EXPECT_EQ(q->payload.size(), 1u);
+  auto e = w.event(EventKind::query_reply);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->op_id, 1u);
+  EXPECT_EQ(e->status, RAFTCS_ERR_TOO_LARGE);
+  EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+  EXPECT_EQ(w.engine.info(w.s).outstanding, 1u);
 }
 
 TEST(ClientRules, ALostQueryIsSentAgainThoughTheLinkLives) {
@@ -357,6 +401,27 @@ TEST(ClientRules, WrongClusterEverywhereEndsTheSession) {
   w.submit(s, 1);
   w.give(w.last_link(), w.welcome_of(w.last_link()));
   EXPECT_ENDED(w, 1, RAFTCS_ERR_WRONG_CLUSTER, RAFTCS_OUTCOME_NOT_APPLIED);
+}
+
+// As after disaster recovery: the servers are there, in a new cluster. A client that is not told
+// which cluster it wants finds it when it is opened again.
+TEST(ClientRules, AClientThatLostItsClusterOpensInTheOneThatIsThere) {
+  for (bool told : {false, true}) {
+    SessionOptions o = options_for({kA});
+    if (told) o.cluster = kCluster;
+    Bound w(o);
+    w.engine.link_down(w.link, w.now);
+    w.run(500 * kMs);
+    wire::Welcome welcome = w.welcome_of(w.last_link());
+    welcome.cluster = uuid_of(0xEE);
+    w.give(w.last_link(), welcome);
+    auto lost = w.event(EventKind::session_lost);
+    ASSERT_TRUE(lost);
+    EXPECT_EQ(lost->status, RAFTCS_ERR_WRONG_CLUSTER);
+    w.inbox[w.last_link()].clear();
+    w.engine.open(w.s, w.now);
+    EXPECT_EQ(w.count<wire::CreateSession>(w.last_link()), told ? 0u : 1u);
+  }
 }
 
 

@@ -244,6 +244,36 @@ TEST(ClientScenario, AFullSessionIsWaitedFor) {
   EXPECT_ENDED(w, 1, RAFTCS_OK, RAFTCS_OUTCOME_APPLIED);
 }
 
+// Servers may allow more than the codec does of itself, and a state machine may answer with more
+// than they take (a reply is bounded by 64 MiB alone).
+TEST(ClientScenario, ALargeReplyIsDelivered) {
+  constexpr uint64_t kMiB = 1 << 20;
+  for (uint64_t told : {uint64_t{0}, kMiB, 32 * kMiB, 64 * kMiB, UINT64_MAX}) {
+    World w;
+    const SessionHandle s = w.engine.add(options_for({kA}));
+    w.engine.open(s, w.now);
+    const LinkId link = w.last_link();
+    wire::Welcome welcome = w.welcome_of(link);
+    welcome.payload_bytes_max = told;
+    w.give(link, welcome);
+    const wire::Channel ch = w.serve(link);
+    const auto answer = [&](uint64_t id, uint64_t bytes) {
+      w.submit(s, id);
+      w.give(link,
+             wire::Response{ch, RequestId(id), 0, Bytes::copy(std::string(bytes, 'x')), Index(id)});
+    };
+    answer(1, 20 * kMiB);
+    auto e = w.event(EventKind::reply);
+    ASSERT_TRUE(e) << told;
+    EXPECT_EQ(e->data.size(), 20 * kMiB);
+    answer(2, 64 * kMiB);
+    EXPECT_TRUE(w.event(EventKind::reply)) << told;
+    answer(3, 64 * kMiB + 1);  // nobody may send so much, whatever it says
+    EXPECT_FALSE(w.event(EventKind::reply)) << told;
+    EXPECT_EQ(w.engine.malformed_frames(), 1u);
+  }
+}
+
 TEST(ClientScenario, T_C15_T_C18_T_C19_T_TS32_PushesInOrderAcknowledgedOncePerFlush) {
   Bound w;
   for (uint64_t id = 1; id <= 3; ++id) {
@@ -294,7 +324,7 @@ TEST(ClientScenario, WhatAnotherHolderAcknowledgedIsSaidNotSkipped) {
     auto next = w.event(EventKind::push);
     ASSERT_TRUE(next);
     EXPECT_EQ(next->op_id, 8u);
-    if (manual) w.engine.ack(w.s, PushId(8), w.now);
+    if (manual) w.engine.ack(w.s, 1, PushId(8), w.now);
     wire::PushAck last{};
     while (auto a = w.get<wire::PushAck>(w.link)) last = *a;
     EXPECT_EQ(last.up_to, PushId(8));
@@ -309,11 +339,11 @@ TEST(ClientScenario, W_C8_ManualAcknowledgementAndItsBound) {
   for (uint64_t id = 1; id <= 3; ++id) w.give(w.link, wire::Push{w.ch, PushId(id), {}, 0});
   EXPECT_EQ(w.count_events(EventKind::push), 2u);
   EXPECT_FALSE(w.get<wire::PushAck>(w.link));
-  w.engine.ack(w.s, PushId(1), w.now);
+  w.engine.ack(w.s, 1, PushId(1), w.now);
   EXPECT_EQ(w.get<wire::PushAck>(w.link)->up_to, PushId(1));
   w.give(w.link, wire::Push{w.ch, PushId(3), {}, 0});
   EXPECT_EQ(w.count_events(EventKind::push), 3u);
-  w.engine.ack(w.s, PushId(99), w.now);  // no more than was delivered
+  w.engine.ack(w.s, 1, PushId(99), w.now);  // no more than was delivered
   EXPECT_EQ(w.get<wire::PushAck>(w.link)->up_to, PushId(3));
 }
 

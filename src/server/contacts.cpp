@@ -80,7 +80,7 @@ bool Node::Impl::has_known_disk(const wire::PeerEnvelope& e, Mono now) {
   if (known.is_zero()) {
     auto [it, fresh] = incarnations_.try_emplace(e.from, e.incarnation);
     known = it->second;
-    if (fresh && serving())
+    if (fresh && role_ == raft::Role::leader)
       bind_incarnations_at_ = std::min(bind_incarnations_at_, now + kBindSoonNs);
   }
   if (known == e.incarnation || RCS_MUTANT("MB-08")) return true;

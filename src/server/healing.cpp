@@ -110,8 +110,10 @@ void Node::Impl::heal_asked(const wire::PeerEnvelope& e, const wire::PeerContact
 // The second step of it. An operation is begun only where it will not take long: meanwhile no
 // operator could change members.
 void Node::Impl::return_votes(Mono now) {
-  return_votes_at_ = Mono::never();
+  // A leader whose apply lane stands looks again: it may apply again, and still lead.
+  return_votes_at_ = role_ == raft::Role::leader ? now + kReturnLookNs : Mono::never();
   if (!serving() || stopping_) return;
+  return_votes_at_ = Mono::never();
   for (const raft::Member& m : raft_.membership().members) {
     if (!m.returning) continue;
     return_votes_at_ = now + kReturnLookNs;

@@ -220,14 +220,15 @@ bool Node::Impl::is_up_to_date(const VoteRequest& request) const {
 }
 
 // Answers without any change here (EL-08). A grant echoes the asked term, a refusal carries
-// the own one, so that a node left behind learns it (EL-07).
+// the own one, so that a node left behind learns it (EL-07): once it is durable (EL-14).
 void Node::Impl::on_pre_vote(const Message& message, const VoteRequest& request) {
   const bool free_in_term = message.term == hard_.term && std::holds_alternative<Follower>(role_) &&
                             !leader_ && (!hard_.vote || hard_.vote == message.from);
   const bool granted = (message.term > hard_.term || free_in_term) &&
                        !sticks_to_leader(message.from) && is_up_to_date(request);
   const VoteResponse response{true, granted, message.term};
-  send_in_term(message.from, granted ? message.term : hard_.term, response);
+  if (granted) return send_in_term(message.from, message.term, response);
+  send(message.from, response, hard_write());
 }
 
 // Requires: message.term == hard_.term. Grants whatever this node believes about its own

@@ -1,7 +1,8 @@
 // quorum.cpp: voter sets and the algebra of configuration changes.
 //
 // What must hold: any two configurations that may follow one another have intersecting
-// quorums (S16); is_valid_change is the only gate, used for every kind of change (MB-04).
+// quorums (S16), of disks and not only of ids (MB-08); is_valid_change is the only gate, used for
+// every kind of change (MB-04).
 #include "raft/quorum.hpp"
 
 namespace raftcs::raft {
@@ -16,6 +17,8 @@ size_t missing_from(const std::vector<NodeId>& a, const std::vector<NodeId>& b) 
       std::count_if(a.begin(), a.end(), [&](NodeId id) { return !has(b, id); }));
 }
 
+bool votes(const Member& m) { return m.role == MemberRole::voter || m.outgoing_voter; }
+
 bool is_well_formed(const Membership& m) {
   if (m.members.empty() || m.members.size() > kMembersMax) return false;
   for (size_t i = 0; i < m.members.size(); ++i) {
@@ -27,6 +30,16 @@ bool is_well_formed(const Membership& m) {
   }
   const VoterSets sets = voter_sets(m);
   return !sets.incoming.empty() && (!m.joint || !sets.outgoing.empty());
+}
+
+// Who goes on voting does it with the disk that the votes and entries are on: a wiped one would
+// count for what it has lost (MB-08). A disk that is not known yet is bound outside joint ones.
+bool keeps_disks(const Membership& current, const Membership& next) {
+  return std::all_of(next.members.begin(), next.members.end(), [&](const Member& m) {
+    const Member* was = find_member(current, m.id);
+    if (was == nullptr || !votes(*was) || !votes(m)) return true;
+    return m.incarnation == was->incarnation || (!next.joint && was->incarnation.is_zero());
+  });
 }
 
 }  // namespace
@@ -49,7 +62,7 @@ VoterSets voter_sets(const Membership& membership) {
 }
 
 bool is_valid_change(const Membership& current, const Membership& next) {
-  if (!is_well_formed(next)) return false;
+  if (!is_well_formed(next) || !keeps_disks(current, next)) return false;
   const VoterSets now = voter_sets(current), then = voter_sets(next);
   if (current.joint) return !next.joint && then.incoming == now.incoming;
   if (next.joint) return then.outgoing == now.incoming;

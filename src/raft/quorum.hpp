@@ -71,7 +71,8 @@ bool has_quorum(const VoterSets& sets, const Holds& holds) {
 
 // May `next` follow `current` directly (thesis 4.1, 4.3)? A simple change adds or removes
 // at most one voter; anything more enters a joint configuration whose outgoing half is the
-// current one; a joint configuration is left only to its own incoming half.
+// current one; a joint configuration is left only to its own incoming half. Who votes in both has
+// the same disk in both (MB-08).
 bool is_valid_change(const Membership& current, const Membership& next);
 
 // The configuration that ends a joint one: without its leaving members.

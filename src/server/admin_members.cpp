@@ -10,6 +10,7 @@
 // is caught up. committing ends when the entry is committed and no joint configuration is left;
 // a node that lost leadership meanwhile goes on looking, so that the answer is the truth.
 #include <algorithm>
+#include <iterator>
 
 #include "config/settings.hpp"
 #include "server/admin_json.hpp"
@@ -85,9 +86,11 @@ Result<MemberChange> change_of(const json& j) {
 }
 
 // A replacement that is not a member yet, or is the same member with another disk, first has to
-// be a learner: these are steps of their own.
+// be a learner: these are steps of their own. Each lost disk is one: of voters that leave together
+// a joint configuration would count the new disks for the old.
 std::vector<MemberStep> steps_of(const MemberStep& changes, const raft::Membership& current) {
   MemberStep first, second;
+  std::vector<MemberStep> readmits;
   for (const MemberChange& c : changes) {
     if (c.verb != MemberVerb::replace) {
       second.push_back(c);
@@ -97,7 +100,7 @@ std::vector<MemberStep> steps_of(const MemberStep& changes, const raft::Membersh
     prepare.other = NodeId();
     if (c.other == c.id) {
       prepare.verb = MemberVerb::readmit;
-      first.push_back(prepare);
+      readmits.push_back({prepare});
       MemberChange promote;
       promote.verb = MemberVerb::promote;
       promote.id = c.id;
@@ -113,8 +116,13 @@ std::vector<MemberStep> steps_of(const MemberStep& changes, const raft::Membersh
   }
   std::vector<MemberStep> steps;
   if (!first.empty()) steps.push_back(std::move(first));
+  std::move(readmits.begin(), readmits.end(), std::back_inserter(steps));
   if (!second.empty()) steps.push_back(std::move(second));
   return steps;
+}
+
+std::string steps_done(const MemberOp& op) {
+  return std::to_string(op.step) + " of " + std::to_string(op.steps.size()) + " steps are done";
 }
 
 json electorate_json(const Electorate& e) {
@@ -298,14 +306,14 @@ void Node::Impl::watch_member_op(MemberOp& op, Mono now) {
 void Node::Impl::next_member_step(MemberOp& op, Mono now) {
   if (++op.step == op.steps.size()) return end_member_op(Status::ok());
   op.stage = MemberOp::Stage::preparing;
-  op.text = "the first step is done";
+  op.text = steps_done(op);
   drive_member_op(now);
 }
 
 void Node::Impl::end_member_op(Status status) {
   MemberOp& op = *member_op_;
   op.stage = status.is_ok() ? MemberOp::Stage::done : MemberOp::Stage::failed;
-  if (op.step > 0) status = status.with_context("the first step is done, the second is not");
+  if (op.step > 0) status = status.with_context(steps_done(op));
   op.text = status.is_ok() ? "committed at index " + to_string(op.index) : status.text();
   log_line(status.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_WARNING,
            "change " + std::to_string(op.number) + " of the members: " + op.text);

@@ -80,7 +80,7 @@ bool Node::Impl::has_known_disk(const wire::PeerEnvelope& e, Mono now) {
   if (known.is_zero()) {
     auto [it, fresh] = incarnations_.try_emplace(e.from, e.incarnation);
     known = it->second;
-    if (fresh && serving())
+    if (fresh && role_ == raft::Role::leader)
       bind_incarnations_at_ = std::min(bind_incarnations_at_, now + kBindSoonNs);
   }
   if (known == e.incarnation || RCS_MUTANT("MB-08")) return true;
@@ -302,7 +302,8 @@ void Node::Impl::membership_changed(Mono now) {
 // healing: its data was damaged, and it is not taken in again yet.
 const char* Node::Impl::standing() const {
   const raft::Member* self = raft::find_member(raft_.membership(), identity_.node);
-  if (is_healing()) return "healing";
+  const bool removed = self == nullptr && was_member_;
+  if (is_healing() && !removed) return "healing";
   if (!refused_text_.empty()) return "refused";
   if (self != nullptr)
     return self->role == raft::MemberRole::voter     ? "voter"

@@ -18,6 +18,8 @@
 //  - It votes, and seeks election, only while the configuration in its log names it with its own
 //    incarnation (voting.cpp).
 //  - It follows from the directory: a node that restarts before it is named asks again.
+//  - It asks until a committed configuration names it, whatever it was told: what admitted it may
+//    be cut from the log again. The note of a healing stays, so one that was removed asks too.
 #include <algorithm>
 
 #include "raft/membership.hpp"
@@ -51,15 +53,9 @@ void Node::Impl::heal_admitted(const wire::PeerEnvelope& e) {
 }
 
 void Node::Impl::heal_tick(Mono now) {
-  heal_at_ = now + kHealAskAgainNs;
-  if (!can_take_part()) heal_at_ = Mono::never();
-  if (is_healing()) {
-    if (heal_admitted_) return;
-    for (const auto& [peer, address] : peer_addresses_) ask_to_heal(peer);
-    return;
-  }
-  // Settled, or gone again with the entry that named it: then it starts over.
-  if (raft_.status().membership_settled) heal_at_ = Mono::never();
+  heal_at_ = can_take_part() ? now + kHealAskAgainNs : Mono::never();
+  if (!is_healing() && raft_.status().membership_settled) return;
+  for (const auto& [peer, address] : peer_addresses_) ask_to_heal(peer);
 }
 
 std::string Node::Impl::healing_text() const {
@@ -114,8 +110,10 @@ void Node::Impl::heal_asked(const wire::PeerEnvelope& e, const wire::PeerContact
 // The second step of it. An operation is begun only where it will not take long: meanwhile no
 // operator could change members.
 void Node::Impl::return_votes(Mono now) {
-  return_votes_at_ = Mono::never();
+  // A leader whose apply lane stands looks again: it may apply again, and still lead.
+  return_votes_at_ = role_ == raft::Role::leader ? now + kReturnLookNs : Mono::never();
   if (!serving() || stopping_) return;
+  return_votes_at_ = Mono::never();
   for (const raft::Member& m : raft_.membership().members) {
     if (!m.returning) continue;
     return_votes_at_ = now + kReturnLookNs;

@@ -147,6 +147,11 @@ Status check_named_once(const MemberStep& step) {
   return Status::ok();
 }
 
+bool has_readmit(const MemberStep& step) {
+  return std::any_of(step.begin(), step.end(),
+                     [](const MemberChange& c) { return c.verb == MemberVerb::readmit; });
+}
+
 // Both halves in one: who only votes in the present half is leaving, or becomes a learner.
 Membership joint_of(const Membership& current, const Membership& result) {
   Membership joint = result;
@@ -221,6 +226,8 @@ Result<MemberPlan> plan_members(const Membership& current, const MemberStep& ste
   if (plan.after.voters == 0) return bad_plan("no voter would be left");
   plan.next = plan.result;
   if (!raft::is_valid_change(current, plan.next)) plan.next = joint_of(current, plan.result);
+  if (plan.next.joint && has_readmit(step))
+    return bad_plan("a member whose disk was lost is taken in by a change of its own");
   if (!raft::is_valid_change(current, plan.next))
     return {RAFTCS_ERR_INTERNAL, "this change of members cannot be expressed"};
   for (const Member& m : plan.result.members)

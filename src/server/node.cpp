@@ -89,7 +89,7 @@ Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft
   log_bytes_at_snapshot_ = 0;
   snapshot_retry_at_ = touch_at_ = liveness_at_ = idle_sweep_at_ = serving_since_ = now;
   attentive_since_ = last_turn_ = now;
-  if (is_healing()) heal_at_ = now;
+  if (environment_.healing) heal_at_ = now;
   begin_as_founder(now);
   term_ = raft_.term();
   checks_failed_ = check_failures();

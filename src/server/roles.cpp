@@ -95,8 +95,10 @@ void Node::Impl::began_serving(Mono now) {
 // those it has heard into the configuration; from then on a node whose disk was wiped or
 // swapped is told apart (MB-08).
 void Node::Impl::bind_incarnations(Mono now) {
-  bind_incarnations_at_ = Mono::never();
+  const Mono again = now + 5 * kBindIncarnationsNs;
+  bind_incarnations_at_ = role_ == raft::Role::leader ? again : Mono::never();  // the lane stands
   if (!serving() || stopping_) return;
+  bind_incarnations_at_ = Mono::never();
   raft::Membership m = raft_.membership();
   bool unknown = false, fresh = false;
   for (raft::Member& member : m.members) {
@@ -113,8 +115,7 @@ void Node::Impl::bind_incarnations(Mono now) {
   Term term;
   raft::Refusal refusal = raft::Refusal::none;
   if (fresh) refusal = raft_.propose_membership(m, now, &index, &term);
-  if (unknown || refusal != raft::Refusal::none)
-    bind_incarnations_at_ = now + 5 * kBindIncarnationsNs;
+  if (unknown || refusal != raft::Refusal::none) bind_incarnations_at_ = again;
 }
 
 }  // namespace raftcs::server

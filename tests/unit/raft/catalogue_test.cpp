@@ -120,7 +120,8 @@ TEST_F(Catalogue, EL_14_NoAnswerTellsATermThatIsNotDurable) {
   chunk.meta.index = Index(9);
   chunk.meta.term = Term(1);
   for (const MessageBody& body : {MessageBody(append(1, 1, 1)), MessageBody(chunk),
-                                  MessageBody(VoteRequest{false, false, Index(9), Term(1)})}) {
+                                  MessageBody(VoteRequest{false, false, Index(9), Term(1)}),
+                                  MessageBody(VoteRequest{true, false, Index(9), Term(1)})}) {
     const Effects e = get(2, 1, body);
     ASSERT_EQ(e.messages.size(), 1u) << body.index();
     EXPECT_EQ(e.messages[0].message.term, Term(5));

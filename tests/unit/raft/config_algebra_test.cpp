@@ -111,6 +111,50 @@ TEST(ConfigAlgebra, EverySetOfVotersIsReachedFromEvery) {
   EXPECT_EQ(joint, 31u * 31u);
 }
 
+// Some members have another disk in the second than in the first: those count as others.
+Membership with_other_disks(Membership m, unsigned swapped) {
+  for (Member& member : m.members)
+    member.incarnation.bytes[0] = swapped >> (member.id.value - 1) & 1 ? 2 : 1;
+  return m;
+}
+bool disks_can_part(const Shape& a, const Shape& b, unsigned swapped) {
+  for (unsigned who = 0; who < 1u << kMembers; ++who)
+    if (quorum_by_hand(a, who) && quorum_by_hand(b, (~who | swapped) & ((1u << kMembers) - 1)))
+      return true;
+  return false;
+}
+
+TEST(ConfigAlgebra, MB_08_WhatMayFollowHasIntersectingQuorumsOfDisks) {
+  const std::vector<Shape> shapes = all_shapes();
+  uint64_t allowed = 0, refused = 0;
+  for (const Shape& a : shapes) {
+    for (const Shape& b : shapes) {
+      if (!is_valid_change(membership_of(a), membership_of(b))) continue;
+      for (unsigned swapped = 0; swapped < 1u << kMembers; ++swapped) {
+        const Membership from = with_other_disks(membership_of(a), 0);
+        const Membership to = with_other_disks(membership_of(b), swapped);
+        if (!is_valid_change(from, to)) {
+          ++refused;
+          continue;
+        }
+        ++allowed;
+        ASSERT_FALSE(disks_can_part(a, b, swapped))
+            << std::hex << a.incoming << "/" << a.outgoing << " to " << b.incoming << "/"
+            << b.outgoing << ", other disks " << swapped;
+      }
+    }
+  }
+  EXPECT_GT(allowed, 2000u);
+  EXPECT_GT(refused, 2000u);
+}
+
+TEST(ConfigAlgebra, MB_08_ADiskIsBoundInASimpleChangeOnly) {
+  const Shape five{0b11111, 0, false}, both{0b11001, 0b11111, true};
+  EXPECT_TRUE(is_valid_change(membership_of(five), with_other_disks(membership_of(five), 0)));
+  EXPECT_TRUE(is_valid_change(membership_of(five), membership_of(both)));
+  EXPECT_FALSE(is_valid_change(membership_of(five), with_other_disks(membership_of(both), 0)));
+}
+
 // Six with RAFTCS_LONG=1.
 size_t length_of_histories() {
   const char* wanted = std::getenv("RAFTCS_LONG");

@@ -231,6 +231,106 @@ TEST_F(HealTest, RestartsInBetweenDoNoHarm) {
   expect_healed(bad, old);
 }
 
+// What was healed once is a member like any other, also when it is removed and comes back.
+TEST_F(HealTest, OneThatWasHealedOnceCanBeRemovedAndAddedAgain) {
+  found(4);
+  work(30);
+  const uint64_t bad = followers()[0];
+  const std::string old = status(bad)["incarnation"];
+  kill_rot_start(bad);
+  expect_healed(bad, old);
+  c().kill(bad);
+  c().start(bad);
+  c().run(3 * kNsPerSecond);
+  const std::string id = std::to_string(bad), host = "tcp://10.0.0." + id;
+  ASSERT_TRUE(
+      c().admin(leader(), "member_change", R"({"changes":[{"do":"remove","id":)" + id + "}]}")
+          .status.is_ok());
+  c().run(5 * kNsPerSecond);
+  EXPECT_EQ(status(bad)["standing"], "removed");
+  ASSERT_TRUE(c().admin(leader(), "member_change",
+                        R"({"changes":[{"do":"add","id":)" + id + R"(,"peer_address":")" + host +
+                            R"(:7101","client_address":")" + host + R"(:7001"}]})")
+                  .status.is_ok());
+  EXPECT_TRUE(
+      c().run_until([&] { return status(bad)["standing"] == "learner"; }, 10 * kNsPerSecond))
+      << c().admin(bad, "status").json;
+  c().run(2 * kNsPerSecond);
+  EXPECT_EQ(status(bad)["state_hash"], status(leader())["state_hash"]);
+}
+
+// A leader that nobody else hears takes a node in, and what it wrote for that is not kept.
+class HealCutOff : public HealTest {
+ protected:
+  void SetUp() override {
+    found(5);
+    work(30);
+    first_ = leader();
+    const std::vector<uint64_t> f = followers();
+    bad_ = f[0];
+    others_ = {f[1], f[2], f[3]};
+    old_ = status(bad_)["incarnation"];
+    c().kill(bad_);
+    rot(bad_);
+    c().run(3 * kNsPerSecond);  // the old disk is silent
+    c().start(bad_);
+    fresh_ = status(bad_)["incarnation"];
+    ASSERT_TRUE(c().run_until([&] { return is_named_at(first_); }, 3 * kNsPerSecond));
+    for (uint64_t id : others_) c().isolate(id);
+  }
+  bool is_named_at(uint64_t id) {
+    const raft::Member* m = raft::find_member(c().node(id).raft().membership(), NodeId(bad_));
+    return m != nullptr && m->incarnation.hex() == fresh_;
+  }
+  void others_go_on() {
+    c().kill(first_);
+    for (uint64_t id : others_) c().isolate(id, false);
+  }
+  void expect_not_kept_and_healed() {
+    ASSERT_NE(leader(), 0u);
+    expect_healed(bad_, old_);
+  }
+  uint64_t first_ = 0, bad_ = 0;
+  std::vector<uint64_t> others_;
+  std::string old_, fresh_;
+};
+
+TEST_F(HealCutOff, WhoWasToldSoAsksTheNextLeader) {
+  ASSERT_TRUE(
+      c().run_until([&] { return told(bad_, "has taken this node in again"); }, 3 * kNsPerSecond));
+  ASSERT_FALSE(is_named_at(bad_)) << "too late to see anything";
+  others_go_on();
+  expect_not_kept_and_healed();
+}
+
+TEST_F(HealCutOff, WhoRestartsWithThatEntryAsksTheNextLeader) {
+  ASSERT_TRUE(c().run_until([&] { return is_named_at(bad_); }, 3 * kNsPerSecond));
+  c().run(5 * kMs);
+  c().kill(bad_);
+  c().start(bad_);
+  ASSERT_TRUE(is_named_at(bad_)) << "it is durable";
+  others_go_on();
+  expect_not_kept_and_healed();
+}
+
+// The others' log has another entry there, so nothing they send for the old disk fits this one.
+TEST_F(HealCutOff, WhoHasThatEntryAndIsRefusedAsksToo) {
+  ASSERT_TRUE(c().run_until([&] { return is_named_at(bad_); }, 3 * kNsPerSecond));
+  c().run(5 * kMs);
+  c().isolate(bad_);
+  others_go_on();
+  const uint64_t second = leader();
+  ASSERT_NE(second, 0u);
+  work(10);
+  const uint64_t third = others_[0] == second ? others_[1] : others_[0];
+  ASSERT_TRUE(
+      c().admin(second, "transfer", R"({"to":)" + std::to_string(third) + "}").status.is_ok());
+  c().run(100 * kMs);
+  ASSERT_TRUE(is_named_at(bad_));
+  c().isolate(bad_, false);
+  expect_not_kept_and_healed();
+}
+
 TEST_F(HealTest, ADamagedSnapshotThatTheLogCoversCostsNoNewBeginning) {
   found(3, [](server::Options& o) { o.snapshot_entries = 20; });
   work(60);

@@ -166,6 +166,9 @@ TEST(MemberPlan, MB_08_ReadmittingForgetsTheDiskAndTheVote) {
   MemberChange same = change(MemberVerb::readmit, 2);
   same.incarnation = cluster(3).members[1].incarnation;
   EXPECT_EQ(refusal(cluster(3), {same}), RAFTCS_ERR_BAD_STATE);
+  EXPECT_EQ(refusal(cluster(5), {change(MemberVerb::readmit, 2), change(MemberVerb::readmit, 3)}),
+            RAFTCS_ERR_INVALID_ARGUMENT)
+      << "wiped disks would count for what they were";
   raft::Membership with_learner = cluster(3);
   with_learner.members[1].role = MemberRole::learner;
   auto learner = plan_members(with_learner, {change(MemberVerb::readmit, 2)}, ids(3), NodeId(1));

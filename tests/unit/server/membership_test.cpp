@@ -206,6 +206,60 @@ TEST_F(MembershipTest, MB_08_AWipedNodeCountsForNothingUntilItIsAdmittedAnew) {
   EXPECT_EQ(status(lost)["state_hash"], status(lead)["state_hash"]);
 }
 
+// A joint configuration counts who voted before by id: no wiped disk may be among them.
+TEST_F(MembershipTest, MB_08_DisksLostTogetherAreReplacedOneByOne) {
+  found(5);
+  bind();
+  const uint64_t lead = leader();
+  const uint64_t a = lead % 5 + 1, b = a % 5 + 1;
+  for (uint64_t id : {a, b}) c().kill(id), c().wipe(id);
+  for (uint64_t id : {a, b}) c().start(id);
+  c().run(2 * kNsPerSecond);
+  const server::AdminResult dry = c().admin(
+      lead, "member_change",
+      json{{"changes", json::array({replace(a, a), replace(b, b)})}, {"dry_run", true}}.dump());
+  ASSERT_TRUE(dry.status.is_ok()) << dry.status.text();
+  const json steps = json::parse(dry.json)["steps"];
+  ASSERT_EQ(steps.size(), 3u);
+  EXPECT_EQ(steps[0]["after"]["voters"], 4);
+  EXPECT_EQ(steps[1]["after"]["voters"], 3);
+  EXPECT_EQ(steps[2]["after"]["voters"], 5);
+  must({replace(a, a), replace(b, b)});
+  EXPECT_EQ(leader(), lead);
+  EXPECT_EQ(voters().size(), 5u);
+  const raft::Node& node = c().node(lead).raft();
+  raft::Membership before;
+  size_t swaps = 0;
+  for (Index i(1); i <= node.last_index(); ++i) {
+    const raft::Entry* e = node.entry(i);
+    ASSERT_NE(e, nullptr);
+    if (e->type != raft::EntryType::config) continue;
+    const raft::Membership next = *raft::decode_membership(e->payload);
+    for (const raft::Member& old : before.members) {
+      const raft::Member* m = raft::find_member(next, old.id);
+      if (old.incarnation.is_zero() || m == nullptr || m->incarnation == old.incarnation) continue;
+      ++swaps;
+      EXPECT_FALSE(next.joint) << "at index " << i.value;
+    }
+    before = next;
+  }
+  EXPECT_EQ(swaps, 2u);
+}
+
+// Of three two are a majority: what they had promised is gone, so no change goes on without it.
+TEST_F(MembershipTest, MB_08_AMajorityOfLostDisksIsNotReplaced) {
+  found(3);
+  bind();
+  const uint64_t lead = leader();
+  const uint64_t a = lead % 3 + 1, b = a % 3 + 1;
+  for (uint64_t id : {a, b}) c().kill(id), c().wipe(id);
+  for (uint64_t id : {a, b}) c().start(id);
+  const server::AdminResult r = change(lead, {replace(a, a), replace(b, b)});
+  EXPECT_FALSE(r.status.is_ok());
+  c().run(5 * kNsPerSecond);
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_FALSE(c().node(id).serving()) << id;
+}
+
 // Simulator seed 305757: a member that was away knows the leader by the disk that it had before.
 TEST_F(MembershipTest, MB_08_WhoWasAwayLearnsFromOthersThatTheLeaderHasAnotherDisk) {
   found(5);

@@ -163,6 +163,19 @@ TEST(Commands, BytesOfRepliesAreBoundedWhereverBatchesAreCut) {
   }
 }
 
+// It holds up all that could free the bytes: it must never be refused for them.
+TEST(Commands, TheLowestUnansweredIdRunsThoughTheBytesAreUsedUp) {
+  Limits limits;
+  limits.reply_bytes_max = 10;
+  Rig rig(limits);
+  rig.begin(1);
+  EXPECT_EQ(rig.one(cmd(1, 2, "aaaaaa", 1)).kind, ReplyKind::applied);
+  EXPECT_EQ(rig.one(cmd(1, 3, "bbbbbb", 1)).kind, ReplyKind::applied);
+  EXPECT_EQ(rig.one(cmd(1, 4, "c", 1)).kind, ReplyKind::too_many_replies);
+  EXPECT_EQ(rig.one(cmd(1, 1, "x", 1)).kind, ReplyKind::applied);
+  EXPECT_EQ(rig.one(cmd(1, 4, "c", 4)).kind, ReplyKind::applied);
+}
+
 TEST(Commands, RC05_FailureOfApplyHaltsAndNothingOfTheBatchLeaves) {
   for (const char* poison : {"bad", "throw", "boom 1 x"}) {
     Rig rig;

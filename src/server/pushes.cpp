@@ -82,7 +82,8 @@ void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   s.fetch_epoch = 0;
   if (!s.bound) return;
   if (s.epoch != fetched.epoch) return fetch_pushes(s);  // it was bound anew meanwhile
-  bool more = !fetched.pushes.empty() || std::exchange(s.behind, false);
+  const bool was_behind = std::exchange(s.behind, false);
+  const bool more = was_behind || !fetched.pushes.empty();
   skip_acknowledged(s, fetched.acked);
   for (rsm::Push& push : fetched.pushes) {
     deliver(push);

@@ -232,6 +232,28 @@ TEST(Pushes, ManyContinuesAtOnceAreOneDelivery) {
   EXPECT_EQ(again.all<wire::Push>().size(), 6u);
 }
 
+TEST(Pushes, WhatComesWhileTheyAreReadWaitsForNoAcknowledgement) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1), again(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 2; ++id) ask(client, 1, id, 2);
+  cluster.settle();
+  cluster.hold_apply(1);
+  again.send(wire::ContinueSession{1, cluster.next_nonce(), client.session(1),
+                                   TestClient::proof_of(5), PushId()});
+  cluster.settle();
+  for (uint64_t id = 3; id <= 4; ++id) {
+    ask(again, 1, id, 2);
+    cluster.settle();
+  }
+  cluster.hold_apply(1, false);
+  cluster.run(20 * kMs);
+  const auto pushes = again.all<wire::Push>();
+  ASSERT_EQ(pushes.size(), 4u);
+  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+}
+
 TEST(Pushes, AnOldPositionIsToldWhatIsGone) {
   Cluster cluster(1);
   ASSERT_EQ(cluster.wait_for_leader(), 1u);

@@ -232,9 +232,10 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
     reads_.push_back(std::move(item));
 }
 
-void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono) {
+void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono now) {
   Session* s = session_of(c, m.channel);
   if (s == nullptr || std::exchange(s->closing, true)) return;
+  write_acks(now);  // behind the close they would find the session gone
   batch_.add(rsm::CloseSession{s->num});
   count_op();
 }

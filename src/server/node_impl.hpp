@@ -227,6 +227,7 @@ struct Node::Impl {
   void fetch_pushes(Session& s);
   bool push_room(const Session& s) const;
   void skip_acknowledged(Session& s, PushId acked);
+  void write_acks(Mono now);
   void flush_acks(Mono now);
   void drop_acks();
 

@@ -117,6 +117,10 @@ void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
 // Rides with whatever is written anyway; alone it may wait a little for others.
 void Node::Impl::flush_acks(Mono now) {
   if (acks_due_.empty() || (batch_.empty() && sealed_.empty() && now < ack_at_)) return;
+  write_acks(now);
+}
+
+void Node::Impl::write_acks(Mono now) {
   for (Session* s : std::exchange(acks_due_, {})) {
     s->ack_due = false;
     s->last_logged = now;

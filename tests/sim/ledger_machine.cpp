@@ -83,7 +83,9 @@ raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* e, cons
   return RAFTCS_OK;
 }
 raftcs_status_t session_ended(void* sm, const raftcs_session_event_t* e, const raftcs_sink_t*) {
-  static_cast<Instance*>(sm)->ledger.gone.erase(e->session);
+  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  ledger.gone.erase(e->session);
+  ledger.dead_letters += e->undelivered_count;
   return RAFTCS_OK;
 }
 

@@ -35,6 +35,7 @@ struct Ledger {
   uint64_t early = 0;            // and came before their time: must never be
   std::set<uint64_t> gone;       // sessions without their client
   uint64_t presence_events = 0;
+  uint64_t dead_letters = 0;  // of sessions that ended, since the process began
   uint64_t lie = 0;  // a fault of tests: added to what it answers
 };
 constexpr int64_t kAlarmNs = 100'000'000;

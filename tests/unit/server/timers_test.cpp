@@ -254,6 +254,20 @@ TEST(Pushes, WhatComesWhileTheyAreReadWaitsForNoAcknowledgement) {
   for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
 }
 
+TEST(Pushes, AnAcknowledgementBeforeCloseLeavesNoDeadLetter) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 2; ++id) ask(client, 1, id, 2);
+  cluster.settle();
+  ASSERT_EQ(client.all<wire::Push>().size(), 2u);
+  client.send({wire::PushAck{1, PushId(1)}, wire::CloseSession{1}});
+  cluster.run(20 * kMs);
+  ASSERT_EQ(client.all<wire::SessionClosed>().size(), 1u);
+  EXPECT_EQ(cluster.ledger(1).dead_letters, 1u);  // the second
+}
+
 TEST(Pushes, AnOldPositionIsToldWhatIsGone) {
   Cluster cluster(1);
   ASSERT_EQ(cluster.wait_for_leader(), 1u);

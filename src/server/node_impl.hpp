@@ -207,6 +207,7 @@ struct Node::Impl {
   void heard_of(Session& s, Mono now);
   void answer_replies(std::vector<rsm::Reply>& replies);
   void answer_queries(std::vector<QueryDone>& queries);
+  Status too_large(const char* what, size_t bytes) const;
   void query_failed(const QueryItem& item, raftcs_status_t status, uint64_t retry_after_ms = 0);
   void settle(const QueryItem& item);
   void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before

@@ -5,7 +5,7 @@
 // sequence. A command that is there already is the proof of a broken exactly-once promise.
 // Kind 2 commands also push their position back to their session; kind 3 ones set an alarm, 100 ms
 // of log time later, unless one is set; kind 4 ones push a mebibyte. It follows the presence of
-// sessions.
+// sessions. A query of 8 bytes, a number, is answered with so many bytes.
 #pragma once
 
 #include <map>

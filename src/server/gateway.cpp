@@ -319,7 +319,7 @@ void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
     m.status = q.result.status.code();
     m.app_code = q.result.app_code;
     m.result = q.result.status.is_ok() ? q.result.data : Bytes::copy(q.result.status.text());
-    m.index = applied_;
+    m.index = q.applied;
     send(conn->second, m);
   }
 }

@@ -87,5 +87,29 @@ TEST(Serving, AListNoClientCouldReadIsToldAsTooLarge) {
   EXPECT_TRUE(cluster.admin(1, "sessions").status.is_ok());  // there is no frame in between
 }
 
+TEST(Serving, AQueryNamesTheIndexThatItSaw) {
+  NodeHarness cluster;
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  const wire::Query query{1, 5, "ledger", Bytes(), wire::Consistency::stale};
+  client.send(query);
+  cluster.settle();
+  ASSERT_EQ(client.all<wire::QueryResponse>().size(), 1u);
+  const Index before = client.last<wire::QueryResponse>()->index;
+  cluster.hold_apply(1);
+  client.send(query);
+  cluster.settle();
+  client.command(1, 1);
+  cluster.settle();
+  cluster.hold_apply(1, false);
+  cluster.run(20 * kMs);
+  ASSERT_TRUE(client.last<wire::Response>());
+  const auto m = client.last<wire::QueryResponse>();
+  EXPECT_EQ(client.all<wire::QueryResponse>().size(), 2u);
+  EXPECT_EQ(m->index, before);
+  EXPECT_LT(m->index, client.last<wire::Response>()->index);
+}
+
 }  // namespace
 }  // namespace raftcs::test

@@ -105,13 +105,16 @@ struct raftcs_sink {
     void *ctx;
     /* The reply to command number `entry` of the batch (0 for a query). app_code 0 is success,
      * anything from 1 to 2^31-1 an application's own refusal. At most one per command; a command
-     * without one is answered with app_code 0 and no bytes. The bytes are copied. */
+     * without one is answered with app_code 0 and no bytes. The bytes are copied.
+     * RAFTCS_ERR_TOO_LARGE: over 16 MiB, which not every client can read; nothing was kept, a
+     * shorter reply may follow. A query's result may be larger where limits.payload_bytes is. */
     raftcs_status_t (*reply)(const raftcs_sink_t *sink, uint32_t entry, int32_t app_code,
                              const void *data, size_t len);
     /* Sends a server-started request to a session: numbered per session, delivered in order, again
      * and again until acknowledged, however often the leader changes. A request for a session
      * that does not exist is dropped and counted. RAFTCS_ERR_BUSY: the session's window is full
-     * (deterministic); the state machine decides what to do. Not in query. */
+     * (deterministic); the state machine decides what to do. RAFTCS_ERR_TOO_LARGE: over 16 MiB.
+     * Not in query. */
     raftcs_status_t (*push)(const raftcs_sink_t *sink, uint64_t session, const void *data,
                             size_t len);
     /* minor 1. Walks the live sessions in the order of their numbers: gives the first one after

@@ -101,7 +101,9 @@ constexpr Setting kSettings[] = {
      "Log entries kept behind a snapshot for followers that are a little late.", nullptr},
 
     {"limits.payload_bytes", Type::bytes, "1048576", "1..67108864", "bytes",
-     "Largest command, query, reply or server-started request.", nullptr},
+     "Largest command and query; results of queries may be as large, or 16 MiB. Replies and "
+     "server-started requests: 16 MiB.",
+     nullptr},
     {"limits.frame_bytes", Type::bytes, "67108864", "65536..1073741824", "bytes",
      "Largest message on the network.", nullptr},
     {"limits.sessions", Type::integer, "100000", "1..10000000", "",

@@ -5,7 +5,8 @@
 //   2. last activity and floor move, whatever becomes of the command
 //   3. below the floor        evicted, never run
 //   4. the id is cached       the cached reply, or misuse if the payload is another
-//   5. no place               too_many_replies; no final answer: the id may come again
+//   5. no place               too_many_replies; no final answer: the id may come again. There
+//                             is always place for the lowest id
 //   6. unknown service        refused, and remembered like a reply: "not applied" stays true
 //                             even if the service exists when a copy of the request arrives
 //   7. run
@@ -44,8 +45,9 @@ Status Applier::command(const Command& op) {
       add_reply(op, digest, ReplyKind::duplicate, cached->app_code, cached->data, cached->index);
     return Status::ok();
   }
-  if (op.id - replies.floor() >= s_.limits.replies_max ||
-      replies.old_bytes(index_) >= s_.limits.reply_bytes_max) {
+  // The lowest id is never refused for the bytes: none of them are freed before it has run.
+  const bool full = replies.old_bytes(index_) >= s_.limits.reply_bytes_max;
+  if (op.id - replies.floor() >= s_.limits.replies_max || (full && op.id != replies.floor())) {
     add_reply(op, digest, ReplyKind::too_many_replies, 0, {}, index_);
     return Status::ok();
   }

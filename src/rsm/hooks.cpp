@@ -3,6 +3,7 @@
 // A push is numbered and stored when it is made, so that the window is exact for the next
 // push of the same call; if the call then fails, what it pushed is taken back. Sink
 // functions are called from C: nothing may be thrown through them.
+#include <algorithm>
 #include <new>
 
 #include "rsm/applier.hpp"
@@ -40,7 +41,7 @@ raftcs_status_t Applier::sink_reply(const raftcs_sink_t* sink, uint32_t entry, i
   if (entry >= a.waiting_.size() || app_code < 0 || (data == nullptr && len != 0))
     return RAFTCS_ERR_INVALID_ARGUMENT;
   if (a.replied_[entry] != 0) return RAFTCS_ERR_BAD_STATE;
-  if (len > a.s_.limits.reply_bytes_max) return RAFTCS_ERR_TOO_LARGE;
+  if (len > std::min(kAnswerBytesMax, a.s_.limits.reply_bytes_max)) return RAFTCS_ERR_TOO_LARGE;
   Reply& reply = a.out_->replies[a.waiting_[entry].reply_at];
   try {
     reply.data = Bytes::copy(data, len);
@@ -72,7 +73,7 @@ raftcs_status_t Applier::push(Service* service, SessionNum to, const void* data,
     return RAFTCS_OK;
   }
   const Limits& limits = s_.limits;
-  if (len > limits.push_bytes_max) return RAFTCS_ERR_TOO_LARGE;
+  if (len > std::min(kAnswerBytesMax, limits.push_bytes_max)) return RAFTCS_ERR_TOO_LARGE;
   if (session->pushes.size() >= limits.pushes_max ||
       session->push_bytes + len > limits.push_bytes_max)
     return RAFTCS_ERR_BUSY;

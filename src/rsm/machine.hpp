@@ -48,6 +48,9 @@ struct Limits {
   uint32_t sessions_max = 1'000'000;    // servers admit fewer (limits.sessions)
 };
 
+// The largest reply and push: any client can read so much, whatever the settings are.
+constexpr uint64_t kAnswerBytesMax = 16 << 20;
+
 enum class ReplyKind : uint8_t {
   applied = 1,
   duplicate = 2,        // applied before: the cached reply

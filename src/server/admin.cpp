@@ -65,6 +65,8 @@ void Node::Impl::admin_reply(const AdminOrigin& origin, Status status, std::stri
   }
   auto conn = connections_.find(origin.conn);
   if (conn == connections_.end()) return;
+  if (status.is_ok() && reply.size() > wire_limits_.payload_bytes_max)
+    status = too_large("the answer", reply.size());
   wire::AdminReply m;
   m.correlation = origin.id;
   m.status = status.code();

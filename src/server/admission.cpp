@@ -129,10 +129,12 @@ Admission::Admission(const Limits& limits)
     : limits_(limits), commands_(meter_limits(limits)), queries_(meter_limits(limits)) {}
 
 Decision Admission::check(const Meter& meter, uint64_t mine, size_t active, uint64_t cost) {
-  if (meter.used() == 0) return {};
   const uint64_t budget = meter.budget();
+  const uint64_t last_part = budget / 5;  // for newcomers
+  // Others are always in flight: what is large would wait for ever for room for all of it.
+  cost = std::min(cost, last_part / 2);
   const bool newcomer = mine == 0;
-  const uint64_t room = newcomer ? budget : budget - budget / 5;
+  const uint64_t room = newcomer ? budget : budget - last_part;
   if (meter.used() + cost > room) return {Verdict::full, meter.retry_after_ms()};
   const bool pressed = meter.used() > budget / 2;
   if (pressed && !newcomer && mine + cost > budget / std::max<size_t>(active, 1))

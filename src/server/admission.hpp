@@ -12,7 +12,8 @@
 //  - Under pressure no session holds more than its share (budget over sessions that have
 //    work in it), and a last part of the budget is for sessions that have none: a greedy session
 //    makes others wait for one answer, not for all of its own.
-//  - A caller with nothing in flight whose class is empty is always let in, however large.
+//  - Nothing is kept out for its size: half of that last part is room enough to get in; from
+//    then on all of it counts.
 //
 // A value: time is an argument. Threads: none; the caller serialises.
 #pragma once

@@ -232,9 +232,10 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
     reads_.push_back(std::move(item));
 }
 
-void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono) {
+void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono now) {
   Session* s = session_of(c, m.channel);
   if (s == nullptr || std::exchange(s->closing, true)) return;
+  write_acks(now);  // behind the close they would find the session gone
   batch_.add(rsm::CloseSession{s->num});
   count_op();
 }
@@ -298,18 +299,27 @@ void Node::Impl::answer_replies(std::vector<rsm::Reply>& replies) {
   }
 }
 
+// A client drops a connection that brings what it does not take.
+Status Node::Impl::too_large(const char* what, size_t bytes) const {
+  return {RAFTCS_ERR_TOO_LARGE, std::string(what) + " has " + std::to_string(bytes) +
+                                    " bytes, which is larger than clients take: " +
+                                    std::to_string(wire_limits_.payload_bytes_max)};
+}
+
 void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
   for (QueryDone& q : queries) {
     settle(q.item);
     auto conn = connections_.find(q.item.conn);
     if (conn == connections_.end()) continue;
+    if (q.result.status.is_ok() && q.result.data.size() > wire_limits_.payload_bytes_max)
+      q.result.status = too_large("the result", q.result.data.size());
     wire::QueryResponse m;
     m.channel = q.item.channel;
     m.correlation = q.item.correlation;
     m.status = q.result.status.code();
     m.app_code = q.result.app_code;
     m.result = q.result.status.is_ok() ? q.result.data : Bytes::copy(q.result.status.text());
-    m.index = applied_;
+    m.index = q.applied;
     send(conn->second, m);
   }
 }

@@ -90,6 +90,7 @@ struct HashFound {
 struct QueryDone {
   QueryItem item;
   rsm::QueryResult result;
+  Index applied;  // when it ran
 };
 struct PushesFetched {
   SessionNum session;

@@ -147,7 +147,7 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
   if (auto* queries = std::get_if<ApplyQueries>(&job)) {
     for (QueryItem& item : queries->items) {
       rsm::QueryResult result = machine_.query(item.service, item.session, item.payload);
-      out->queries.push_back({std::move(item), std::move(result)});
+      out->queries.push_back({std::move(item), std::move(result), machine_.applied()});
     }
   } else if (auto* fetch = std::get_if<ApplyFetchPushes>(&job)) {
     const auto session = machine_.session(fetch->session);

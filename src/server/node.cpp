@@ -61,6 +61,9 @@ raft::Options raft_options(const Options& o, const storage::Identity& identity) 
 
 }  // namespace
 
+// Whatever a state machine answers can be read by every client.
+static_assert(rsm::kAnswerBytesMax <= wire::Limits().payload_bytes_max);
+
 Node::Impl::Impl(const Options& options, const storage::Identity& identity, raft::BootImage image,
                  const NodeEnvironment& environment, Mono now)
     : options_(options),

@@ -54,7 +54,7 @@ struct Session {
   uint32_t inflight = 0;  // requests accepted and not answered on this binding
   PushId sent_push;       // delivered to this binding up to here
   PushId push_base;       // what the client had when it bound: the window counts from here
-  PushId acked_push;      // acknowledged on this binding
+  PushId acked_push;      // acknowledged on this binding, or logged before
   rsm::Ring<uint32_t> unacked_sizes;  // of what was delivered to this binding, oldest first
   uint64_t unacked_bytes = 0;
   PushId ack_to;          // to be written up to here, if ack_due
@@ -207,6 +207,7 @@ struct Node::Impl {
   void heard_of(Session& s, Mono now);
   void answer_replies(std::vector<rsm::Reply>& replies);
   void answer_queries(std::vector<QueryDone>& queries);
+  Status too_large(const char* what, size_t bytes) const;
   void query_failed(const QueryItem& item, raftcs_status_t status, uint64_t retry_after_ms = 0);
   void settle(const QueryItem& item);
   void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before
@@ -227,6 +228,8 @@ struct Node::Impl {
   void fetch_pushes(Session& s);
   bool push_room(const Session& s) const;
   void skip_acknowledged(Session& s, PushId acked);
+  void acknowledged(Session& s, PushId up_to);  // on this binding, or known to be logged
+  void write_acks(Mono now);
   void flush_acks(Mono now);
   void drop_acks();
 

@@ -20,7 +20,7 @@ constexpr DurationNs kAckDelayNs = 5 * kNsPerMs;
 // Delivery to a new binding starts after what its client has.
 void Node::Impl::begin_pushes(Session& s, PushId received) {
   s.sent_push = s.push_base = received;
-  s.acked_push = PushId();  // the client says it again; it may not have been logged
+  s.acked_push = PushId();  // the client says it again; the fetch shows whether it was logged
   s.behind = false;
   s.unacked_sizes = {};
   s.unacked_bytes = 0;
@@ -75,6 +75,16 @@ void Node::Impl::skip_acknowledged(Session& s, PushId acked) {
   s.unacked_bytes = 0;
 }
 
+// It takes no place in the window any more, and saying it again is nothing new.
+void Node::Impl::acknowledged(Session& s, PushId up_to) {
+  if (up_to <= s.acked_push) return;
+  for (PushId id = std::max(s.acked_push, s.push_base); id < up_to; ++id) {
+    s.unacked_bytes -= s.unacked_sizes[0];
+    s.unacked_sizes.pop_front();
+  }
+  s.acked_push = up_to;
+}
+
 void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   auto it = sessions_.find(fetched.session);
   if (it == sessions_.end() || it->second.fetch_epoch != fetched.epoch) return;
@@ -82,8 +92,10 @@ void Node::Impl::deliver_fetched(PushesFetched& fetched) {
   s.fetch_epoch = 0;
   if (!s.bound) return;
   if (s.epoch != fetched.epoch) return fetch_pushes(s);  // it was bound anew meanwhile
-  bool more = !fetched.pushes.empty() || std::exchange(s.behind, false);
+  const bool was_behind = std::exchange(s.behind, false);
+  const bool more = was_behind || !fetched.pushes.empty();
   skip_acknowledged(s, fetched.acked);
+  acknowledged(s, fetched.acked);
   for (rsm::Push& push : fetched.pushes) {
     deliver(push);
     if (s.fetch_epoch != 0) return;
@@ -99,11 +111,7 @@ void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
   if (s == nullptr) return;
   heard_of(*s, now);
   if (m.up_to <= s->acked_push || m.up_to > s->sent_push) return;  // old, or never sent
-  for (PushId id = std::max(s->acked_push, s->push_base); id < m.up_to; ++id) {
-    s->unacked_bytes -= s->unacked_sizes[0];
-    s->unacked_sizes.pop_front();
-  }
-  s->acked_push = m.up_to;
+  acknowledged(*s, m.up_to);
   s->ack_to = std::max(s->ack_to, m.up_to);
   if (!s->ack_due) {
     if (acks_due_.empty()) ack_at_ = now + kAckDelayNs;
@@ -116,6 +124,10 @@ void Node::Impl::on_message(Connection& c, wire::PushAck&& m, Mono now) {
 // Rides with whatever is written anyway; alone it may wait a little for others.
 void Node::Impl::flush_acks(Mono now) {
   if (acks_due_.empty() || (batch_.empty() && sealed_.empty() && now < ack_at_)) return;
+  write_acks(now);
+}
+
+void Node::Impl::write_acks(Mono now) {
   for (Session* s : std::exchange(acks_due_, {})) {
     s->ack_due = false;
     s->last_logged = now;

@@ -60,7 +60,12 @@ raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_
   return RAFTCS_OK;
 }
 
-raftcs_status_t query(void* sm, const raftcs_query_t*, const raftcs_sink_t* sink) {
+raftcs_status_t query(void* sm, const raftcs_query_t* q, const raftcs_sink_t* sink) {
+  if (uint64_t size = 0; q->len == sizeof size) {
+    std::memcpy(&size, q->data, sizeof size);
+    const std::vector<char> large(size, 'l');
+    return sink->reply(sink, 0, 0, large.data(), large.size());
+  }
   uint64_t count = static_cast<Instance*>(sm)->ledger.ops.size();
   return sink->reply(sink, 0, 0, &count, sizeof count);
 }
@@ -83,7 +88,9 @@ raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* e, cons
   return RAFTCS_OK;
 }
 raftcs_status_t session_ended(void* sm, const raftcs_session_event_t* e, const raftcs_sink_t*) {
-  static_cast<Instance*>(sm)->ledger.gone.erase(e->session);
+  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  ledger.gone.erase(e->session);
+  ledger.dead_letters += e->undelivered_count;
   return RAFTCS_OK;
 }
 

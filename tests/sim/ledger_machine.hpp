@@ -5,7 +5,7 @@
 // sequence. A command that is there already is the proof of a broken exactly-once promise.
 // Kind 2 commands also push their position back to their session; kind 3 ones set an alarm, 100 ms
 // of log time later, unless one is set; kind 4 ones push a mebibyte. It follows the presence of
-// sessions.
+// sessions. A query of 8 bytes, a number, is answered with so many bytes.
 #pragma once
 
 #include <map>
@@ -35,6 +35,7 @@ struct Ledger {
   uint64_t early = 0;            // and came before their time: must never be
   std::set<uint64_t> gone;       // sessions without their client
   uint64_t presence_events = 0;
+  uint64_t dead_letters = 0;  // of sessions that ended, since the process began
   uint64_t lie = 0;  // a fault of tests: added to what it answers
 };
 constexpr int64_t kAlarmNs = 100'000'000;

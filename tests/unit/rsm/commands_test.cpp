@@ -163,6 +163,35 @@ TEST(Commands, BytesOfRepliesAreBoundedWhereverBatchesAreCut) {
   }
 }
 
+// It holds up all that could free the bytes: it must never be refused for them.
+TEST(Commands, TheLowestUnansweredIdRunsThoughTheBytesAreUsedUp) {
+  Limits limits;
+  limits.reply_bytes_max = 10;
+  Rig rig(limits);
+  rig.begin(1);
+  EXPECT_EQ(rig.one(cmd(1, 2, "aaaaaa", 1)).kind, ReplyKind::applied);
+  EXPECT_EQ(rig.one(cmd(1, 3, "bbbbbb", 1)).kind, ReplyKind::applied);
+  EXPECT_EQ(rig.one(cmd(1, 4, "c", 1)).kind, ReplyKind::too_many_replies);
+  EXPECT_EQ(rig.one(cmd(1, 1, "x", 1)).kind, ReplyKind::applied);
+  EXPECT_EQ(rig.one(cmd(1, 4, "c", 4)).kind, ReplyKind::applied);
+}
+
+TEST(Commands, RepliesAndPushesAreNoLargerThanAnyClientTakes) {
+  Rig rig;
+  rig.begin(1);
+  const std::string most = std::to_string(kAnswerBytesMax);
+  const Reply fits = rig.one(cmd(1, 1, "large " + most, 1));
+  EXPECT_EQ(fits.app_code, 0);
+  EXPECT_EQ(fits.data.size(), kAnswerBytesMax);
+  ASSERT_EQ(rig.out.pushes.size(), 1u);
+  EXPECT_EQ(rig.out.pushes[0].payload.size(), kAnswerBytesMax);
+  const std::string more = std::to_string(kAnswerBytesMax + 1);
+  const Reply refused = rig.one(cmd(1, 2, "large " + more, 2));
+  EXPECT_EQ(refused.kind, ReplyKind::applied);
+  EXPECT_EQ(refused.data.view(), "both refused");
+  EXPECT_TRUE(rig.out.pushes.empty());
+}
+
 TEST(Commands, RC05_FailureOfApplyHaltsAndNothingOfTheBatchLeaves) {
   for (const char* poison : {"bad", "throw", "boom 1 x"}) {
     Rig rig;

@@ -41,6 +41,7 @@ struct Model {
     uint64_t highest = 0;
     int64_t created = 0, last_active = 0;
     std::map<uint64_t, std::pair<std::string, ModelReply>> replies;  // id -> payload, reply
+    std::map<uint64_t, uint64_t> made;                               // id -> entry of the reply
     std::map<uint64_t, std::pair<uint64_t, std::string>> pushes;     // id -> service, payload
     uint64_t last_push = 0, acked = 0, holder = 0;
     bool connected = true;
@@ -52,6 +53,7 @@ struct Model {
   std::map<std::string, std::string> types;            // of services by name
   std::map<uint64_t, uint32_t> versions;               // of services
   Tally* tally = nullptr;
+  uint64_t entry = 0;
   uint64_t next_session = 1;
   std::set<std::pair<uint64_t, uint64_t>> ran;  // X1
   std::multiset<int64_t> alarms;                // of service 3, which knows time and sessions
@@ -123,6 +125,14 @@ struct Model {
       return r;
     }
     if (c.id.value >= s.floor + limits.replies_max) return {ReplyKind::too_many_replies, 0, {}};
+    uint64_t bytes = 0;  // of entries before this one
+    for (const auto& [id, r] : s.replies)
+      if (s.made[id] < entry) bytes += r.second.data.size();
+    if (bytes >= limits.reply_bytes_max) {
+      const bool lowest_open = c.id.value == s.floor;  // nothing is freed before it has run
+      ++tally->met[lowest_open ? "the lowest open id beyond the bytes" : "no bytes left"];
+      if (!lowest_open) return {ReplyKind::too_many_replies, 0, {}};
+    }
     ModelReply r{ReplyKind::unknown_service, 0, {}};
     if (lines.count(c.service.value) != 0) {
       RC_ASSERT(ran.insert({c.session.value, c.id.value}).second);
@@ -132,6 +142,7 @@ struct Model {
     }
     // The application may have pushed to this very session: look it up again.
     sessions[c.session.value].replies[c.id.value] = {key, r};
+    sessions[c.session.value].made[c.id.value] = entry;
     return r;
   }
 
@@ -282,6 +293,7 @@ void compare(Rig* rig, const Model& m) {
 Limits small_limits() {
   Limits limits;
   limits.replies_max = 6;
+  limits.reply_bytes_max = 24;
   limits.pushes_max = 2;
   limits.sessions_max = 5;
   return limits;
@@ -311,6 +323,7 @@ void run_model(uint64_t seed, unsigned entries, Tally* tally) {
     for (uint64_t n = random.between(1, 8); n > 0; --n)
       ops.push_back(random_op(&random, model.next_session));
     std::vector<ModelReply> expected, replies;
+    ++model.entry;
     for (const Op& op : ops) check_op(&model, op, rig->now_ms, &expected);
     rig->apply(ops);
     twin.apply(ops);
@@ -347,7 +360,8 @@ TEST(Model, T_M25_RandomLogsAgree) {
     EXPECT_GT(tally.replies[static_cast<ReplyKind>(kind)], 20u) << "replies of kind " << kind;
   for (const char* event :
        {"lowest_pending above the id", "lowest_pending below the floor", "an id below the highest",
-        "a session full of pushes", "a session asked for again", "no room for a session", "expired",
+        "no bytes left", "the lowest open id beyond the bytes", "a session full of pushes",
+        "a session asked for again", "no room for a session", "expired",
         "a service created among sessions", "a version raised", "restored"})
     EXPECT_GT(tally.met[event], 5u) << event;
 }
@@ -417,6 +431,7 @@ TEST(Model, AllShortLogsAgree) {
       for (unsigned i = 0; i < length; ++i, rest /= alphabet.size()) {
         const Op& op = alphabet[rest % alphabet.size()];
         rig.now_ms += 20;
+        ++model.entry;
         std::vector<ModelReply> expected, replies;
         check_op(&model, op, rig.now_ms, &expected);
         rig.apply({op});
@@ -440,7 +455,9 @@ TEST(Model, AllShortLogsAgree) {
 // X6 and D10: however an entry is cut into entries, sessions and replies come out the same.
 RC_GTEST_PROP(Model, SplittingEntriesChangesNoReply, (uint64_t seed)) {
   Random random(seed);
-  Rig whole(small_limits()), split(small_limits());
+  Limits limits = small_limits();
+  limits.reply_bytes_max = 1'000;  // the limit in bytes is checked against earlier entries
+  Rig whole(limits), split(limits);
   whole.begin(2);
   split.begin(2);
   for (int e = 0; e < 20; ++e) {

@@ -22,6 +22,7 @@ inline std::string text(std::string_view v) { return std::string(v); }
 //   "push S text"   a push to session S; the reply says "pushed" or "busy"
 //   "boom S text"   a push, then a failure
 //   "silent ..."    no reply
+//   "large N"       a push to its session and a reply of N bytes each
 //   anything else   kept; the reply is "<number of lines>:<text>"
 class Scribe : public raftcs_sm::StateMachine {
  public:
@@ -39,9 +40,19 @@ class Scribe : public raftcs_sm::StateMachine {
       if (c.data[0] == 'b') throw raftcs_sm::Error(RAFTCS_ERR_PLUGIN_FAILED, "boom");
       return answer.reply(0, fits ? "pushed" : "busy");
     }
+    if (c.data.substr(0, 6) == "large ") return large(c, answer);
     lines.push_back(text(c.data));
     if (c.data.substr(0, 7) == "silent ") return;
     answer.reply(0, std::to_string(lines.size()) + ":" + text(c.data));
+  }
+  static void large(const raftcs_sm::Command& c, raftcs_sm::Answer& answer) {
+    const std::string letter(std::stoull(text(c.data.substr(6))), 'l');
+    const bool pushed = answer.push(c.session, letter);
+    try {
+      answer.reply(pushed ? 0 : 1, letter);
+    } catch (const raftcs_sm::Error&) {
+      answer.reply(2, pushed ? "reply refused" : "both refused");
+    }
   }
   void query(const raftcs_sm::Query& q, raftcs_sm::Answer& answer) override {
     if (q.data == "throw") throw 1;

@@ -156,6 +156,24 @@ TEST(Admission, WhoHasNothingInFlightMaySendSomethingLargerThanEverything) {
   EXPECT_EQ(a.command(1, 1, 1, Mono{1}).verdict, Verdict::full);
 }
 
+TEST(Admission, ALargeCommandIsNotHeldUpForEverByOthers) {
+  for (const uint64_t others : {0, 500}) {  // that are sent each millisecond
+    Model m({});
+    int tries = 0;
+    for (int ms = 0; ms < 5'000 && m.done[3] == 0; ++ms) {
+      m.offer(1 + static_cast<uint64_t>(ms) % 2, 1'024);  // comes before the last one ends
+      for (uint64_t i = 0; i < others; ++i) m.offer(4 + i % 4);
+      const Meter& meter = m.admission.commands();
+      if (ms == 1'000 && others > 0) {
+        EXPECT_GT(meter.used(), meter.budget() * 3 / 4);
+      }
+      if (ms >= 1'000 && ++tries < 100) m.offer(3, 10 << 20);
+      m.work(others > 0 ? 20 : 1);
+    }
+    EXPECT_EQ(m.done[3], 1u) << "others: " << others;
+  }
+}
+
 TEST(Admission, RequestsOfASessionAreCounted) {
   Admission::Limits limits;
   limits.requests_per_session_max = 4;

@@ -36,5 +36,80 @@ TEST(Serving, FollowersSayWhereTheLeaderIs) {
   }
 }
 
+TEST(Serving, AnAnswerNoClientCouldReadIsToldAsTooLarge) {
+  NodeHarness cluster;
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  const auto query = [&](uint64_t size) {
+    client.clear();
+    client.send(wire::Query{1, size, "ledger", Bytes::copy(&size, sizeof size)});
+    cluster.run(20 * kMs);
+    return client.last<wire::QueryResponse>();
+  };
+  const uint64_t most = wire::Limits().payload_bytes_max;
+  auto m = query(most);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->status, RAFTCS_OK);
+  EXPECT_EQ(m->result.size(), most);
+  m = query(most + 1);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->status, RAFTCS_ERR_TOO_LARGE);
+  EXPECT_NE(m->result.view().find("larger than"), std::string_view::npos);
+  client.command(1, 1);
+  cluster.run(20 * kMs);
+  EXPECT_TRUE(client.last<wire::Response>());
+}
+
+TEST(Serving, AListNoClientCouldReadIsToldAsTooLarge) {
+  NodeHarness cluster;
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  wire::CreateSession create;
+  for (int i = 0; i < 64; ++i)
+    create.capabilities.emplace_back(std::string(250, 'n') + std::to_string(i),
+                                     std::string(250, 'v'));
+  create.timeout_ms = 10'000;
+  for (uint64_t i = 1; i <= 520; ++i) {
+    create.channel = static_cast<wire::Channel>(i);
+    create.nonce = i;
+    create.proof = TestClient::proof_of(i);
+    client.send(create);
+    cluster.settle();
+  }
+  EXPECT_EQ(client.all<wire::SessionCreated>().size(), 520u);
+  client.send(wire::Admin{5, "sessions", ""});
+  cluster.run(20 * kMs);
+  const auto m = client.last<wire::AdminReply>();
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->status, RAFTCS_ERR_TOO_LARGE);
+  EXPECT_TRUE(m->json.empty());
+  EXPECT_TRUE(cluster.admin(1, "sessions").status.is_ok());  // there is no frame in between
+}
+
+TEST(Serving, AQueryNamesTheIndexThatItSaw) {
+  NodeHarness cluster;
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  const wire::Query query{1, 5, "ledger", Bytes(), wire::Consistency::stale};
+  client.send(query);
+  cluster.settle();
+  ASSERT_EQ(client.all<wire::QueryResponse>().size(), 1u);
+  const Index before = client.last<wire::QueryResponse>()->index;
+  cluster.hold_apply(1);
+  client.send(query);
+  cluster.settle();
+  client.command(1, 1);
+  cluster.settle();
+  cluster.hold_apply(1, false);
+  cluster.run(20 * kMs);
+  ASSERT_TRUE(client.last<wire::Response>());
+  const auto m = client.last<wire::QueryResponse>();
+  EXPECT_EQ(client.all<wire::QueryResponse>().size(), 2u);
+  EXPECT_EQ(m->index, before);
+  EXPECT_LT(m->index, client.last<wire::Response>()->index);
+}
+
 }  // namespace
 }  // namespace raftcs::test

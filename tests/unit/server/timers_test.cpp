@@ -232,6 +232,81 @@ TEST(Pushes, ManyContinuesAtOnceAreOneDelivery) {
   EXPECT_EQ(again.all<wire::Push>().size(), 6u);
 }
 
+TEST(Pushes, WhatComesWhileTheyAreReadWaitsForNoAcknowledgement) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1), again(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 2; ++id) ask(client, 1, id, 2);
+  cluster.settle();
+  cluster.hold_apply(1);
+  again.send(wire::ContinueSession{1, cluster.next_nonce(), client.session(1),
+                                   TestClient::proof_of(5), PushId()});
+  cluster.settle();
+  for (uint64_t id = 3; id <= 4; ++id) {
+    ask(again, 1, id, 2);
+    cluster.settle();
+  }
+  cluster.hold_apply(1, false);
+  cluster.run(20 * kMs);
+  const auto pushes = again.all<wire::Push>();
+  ASSERT_EQ(pushes.size(), 4u);
+  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+}
+
+TEST(Pushes, AnAcknowledgementBeforeCloseLeavesNoDeadLetter) {
+  Cluster cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 5));
+  for (uint64_t id = 1; id <= 2; ++id) ask(client, 1, id, 2);
+  cluster.settle();
+  ASSERT_EQ(client.all<wire::Push>().size(), 2u);
+  client.send({wire::PushAck{1, PushId(1)}, wire::CloseSession{1}});
+  cluster.run(20 * kMs);
+  ASSERT_EQ(client.all<wire::SessionClosed>().size(), 1u);
+  EXPECT_EQ(cluster.ledger(1).dead_letters, 1u);  // the second
+}
+
+// The client says it again after each continue: it cannot know whether it was kept.
+TEST(Pushes, ARepeatedAcknowledgementIsKeptIfItWasLostAndCostsNothingElse) {
+  Cluster cluster(3);
+  const uint64_t leader = cluster.wait_for_leader();
+  TestClient client(cluster, leader);
+  ASSERT_TRUE(client.create(1, 5));
+  ask(client, 1, 1, 2);
+  cluster.settle();
+  cluster.run(10 * kMs);
+  ASSERT_EQ(client.all<wire::Push>().size(), 1u);
+  cluster.isolate(leader);
+  client.send(wire::PushAck{1, PushId(1)});
+  cluster.run(20 * kMs);
+  cluster.kill(leader);
+  const uint64_t next = cluster.wait_for_leader();
+  ASSERT_NE(next, 0u);
+  TestClient again(cluster, next);
+  const auto resume = [&] {
+    again.send(wire::ContinueSession{1, cluster.next_nonce(), client.session(1),
+                                     TestClient::proof_of(5), PushId(1)});
+    cluster.run(10 * kMs);
+    again.send(wire::PushAck{1, PushId(1)});
+    cluster.run(20 * kMs);
+  };
+  resume();
+  EXPECT_EQ(json::parse(cluster.admin(next, "sessions").json)[0]["acked_push"], 1u);
+  cluster.run(500 * kMs);
+  const uint64_t before = cluster.last_index(next);
+  resume();
+  EXPECT_EQ(again.all<wire::SessionContinued>().size(), 2u);
+  EXPECT_EQ(cluster.last_index(next), before);
+  // And the window goes on from there.
+  for (uint64_t id = 2; id <= 3; ++id) ask(again, 1, id, 2);
+  cluster.run(10 * kMs);
+  again.send(wire::PushAck{1, PushId(3)});
+  cluster.run(20 * kMs);
+  EXPECT_EQ(json::parse(cluster.admin(next, "sessions").json)[0]["acked_push"], 3u);
+}
+
 TEST(Pushes, AnOldPositionIsToldWhatIsGone) {
   Cluster cluster(1);
   ASSERT_EQ(cluster.wait_for_leader(), 1u);

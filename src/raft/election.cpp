@@ -19,12 +19,16 @@
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
+namespace {
+constexpr int kLastChoiceRank = 4;  // above that of every priority (membership_change.cpp)
+}  // namespace
 
 void Node::Impl::arm_election() {
   const auto t = static_cast<uint64_t>(std::max<DurationNs>(options_.election_timeout_ns, 1));
   // Randomised anew for each wait, so that split votes do not repeat (thesis 3.4). Who is of a
   // lower priority gives those above it time to go first, and goes then: it never waits for ever.
-  const uint64_t rank = static_cast<uint64_t>(election_rank_) * t;
+  const int later = election_rank_ + (last_choice_ ? kLastChoiceRank : 0);
+  const uint64_t rank = static_cast<uint64_t>(later) * t;
   election_at_ = now_ + static_cast<DurationNs>(rank + t + prng_.below(t));
 }
 

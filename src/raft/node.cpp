@@ -303,6 +303,11 @@ void Node::set_passive(bool passive) {
   if (passive && asks) impl_->become_follower(impl_->hard_.term, NodeId());
 }
 
+void Node::set_last_choice(bool last_choice) {
+  InvariantGuard guard(*impl_);
+  impl_->last_choice_ = last_choice;
+}
+
 void Node::step_down(Mono now) {
   InvariantGuard guard(*impl_);
   impl_->see(now);

@@ -173,9 +173,12 @@ class Node {
   Refusal transfer_leadership(NodeId target, Mono now);
   // The driver wants to lead no more (stalled disk, shutdown): step down if leading.
   void step_down(Mono now);
-  // While set this node seeks no election, also when it is asked to (its disk or its state is
-  // in doubt). It follows, stores and votes as ever.
+  // While set this node seeks no election, also when it is asked to (its disk is in
+  // doubt). It follows, stores and votes as ever.
   void set_passive(bool passive);
+  // While set this node seeks election only after all others had time to, and not when it is asked
+  // to (its state is in doubt): its log may be the only full one among those that are up.
+  void set_last_choice(bool last_choice);
 
   // --- completions ------------------------------------------------------------
   void persisted(uint64_t write_seq, Mono now);  // this write and all before it are durable

@@ -118,7 +118,8 @@ struct Node::Impl {
   Index compaction_goal_;     // the log is cut to here; beyond its base: when it can be
   std::vector<ConfigAt> configs_;  // every configuration entry in the log, in order
   VoterSets voters_;          // of membership()
-  bool passive_ = false;       // seeks no election
+  bool passive_ = false;      // seeks no election
+  bool last_choice_ = false;  // seeks one only after all others had time to
   int election_rank_ = 0;     // waits this many more election timeouts than the best voter
   Index commit_;
   Index handed_out_;          // given to the state machine

@@ -179,6 +179,7 @@ uint64_t state_hash(const Node::Impl& n) {
   h.add(n.commit_);
   h.add(n.handed_out_);
   h.add(n.passive_);
+  h.add(n.last_choice_);
   h.add(std::max(n.compaction_goal_, n.log_.base().index));
   hash_log(n, &h);
   hash_writes(n, &h);

@@ -34,7 +34,7 @@ void Node::Impl::drive_transfer(Leader& lead) {
 
 // Requires: message.term == hard_.term.
 void Node::Impl::on_timeout_now(const Message& message) {
-  if (message.from != leader_ || leading() || !is_voter() || passive_) return;
+  if (message.from != leader_ || leading() || !is_voter() || passive_ || last_choice_) return;
   if (durable_ != log_.last() && !RCS_MUTANT("EL-12")) return;
   if (receiving_ && !RCS_MUTANT("EL-13")) return;
   campaign(true);

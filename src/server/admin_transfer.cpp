@@ -4,6 +4,7 @@
 // has a deadline of its own: between attempts the leader works on, so that a target that lags can
 // catch up. It is answered when another node is known to lead, or when the deadline is over.
 #include <algorithm>
+#include <tuple>
 
 #include "server/admin_json.hpp"
 #include "server/node_impl.hpp"
@@ -20,19 +21,20 @@ constexpr DurationNs kPreferMaxNs = 300 * kNsPerSecond;
 
 }  // namespace
 
-// The voter to hand over to: of the highest priority, then with the longest log; 0: nobody.
+// The voter to hand over to: one that was not tried in vain, that follows (a full disk does not),
+// of the highest priority, with the longest log; 0: nobody.
 NodeId Node::Impl::best_successor(const raft::Member** member) const {
   const raft::Member* best = nullptr;
-  Index best_match;
+  std::tuple<bool, bool, uint8_t, Index> best_key;
   for (const raft::PeerProgress& p : raft_.status().peers) {
     const raft::Member* m = raft::find_member(raft_.membership(), p.id);
     if (m == nullptr || m->role != raft::MemberRole::voter || !p.recently_active) continue;
     if (is_out_of_service(p.id)) continue;
-    const bool better = best == nullptr || m->priority > best->priority ||
-                        (m->priority == best->priority && p.match > best_match);
-    if (!better) continue;
+    const std::tuple key(!handed_to_.contains(p.id), p.match >= raft_.commit_index(), m->priority,
+                         p.match);
+    if (best != nullptr && key <= best_key) continue;
     best = m;
-    best_match = p.match;
+    best_key = key;
   }
   if (member != nullptr) *member = best;
   return best ? best->id : NodeId();
@@ -67,7 +69,6 @@ void Node::Impl::admin_transfer(const AdminOrigin& origin, const json& args, Mon
   const uint64_t timeout_ms = std::min(number_arg(args, "timeout_ms"), kTransferTimeoutMsMax);
   op.deadline = now + (timeout_ms ? static_cast<DurationNs>(timeout_ms) * kNsPerMs
                                   : std::max(kTimeoutNs, 4 * options_.election_timeout_ns));
-  op.next_try = now;
   transfer_op_ = std::move(op);
   drive_transfer_op(now);
 }
@@ -99,12 +100,12 @@ void Node::Impl::drive_transfer_op(Mono now) {
         {RAFTCS_ERR_BAD_STATE, "node " + to_string(op.to) + " did not take over in time (" + why +
                                    "); node " + to_string(identity_.node) + " leads on"});
   }
-  if (attempt_runs || now < op.next_try || now >= op.deadline) return;
+  if (attempt_runs || now < transfer_again_ || now >= op.deadline) return;
   const raft::Refusal refusal = raft_.transfer_leadership(op.to, now);
   if (refusal == raft::Refusal::invalid)
     return end_transfer_op(
         {RAFTCS_ERR_NOT_MEMBER, "node " + to_string(op.to) + " does not vote any more"});
-  op.next_try = now + 2 * options_.election_timeout_ns;
+  transfer_again_ = now + 2 * options_.election_timeout_ns;
 }
 
 void Node::Impl::end_transfer_op(const Status& status) {

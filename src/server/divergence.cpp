@@ -4,12 +4,13 @@
 // anything was applied, the leader names the index it stands at; every member answers with its
 // hash there (ApplyHash: the apply lane keeps those of the last entries) and the digests of its
 // services at the last multiple of a fixed number. Who differs from the majority of the voters is
-// named everywhere and quarantined: it leads no more and serves nobody. Where no majority agrees
-// nobody is known to be right, and all that differ are named.
+// named everywhere and quarantined: it serves nobody, and hands over where it must lead. Where no
+// majority agrees nobody is known to be right, and all that differ are named.
 //
 // What must hold
 //  - Only states are doubted, never logs: who is quarantined stores, acknowledges and votes as
-//    before. So nothing committed is lost and the cluster keeps its majority.
+//    before. So nothing committed is lost and the cluster keeps its majority. It seeks election
+//    too, after all others: its log may be the only full one among those that are up.
 //  - A leader judges itself as it does the others.
 //  - Hashes run on: what differed once differs at every later index, until the node is re-seeded
 //    or gets a snapshot of the majority. So a check that is lost costs a second, nothing else.
@@ -142,16 +143,19 @@ void Node::Impl::take_verdict(const CheckVerdict& verdict, Mono now) {
   if (!me && (answered_ != verdict.index || !verdict.decided)) return;
   quarantined_ = Status::ok();
   if (me)
-    quarantined_ = {RAFTCS_ERR_CORRUPT,
-                    "the state of this node differs from the majority's" + at +
-                        "; it votes and stores, but leads no more and serves nobody. Compare "
-                        "'raftcs plugin list' of the nodes, then 'raftcs member reseed " +
-                        to_string(identity_.node) +
-                        "' and restart it, or start it once with storage.reseed=true, to get its "
-                        "data from the others"};
+    quarantined_ = {
+        RAFTCS_ERR_CORRUPT,
+        "the state of this node differs from the majority's" + at +
+            "; it votes and stores, but serves nobody and leads only where nobody else "
+            "can. Compare 'raftcs plugin list' of the nodes, then 'raftcs member reseed " +
+            to_string(identity_.node) +
+            "' and restart it, or start it once with storage.reseed=true, to get its "
+            "data from the others"};
   update_passive();
   update_health();
-  if (me) raft_.step_down(now);
+  if (!me) return;
+  raft_.step_down(now);
+  hand_over_at_ = now;  // in case it must lead again
 }
 
 bool Node::Impl::is_out_of_service(NodeId id) const {

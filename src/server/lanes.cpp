@@ -108,22 +108,31 @@ Status LogLane::write_hard_state(std::vector<LogJob>* jobs, size_t from) {
   return Status::ok();
 }
 
-// A snapshot replaces the entries before it, also one that cannot be applied here (RC-05).
-void ApplyLane::drop_replaced(std::vector<ApplyJob>* jobs) {
+// A snapshot replaces the entries before it, also one that cannot be applied here (RC-05). What
+// waited for those entries comes after it: it asked for a state at least so new. Only a snapshot
+// that was to be begun there is none: its members were those of another index.
+void ApplyLane::drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   size_t last = jobs->size();
   for (size_t i = 0; i < jobs->size(); ++i)
     if (std::holds_alternative<ApplyRestore>((*jobs)[i])) last = i;
   if (last == jobs->size()) return;
   size_t i = 0;
   std::erase_if(*jobs, [&](const ApplyJob& job) {
-    bool state =
-        std::holds_alternative<ApplyEntries>(job) || std::holds_alternative<ApplyRestore>(job);
-    return i++ < last && state;
+    const bool begins = std::holds_alternative<ApplyBeginSnapshot>(job);
+    const bool drop = i++ < last && (begins || std::holds_alternative<ApplyEntries>(job) ||
+                                     std::holds_alternative<ApplyRestore>(job));
+    if (drop && begins)
+      out->snapshot_failed = {RAFTCS_ERR_CANCELLED, "a snapshot of the leader came first"};
+    return drop;
   });
+  const auto restore_at = std::find_if(jobs->begin(), jobs->end(), [](const ApplyJob& job) {
+    return std::holds_alternative<ApplyRestore>(job);
+  });
+  std::rotate(jobs->begin(), restore_at, restore_at + 1);
 }
 
 void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
-  drop_replaced(jobs);
+  drop_replaced(jobs, out);
   size_t at = 0;
   for (; at < jobs->size(); ++at) {
     out->halted = run_one((*jobs)[at], out);

@@ -53,7 +53,6 @@ struct TransferOp {
   NodeId to;
   Term term;  // this node led in it when it was asked
   Mono deadline;
-  Mono next_try;
 };
 
 }  // namespace raftcs::server

@@ -427,7 +427,9 @@ struct Node::Impl {
   Status health_;    // what info() and status say
   Status halted_;    // the apply lane stands
   Status no_space_;  // the log lane waits for disk space
-  Mono hand_over_at_ = Mono::never();  // leads and should not: halted, or draining
+  Mono hand_over_at_ = Mono::never();  // leads and should not: halted, draining, quarantined
+  std::set<NodeId> handed_to_;         // in vain, in this leadership
+  Mono transfer_again_;                // proposals wait for an attempt: no other one before
   unsigned long checks_failed_ = 0;  // of the process when this node began
 
   // role

@@ -44,6 +44,8 @@ void Node::Impl::roles_changed(Mono now) {
 }
 
 void Node::Impl::lost_leadership(Mono) {
+  handed_to_.clear();
+  transfer_again_ = Mono();
   drop_batch();
   proposals_.clear();
   proposals_committed_ = 0;

@@ -1,10 +1,12 @@
 // stopping.cpp: leaving: handing leadership over, draining, stopping, failing.
 //
-// A node that leads and should not (it drains, its apply lane stands, it stops) hands over to the
-// best voter (best_successor), again and again while it leads. Its clients are served until the
-// moment it stops leading and are then told where to go: their commands are sent again under the
-// same ids, so nothing fails. A node that stops stays until the new leader is known (its vote may
-// be needed, and clients are told the address) or until its time is over.
+// A node that leads and should not (it drains, its apply lane stands or its state is wrong, it
+// stops) hands over to the best voter (best_successor), again and again while it leads: to others
+// before it is one's turn again, and with time between for the proposals that wait during an
+// attempt. Its clients are served until the moment it stops leading and are then told where to go:
+// their commands are sent again under the same ids, so nothing fails. A node that stops stays until
+// the new leader is known (its vote may be needed, and clients are told the address) or until its
+// time is over.
 #include "raft/membership.hpp"
 #include "server/node_impl.hpp"
 
@@ -20,13 +22,17 @@ bool Node::Impl::hand_over(Mono now) {
   if (!can_take_part() || role_ != raft::Role::leader) return false;
   if (raft_.status().transfer_target) return true;
   const NodeId to = best_successor(nullptr);
-  return to && raft_.transfer_leadership(to, now) == raft::Refusal::none;
+  if (!to) return false;
+  if (!handed_to_.insert(to).second) handed_to_ = {to};  // all were tried: another round
+  transfer_again_ = now + 2 * options_.election_timeout_ns;
+  return raft_.transfer_leadership(to, now) == raft::Refusal::none;
 }
 
 void Node::Impl::keep_handing_over(Mono now) {
-  const bool wanted = draining_ || !halted_.is_ok();
+  const bool wanted = draining_ || !halted_.is_ok() || !quarantined_.is_ok();
   hand_over_at_ = wanted ? now + kHandOverAgainNs : Mono::never();
-  if (wanted) hand_over(now);
+  if (!wanted) handed_to_.clear();
+  if (wanted && now >= transfer_again_) hand_over(now);
   if (now < drains_until_) return;
   answer_drains({RAFTCS_ERR_TIMED_OUT,
                  "nobody else has taken over the leadership yet; this node keeps trying and serves "

@@ -89,6 +89,35 @@ TEST_F(DivergenceTest, ALeaderThatDiffersStepsDown) {
   work();
 }
 
+// Of two voters that are up the one with the wrong state has the only full log: nobody else can be
+// elected. It leads until the other has the log, and serves nobody.
+TEST_F(DivergenceTest, WithTheOnlyFullLogItLeadsUntilAnotherHasIt) {
+  found(3);
+  work();
+  const uint64_t odd = follower(), lead = leader(), away = 6 - odd - lead;
+  c().lie(odd, 1);
+  work();
+  ASSERT_TRUE(status(odd)["divergence"]["quarantined"]);
+  ASSERT_EQ(leader(), lead);
+  c().isolate(away);
+  TestClient client(c(), lead);
+  ASSERT_TRUE(client.create(1, ++secret_));
+  client.command(1, 1);
+  c().run(100 * kMs);
+  ASSERT_EQ(client.all<wire::Response>().size(), 1u);
+  const size_t ops = c().ledger(lead).ops.size();
+  c().kill(lead);
+  c().isolate(away, false);
+  ASSERT_TRUE(c().run_until(
+      [&] {
+        EXPECT_FALSE(c().node(odd).serving());
+        return c().node(away).serving();
+      },
+      10 * kNsPerSecond));
+  EXPECT_EQ(c().ledger(away).ops.size(), ops);
+  work();
+}
+
 TEST_F(DivergenceTest, OfTwoNobodyIsRight) {
   found(2);
   work();
@@ -115,8 +144,7 @@ TEST_F(DivergenceTest, ItIsRightAgainWhenReseeded) {
   c().start(odd);
   EXPECT_TRUE(told(odd, "storage.reseed"));
   c().options(odd).reseed = false;
-  ASSERT_TRUE(c().run_until([&] { return status(odd)["standing"] == "voter"; },
-                            20 * kNsPerSecond));
+  ASSERT_TRUE(c().run_until([&] { return status(odd)["standing"] == "voter"; }, 20 * kNsPerSecond));
   work();
   EXPECT_NE(status(odd)["incarnation"], old);
   for (uint64_t id = 1; id <= 3; ++id) {

@@ -178,6 +178,72 @@ TEST(Draining, HandsOverKeepsAwayAndEnds) {
   EXPECT_TRUE(cluster.node(leader).serving()) << "it may lead again";
 }
 
+// Three nodes of which 2 should lead, but its disk is full.
+class DrainingPastAFullDisk : public testing::Test {
+ protected:
+  DrainingPastAFullDisk()
+      : cluster_(3, [](server::Options& o) {
+          o.segment_bytes = 256 << 10;
+          o.election_timeout_ns = kNsPerSecond;
+        }) {}
+  void prefer_2() {
+    const char* change = R"({"changes":[{"do":"priority","id":2,"priority":200}],"wait":true})";
+    ASSERT_TRUE(cluster_.admin(cluster_.wait_for_leader(), "member_change", change).status.is_ok());
+    ASSERT_TRUE(cluster_.run_until([&] { return cluster_.node(2).serving(); }, 30 * kNsPerSecond));
+  }
+  void fill_disk() {
+    cluster_.disk(2).set_capacity(cluster_.disk(2).used_bytes());
+    for (int round = 1; round <= 2; ++round) {  // 2 steps down, and cannot follow then
+      lead_ = cluster_.wait_for_leader();
+      ASSERT_NE(lead_, 0u);
+      TestClient client(cluster_, lead_);
+      ASSERT_TRUE(client.create(1, round));
+      for (uint64_t id = 1; id <= 8; ++id) {
+        client.command(1, id, 200'000);
+        cluster_.run(20 * kMs);
+      }
+    }
+    ASSERT_NE(lead_, 2u);
+    const raft::NodeStatus full = cluster_.node(2).raft_status();
+    ASSERT_LT(full.durable, full.last) << "entries wait for space";
+  }
+  NodeHarness cluster_;
+  uint64_t lead_ = 0;
+};
+
+TEST_F(DrainingPastAFullDisk, GivesLeadershipToWhoCanFollow) {
+  prefer_2();
+  fill_disk();
+  const server::AdminResult drained = cluster_.admin(lead_, "drain");
+  EXPECT_TRUE(drained.status.is_ok()) << drained.status.text();
+  EXPECT_EQ(cluster_.wait_for_leader(), 4 - lead_);
+}
+
+// The third one's state is wrong: nobody can take over.
+TEST_F(DrainingPastAFullDisk, WritesGoOnBetweenTheAttempts) {
+  prefer_2();
+  TestClient first(cluster_, 2);
+  cluster_.lie(3, 1);
+  ASSERT_TRUE(first.create(1, 7));
+  first.command(1, 1);
+  cluster_.run(3 * kNsPerSecond);
+  ASSERT_NE(cluster_.admin(3, "status").json.find("\"quarantined\":true"), std::string::npos);
+  fill_disk();
+  ASSERT_EQ(lead_, 1u);
+  TestClient client(cluster_, 1);
+  ASSERT_TRUE(client.create(1, 3));
+  EXPECT_FALSE(cluster_.admin(1, "drain").status.is_ok());
+  for (uint64_t id = 1; id <= 100; ++id) {
+    client.command(1, id);
+    cluster_.run(100 * kMs);
+  }
+  EXPECT_GE(client.all<wire::Response>().size(), 80u);
+  EXPECT_TRUE(client.all<wire::SessionClosed>().empty());
+  // An operation with an outcome ends as well.
+  EXPECT_EQ(cluster_.admin(1, "transfer", "{\"to\":2,\"timeout_ms\":1500}").status.code(),
+            RAFTCS_ERR_BAD_STATE);
+}
+
 TEST(Draining, IsRefusedWhenNobodyElseCanLead) {
   NodeHarness cluster;
   ASSERT_EQ(cluster.wait_for_leader(), 1u);

@@ -4,7 +4,8 @@
 // (PS-12). Nothing else is repeated; in particular a failed fdatasync is reported once and
 // for all (PS-02). Descriptors are O_CLOEXEC, so that a program started by a plugin does
 // not keep the directory locked. An error names the call, the path and the errno text;
-// "no space" and "quota exceeded" become RAFTCS_ERR_NO_SPACE, an unreadable sector RAFTCS_ERR_CORRUPT, all else RAFTCS_ERR_IO.
+// "no space" and "quota exceeded" become RAFTCS_ERR_NO_SPACE, an unreadable sector
+// RAFTCS_ERR_CORRUPT, all else RAFTCS_ERR_IO.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

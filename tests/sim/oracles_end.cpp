@@ -31,6 +31,8 @@ bool Cluster::replicas_equal() {
     }
     if (!index) index = info.applied;
     if (info.applied != index || info.commit != index) return false;
+    // What a leader that is gone has committed is learnt from the next one.
+    if (!log_.empty() && index < log_.back().index) return false;
     if (n->types->ledger() == nullptr) return false;
     if (n->types->ledger()->alarm_ns != INT64_MAX) return false;  // every alarm comes
     // Sessions of clients that died silently must expire within the bound.

@@ -16,6 +16,9 @@ constexpr char kReceivedSuffix[] = ".received";  // coming from another node
 constexpr char kDamagedSuffix[] = ".damaged";    // passed over: the log holds what it covers
 // Synced every so often, so that the last sync does not hold up the log's for seconds.
 constexpr uint64_t kSyncEveryBytes = 4 << 20;
+// A replaced one that is still open takes its space. Who is evicted begins again with the newest,
+// which is open then.
+constexpr size_t kSendingMax = 4;
 
 bool has_suffix(const std::string& name, const std::string& suffix) {
   return name.size() > suffix.size() &&
@@ -231,29 +234,40 @@ Result<std::unique_ptr<SnapshotReader>> SnapshotFiles::read(Index index) {
   return std::unique_ptr<SnapshotReader>(std::make_unique<Reader>(std::move(snapshot)));
 }
 
-Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, uint64_t size_max) {
+// Several peers may be sent different ones: a peer that does not answer begins again with the
+// newest, and must not end the transfer of one that does (simulator seed 629671).
+Result<SnapshotFile*> SnapshotFiles::file_to_send(Index index) {
+  const bool is_latest = latest_ && latest_->index == index;
   // One that was made again in its place is another file: the one before may be damaged.
-  const bool open_already =
-      sending_ && sending_->meta.index == index &&
-      (!latest_ || latest_->index != index || sending_publication_ == publications_);
-  if (!open_already) {
-    sending_.reset();
-    if (!latest_ || latest_->index != index)
-      return {RAFTCS_ERR_NOT_FOUND, "there is no snapshot at entry " + to_string(index)};
-    RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
-    RCS_TRY(verify_snapshot_body(snapshot));
-    sending_ = std::move(snapshot);
-    sending_publication_ = publications_;
+  std::erase_if(sending_, [&](const Sending& s) {
+    return s.file.meta.index == index && is_latest && s.publication != publications_;
+  });
+  auto it = std::find_if(sending_.begin(), sending_.end(),
+                         [&](const Sending& s) { return s.file.meta.index == index; });
+  if (it != sending_.end()) {
+    std::rotate(it, it + 1, sending_.end());
+    return &sending_.back().file;
   }
-  if (offset > sending_->meta.size)
+  if (!is_latest)
+    return {RAFTCS_ERR_NOT_FOUND, "there is no snapshot at entry " + to_string(index)};
+  RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
+  RCS_TRY(verify_snapshot_body(snapshot));
+  if (sending_.size() == kSendingMax) sending_.erase(sending_.begin());
+  sending_.push_back({std::move(snapshot), publications_});
+  return &sending_.back().file;
+}
+
+Result<DataDir::Chunk> SnapshotFiles::read_chunk(Index index, uint64_t offset, uint64_t size_max) {
+  RCS_ASSIGN(file, file_to_send(index));
+  if (offset > file->meta.size)
     return {RAFTCS_ERR_INVALID_ARGUMENT,
             "offset " + std::to_string(offset) + " is behind the snapshot"};
-  std::vector<uint8_t> data(static_cast<size_t>(std::min(size_max, sending_->meta.size - offset)));
-  const Status read = read_snapshot_body(*sending_, offset, data.data(), data.size());
-  if (!read.is_ok()) sending_.reset();
+  std::vector<uint8_t> data(static_cast<size_t>(std::min(size_max, file->meta.size - offset)));
+  const Status read = read_snapshot_body(*file, offset, data.data(), data.size());
+  if (!read.is_ok()) sending_.pop_back();
   RCS_TRY(read);
   DataDir::Chunk chunk;
-  chunk.last = offset + data.size() == sending_->meta.size;
+  chunk.last = offset + data.size() == file->meta.size;
   chunk.data = Bytes::adopt(std::move(data));
   return chunk;
 }

@@ -59,6 +59,7 @@ class SnapshotFiles {
   Status absorb(Status status);
   Status publish(const std::string& temporary, const raft::SnapshotMeta& meta);
   Status finish_receiving();
+  Result<SnapshotFile*> file_to_send(Index index);
 
   sys::FileSystem& fs_;
   const std::string directory_;
@@ -69,8 +70,12 @@ class SnapshotFiles {
   uint64_t publications_ = 0;
   std::optional<Damaged> damaged_;
   std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks
-  std::optional<SnapshotFile> sending_;  // verified once, then read chunk by chunk
-  uint64_t sending_publication_ = 0;     // publications_ when it was opened
+  // Verified once, then read chunk by chunk; the one read last is the last.
+  struct Sending {
+    SnapshotFile file;
+    uint64_t publication = 0;  // publications_ when it was opened
+  };
+  std::vector<Sending> sending_;
 };
 
 }  // namespace raftcs::storage

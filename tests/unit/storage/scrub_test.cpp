@@ -183,6 +183,25 @@ TEST_F(ScrubTest, ASnapshotThatIsReplacedWhileItIsReadIsReadFromItsBeginning) {
   EXPECT_FALSE(read(ScrubTarget(), 1000));
 }
 
+// A peer that does not answer is sent the newest again and again; the one that does gets what was
+// begun.
+TEST_F(ScrubTest, SN_06_ATransferIsNotEndedByAnotherOne) {
+  write(1, 60);
+  const std::string body(5000, 'y');
+  publish(10, body);
+  std::string sent;
+  for (uint64_t newest = 20; sent.size() < body.size(); newest += 10) {
+    auto chunk = dir_->read_snapshot_chunk(Index(10), sent.size(), 1500);
+    ASSERT_OK(chunk);
+    sent.append(reinterpret_cast<const char*>(chunk->data.data()), chunk->data.size());
+    publish(newest, "newest");
+    for (int peer = 0; peer < 2; ++peer)
+      ASSERT_OK(dir_->read_snapshot_chunk(Index(newest), 0, 1500));
+  }
+  EXPECT_EQ(sent, body);
+  EXPECT_EQ(dir_->read_snapshot_chunk(Index(15), 0, 10).status().code(), RAFTCS_ERR_NOT_FOUND);
+}
+
 // A leader went on sending the file that mending had replaced: the receiver refused it for ever.
 TEST_F(ScrubTest, SN_12_AMendedSnapshotIsTheOneThatIsSent) {
   write(1, 30);

@@ -97,6 +97,9 @@ void Node::Impl::ask_for_chunk(Progress& peer) {
 
 void Node::Impl::retry_snapshot(Progress& peer) {
   if (peer.mode != Progress::Mode::snapshot || now_ < peer.snapshot.retry_at) return;
+  // A read that is under way ends. To ask again of a disk that is slow for many peers makes the
+  // line longer each time, and no chunk ever leaves (simulator seed 630366).
+  if (peer.snapshot.reading) return;
   // The file may have been replaced by a newer one meanwhile; the newest is the best to send
   // if this one does not move.
   if (peer.snapshot.meta.index != snapshot_.index) return start_snapshot(peer);

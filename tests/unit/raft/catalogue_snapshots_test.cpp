@@ -159,5 +159,37 @@ TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
   EXPECT_TRUE(flush().read_chunks.empty()) << "the very same";
 }
 
+// A disk that is slow for many peers: to ask again only makes the line longer.
+TEST_F(Catalogue, SN_06_OneReadForAPeerIsUnderWay) {
+  options_.trailing_entries = 0;
+  boot({1});
+  lead();
+  get(2, 2, ack(2));
+  SnapshotMeta meta = snapshot_meta(2, 2);
+  meta.size = 8;
+  node_->applied(Index(2));
+  node_->snapshot_taken(meta, now_);
+  AppendResponse behind;
+  behind.rejected = Index(1);
+  ASSERT_EQ(get(3, 2, behind).read_chunks.size(), 1u);
+  const auto wait = [&] {
+    size_t asked = 0;
+    for (int i = 0; i < 40; ++i) {
+      now_ = now_ + options_.election_timeout_ns / 8;
+      get(2, 2, ack(2));
+      node_->tick(now_);
+      asked += flush().read_chunks.size();
+    }
+    return asked;
+  };
+  EXPECT_EQ(wait(), 0u);
+  ASSERT_EQ(status().role, Role::leader);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), false, now_);
+  flush();
+  EXPECT_EQ(wait(), 1u) << "the chunk was lost: it is read again, once";
+  node_->snapshot_chunk_failed(NodeId(3), Index(2), now_);
+  EXPECT_EQ(wait(), 1u);
+}
+
 }  // namespace
 }  // namespace raftcs::raft

@@ -20,8 +20,8 @@ namespace raftcs::client {
 // The values of raftcs_outcome (raftcs.h).
 enum Outcome : int32_t { kNone = 0, kApplied = 1, kNotApplied = 2, kUnknown = 3 };
 
-// What may come is not for one welcome to say: a state machine may answer with more than its
-// servers take (replies are bounded by 64 MiB), and a stored reply may be older than their limit.
+// What may come is not for one welcome to say: results of queries are as large as the servers'
+// limits.payload_bytes, which may be 64 MiB, and a stored reply may be older than their limit.
 inline wire::Limits decode_limits() {
   wire::Limits limits;
   limits.payload_bytes_max = 64 << 20;

@@ -55,8 +55,7 @@ void Node::Impl::admin_reseed_plan(const AdminOrigin& origin, const json& args) 
   if (dry)
     plan->notes.push_back(
         "permits of an earlier leader are not known to this one: 'reseed' in the status of a "
-        "member "
-        "says that it begins anew at its next start");
+        "member says that it begins anew at its next start");
   json reply{{"id", id.value},
              {"client_address", member.client_address},
              {"before", told(plan->before)},

@@ -227,6 +227,7 @@ Status LogFiles::compact(Index up_to) {
     const Status gone = absorb(retire(oldest.number, oldest.file_bytes));
     if (gone.code() == RAFTCS_ERR_NO_SPACE) break;  // the next compaction tries again
     RCS_TRY(gone);
+    std::erase(damaged_, oldest.number);
     segments_.erase(segments_.begin());
     removed = true;
   }
@@ -240,7 +241,7 @@ Status LogFiles::compact(Index up_to) {
 // Recycles a segment by giving it the next number, or removes it. The caller syncs the
 // directory; until then a crash may leave the old name, which recovery passes over.
 Status LogFiles::retire(uint64_t number, uint64_t file_bytes) {
-  const bool damaged = std::erase(damaged_, number) > 0;
+  const bool damaged = std::find(damaged_.begin(), damaged_.end(), number) != damaged_.end();
   if (damaged || spares_.size() >= options_.spare_segments ||
       file_bytes > options_.segment_bytes || is_low_on_space())
     return fs_.remove(path_of(number));

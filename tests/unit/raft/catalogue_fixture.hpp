@@ -68,6 +68,19 @@ class Catalogue : public testing::Test {
     return meta;
   }
 
+  // Node 2 follows; node 3 has nothing of what the snapshot covers. The first part is asked for.
+  Effects lead_beside_one_that_needs(const SnapshotMeta& snapshot) {
+    options_.trailing_entries = 0;
+    boot({1});
+    lead();
+    get(2, 2, ack(2));
+    node_->applied(snapshot.index);
+    node_->snapshot_taken(snapshot, now_);
+    AppendResponse behind;
+    behind.rejected = Index(1);
+    return get(3, 2, behind);
+  }
+
   Effects flush() {
     effects_ = node_->take_effects(now_);
     if (effects_.write_seq) seq_ = effects_.write_seq;

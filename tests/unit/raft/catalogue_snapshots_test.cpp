@@ -123,18 +123,10 @@ TEST_F(Catalogue, SN_09_TheLogIsCutWhenAPeerHasWhatFollowsItsSnapshot) {
 
 // Of the same index, because the file was damaged; a state machine may write other bytes.
 TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
-  options_.trailing_entries = 0;
-  boot({1});
-  lead();
-  get(2, 2, ack(2));
   SnapshotMeta meta = snapshot_meta(2, 2);
   meta.size = 8;
   meta.checksum = 1;
-  node_->applied(Index(2));
-  node_->snapshot_taken(meta, now_);
-  AppendResponse behind;
-  behind.rejected = Index(1);
-  Effects e = get(3, 2, behind);
+  Effects e = lead_beside_one_that_needs(meta);
   ASSERT_EQ(e.read_chunks.size(), 1u);
   node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), false, now_);
   e = flush();
@@ -161,17 +153,9 @@ TEST_F(Catalogue, SN_08_ASnapshotThatWasWrittenAgainIsSentFromItsBeginning) {
 
 // A disk that is slow for many peers: to ask again only makes the line longer.
 TEST_F(Catalogue, SN_06_OneReadForAPeerIsUnderWay) {
-  options_.trailing_entries = 0;
-  boot({1});
-  lead();
-  get(2, 2, ack(2));
   SnapshotMeta meta = snapshot_meta(2, 2);
   meta.size = 8;
-  node_->applied(Index(2));
-  node_->snapshot_taken(meta, now_);
-  AppendResponse behind;
-  behind.rejected = Index(1);
-  ASSERT_EQ(get(3, 2, behind).read_chunks.size(), 1u);
+  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
   const auto wait = [&] {
     size_t asked = 0;
     for (int i = 0; i < 40; ++i) {

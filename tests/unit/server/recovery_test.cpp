@@ -65,6 +65,22 @@ class SurvivorTest : public testing::Test {
   Result<std::unique_ptr<storage::DataDir>> start(SimDisk& disk) {
     return open_data_dir(disk, options_, random_, nullptr);
   }
+  // The run is cut after each of its changes, until it ends; the disk keeps this or that.
+  template <class Check>
+  void after_each_crash(Check check) {
+    bool done = false;
+    for (uint64_t changes = 0; changes < kChangesMax && !done; ++changes) {
+      for (uint64_t seed = 1; seed <= 8; ++seed) {
+        auto disk = disk_.clone();
+        disk->power_off_after(changes);
+        done = force(*disk).is_ok();
+        Prng prng(changes * 100 + seed);
+        disk->crash(prng);
+        check(*disk, std::to_string(changes) + ", seed " + std::to_string(seed) + ": ");
+      }
+    }
+    EXPECT_TRUE(done) << "it never came to its end";
+  }
   bool marked(SimDisk& disk) {
     auto found = storage::is_marked_for_reseed(disk, kData);
     EXPECT_TRUE(found.is_ok());
@@ -139,17 +155,7 @@ TEST_F(SurvivorTest, AWriteThatTearsAnywhereIsFinishedByAnotherRun) {
 }
 
 TEST_F(SurvivorTest, AnyCrashOfTheRunIsFinishedByAnotherRun) {
-  bool done = false;
-  for (uint64_t changes = 0; changes < kChangesMax && !done; ++changes) {
-    for (uint64_t seed = 1; seed <= 8; ++seed) {
-      auto disk = disk_.clone();
-      disk->power_off_after(changes);
-      done = force(*disk).is_ok();
-      Prng prng(changes * 100 + seed);
-      disk->crash(prng);
-      expect_finished(*disk, std::to_string(changes) + ", seed " + std::to_string(seed) + ": ");
-    }
-  }
+  after_each_crash([&](SimDisk& disk, const std::string& where) { expect_finished(disk, where); });
 }
 
 // The mark asked for the data of the others, who are lost.
@@ -175,18 +181,10 @@ TEST_F(SurvivorTest, NoCrashLeavesAMarkOnANewCluster) {
   ASSERT_TRUE(storage::mark_for_reseed(disk_, kData).is_ok());
   keep_all(disk_);
   uint64_t unmarked = 0;
-  bool done = false;
-  for (uint64_t changes = 0; changes < kChangesMax && !done; ++changes) {
-    for (uint64_t seed = 1; seed <= 8; ++seed) {
-      auto disk = disk_.clone();
-      disk->power_off_after(changes);
-      done = force(*disk).is_ok();
-      Prng prng(changes * 100 + seed);
-      disk->crash(prng);
-      unmarked += marked(*disk) ? 0 : 1;
-      EXPECT_FALSE(look(*disk).renewed && marked(*disk)) << changes << ", seed " << seed;
-    }
-  }
+  after_each_crash([&](SimDisk& disk, const std::string& where) {
+    unmarked += marked(disk) ? 0 : 1;
+    EXPECT_FALSE(look(disk).renewed && marked(disk)) << where;
+  });
   EXPECT_GT(unmarked, 8u);
 }
 

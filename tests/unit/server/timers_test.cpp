@@ -34,6 +34,13 @@ void ask(TestClient& client, wire::Channel channel, uint64_t id, uint32_t kind) 
                             Bytes::copy(&op, sizeof op)});
 }
 
+// 1, 2, 3 ...: each once.
+void expect_pushes(TestClient& client, size_t count) {
+  const auto pushes = client.all<wire::Push>();
+  ASSERT_EQ(pushes.size(), count);
+  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+}
+
 // Alive, as clients are.
 void keep_alive(Cluster& cluster, TestClient& client, wire::Channel channel, DurationNs time) {
   for (DurationNs at = 0; at < time; at += 100 * kMs) {
@@ -175,9 +182,7 @@ TEST(Pushes, TheWindowOnTheWireIsBoundedAndGoesOnWithAcknowledgements) {
   EXPECT_EQ(client.all<wire::Push>().size(), 1024u);
   client.send(wire::PushAck{1, PushId(1000)});
   cluster.run(20 * kMs);
-  const auto pushes = client.all<wire::Push>();
-  ASSERT_EQ(pushes.size(), 2000u);
-  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+  expect_pushes(client, 2000u);
 }
 
 TEST(Pushes, TheWindowOnTheWireIsBoundedInBytesToo) {
@@ -223,9 +228,7 @@ TEST(Pushes, ManyContinuesAtOnceAreOneDelivery) {
   cluster.hold_apply(1, false);
   cluster.settle();
   EXPECT_EQ(again.all<wire::SessionContinued>().size(), 100u);
-  const auto pushes = again.all<wire::Push>();
-  ASSERT_EQ(pushes.size(), 5u);
-  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+  expect_pushes(again, 5u);
   // And what comes later is not lost behind the read that was under way.
   ask(again, 1, 6, 2);
   cluster.settle();
@@ -249,9 +252,7 @@ TEST(Pushes, WhatComesWhileTheyAreReadWaitsForNoAcknowledgement) {
   }
   cluster.hold_apply(1, false);
   cluster.run(20 * kMs);
-  const auto pushes = again.all<wire::Push>();
-  ASSERT_EQ(pushes.size(), 4u);
-  for (size_t i = 0; i < pushes.size(); ++i) EXPECT_EQ(pushes[i].id, PushId(i + 1));
+  expect_pushes(again, 4u);
 }
 
 TEST(Pushes, AnAcknowledgementBeforeCloseLeavesNoDeadLetter) {

@@ -257,7 +257,12 @@ TEST_F(ScrubTest, ADamagedSegmentIsLeftAndRemovedNotRecycled) {
   EXPECT_GT(dir_->segments().back().segment, bad);
   write(9, 4);
   publish(8, "the first eight");
+  disk_.fail_nth(Call::remove, 1, RAFTCS_ERR_NO_SPACE);
   ASSERT_OK(dir_->compact(Index(8)));
+  EXPECT_EQ(dir_->first_segment(), bad) << "it did not go, and is damaged still";
+  const uint64_t recycled = disk_.calls(Call::rename);
+  ASSERT_OK(dir_->compact(Index(8)));
+  EXPECT_EQ(disk_.calls(Call::rename), recycled);
   EXPECT_GT(dir_->first_segment(), bad);
   EXPECT_FALSE(disk_.contents(path(bad)));
   EXPECT_TRUE(pass().empty());

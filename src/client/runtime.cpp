@@ -132,6 +132,11 @@ class Loop : public std::enable_shared_from_this<Loop> {
   }
 
   void drive_until(const std::function<bool()>& ended) {
+    // Given back on every way out: else no client of this process would ever go on.
+    struct GiveBack {
+      Loop& loop;
+      ~GiveBack() { loop.end_drive(); }
+    } give_back{*this};
     while (true) {
       spin();
       if (ended()) break;
@@ -140,6 +145,10 @@ class Loop : public std::enable_shared_from_this<Loop> {
       std::lock_guard hold(inbox_lock_);
       sleeping_ = false;
     }
+  }
+
+ private:
+  void end_drive() {
     std::lock_guard hold(inbox_lock_);
     caller_drives_ = false;
     left_at_ = sys::mono_now();
@@ -151,7 +160,6 @@ class Loop : public std::enable_shared_from_this<Loop> {
     drive_lock_.unlock();
   }
 
- private:
   // Requires: inbox_lock_.
   void wake_locked() {
     if (!sleeping_) return;
@@ -201,10 +209,23 @@ class Loop : public std::enable_shared_from_this<Loop> {
     return !stopping_;
   }
 
-  // One turn: what came in, what goes out, events. Requires: drive_lock_.
+  // Requires: drive_lock_. What was to be sent when memory ran out is lost, as with a connection,
+  // and comes again like that: all connections are taken for lost.
   void spin() {
+    try {
+      one_turn();
+    } catch (const std::bad_alloc&) {
+      inputs_.clear();
+      links_->abandon(&inputs_);
+    }
+  }
+
+  // What came in, what goes out, events.
+  void one_turn() {
     links_->collect(&inputs_);
     deadline_ = turn(inputs_, &deliveries_);
+    for (const net::LinkInput& in : inputs_)
+      if (in.down) links_->close(in.link);  // the engine has let go of it: so do its sockets
     inputs_.clear();
     if (!deliveries_.empty()) {
       deliver_(deliveries_);

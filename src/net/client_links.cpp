@@ -64,6 +64,13 @@ class ZmqClientLinks final : public ClientLinks {
     links_.erase(it);
   }
 
+  void abandon(std::vector<LinkInput>* out) override {
+    for (auto& [id, link] : links_) {
+      link.dead = true;
+      out->push_back({id, true, {}});
+    }
+  }
+
   bool send(uint32_t id, const Bytes& frame) override {
     auto it = links_.find(id);
     if (it == links_.end() || it->second.dead) return false;

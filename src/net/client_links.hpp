@@ -34,7 +34,10 @@ class ClientLinks {
   virtual ~ClientLinks() = default;
 
   virtual Status open(uint32_t link, const std::string& endpoint) = 0;
+  // A link that was reported down keeps its sockets until it is closed.
   virtual void close(uint32_t link) = 0;
+  // Appends that all links are down, and they are.
+  virtual void abandon(std::vector<LinkInput>* out) = 0;
   // Never blocks. False: the pipe is full or the link is gone; the caller treats the link as down.
   virtual bool send(uint32_t link, const Bytes& frame) = 0;
   // Appends what has arrived. Never waits.

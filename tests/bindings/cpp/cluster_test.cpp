@@ -5,11 +5,34 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <new>
 #include <sstream>
 
 #include "raftcs.hpp"
+
+namespace {
+
+// Memory runs out once: at the second large piece from now on.
+constexpr size_t kLarge = 256 << 10;
+std::atomic<int> large_pieces_left{0};
+
+void* piece_of(size_t size) {
+  if (size >= kLarge && large_pieces_left > 0 && --large_pieces_left == 0) return nullptr;
+  return std::malloc(size);
+}
+
+}  // namespace
+
+// Not inlined: the compiler would take malloc and delete for a pair that does not fit.
+[[gnu::noinline]] void* operator new(size_t size) {
+  if (void* piece = piece_of(size)) return piece;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* piece) noexcept { std::free(piece); }
+[[gnu::noinline]] void operator delete(void* piece, size_t) noexcept { std::free(piece); }
 
 namespace {
 
@@ -52,6 +75,22 @@ TEST(ClusterTest, CommandsAndQueries) {
   EXPECT_NE(found.data().find("value"), std::string_view::npos);
   EXPECT_NE(client.query_wait("kv", get("absent"), {kPatience}).app_code(), 0);
   EXPECT_THROW(client.submit_wait("no-such-service", "x", {kPatience}), raftcs::Error);
+}
+
+// Whoever drives the sockets when memory runs out must not keep them: every client of the process
+// would stand still. What was to be sent is sent again.
+TEST(ClusterTest, MemoryThatRunsOutWhileSendingCostsTime) {
+  raftcs::Pump pump;
+  Client client(config(), pump), other(config(), pump);
+  client.open().wait_connected(kPatience);
+  other.open().wait_connected(kPatience);
+  // get of a key that is not there, as long as it likes to be.
+  std::string payload = array(2, "get") + std::string("\xc6\x00\x08\x00\x00", 5);
+  payload.append(512 << 10, 'k');
+  large_pieces_left = 2;  // a copy of the payload, then its frame
+  EXPECT_NE(client.submit_wait("kv", payload, {kPatience}).app_code(), 0);
+  EXPECT_EQ(large_pieces_left, 0);
+  EXPECT_EQ(other.submit_wait("kv", put("b", "value"), {kPatience}).app_code(), 0);
 }
 
 TEST(ClusterTest, ThousandCommandsAtOnce) {
@@ -101,8 +140,8 @@ TEST(ClusterTest, SessionGoesOnInAnotherClient) {
 }
 
 TEST(ClusterTest, EmbeddedServer) {
-  auto folder = std::filesystem::temp_directory_path() /
-                ("raftcs-embedded-" + std::to_string(getpid()));
+  auto folder =
+      std::filesystem::temp_directory_path() / ("raftcs-embedded-" + std::to_string(getpid()));
   {
     raftcs::Pump pump;
     raftcs::Server server(Config{{"server.id", "1"},

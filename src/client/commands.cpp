@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kSpanFactor = 16;  // ids open at once, per window: bounds reply caches (W-M3)
 
-constexpr uint32_t kAllowedMin = 4;    // in flight after any number of BUSY
+constexpr uint32_t kAllowedMin = 4;  // in flight after any number of BUSY
 
 int32_t outcome_of(const Command& c) { return c.unsettled == 0 ? kNotApplied : kUnknown; }
 
@@ -48,7 +48,7 @@ void Core::refuse(Session& s, EventKind kind, const Engine::Call& call, raftcs_s
   if (status == RAFTCS_ERR_BUSY) e.retry_after_ms = 10;
 }
 
-void Core::submit(Session& s, Engine::Call&& call, Mono) {
+void Core::submit(Session& s, Engine::Call&& call, Mono now) {
   if (const raftcs_status_t status = admission(s); status != RAFTCS_OK) {
     const bool busy = status == RAFTCS_ERR_BUSY;
     refuse(s, EventKind::reply, call, status,
@@ -69,8 +69,34 @@ void Core::submit(Session& s, Engine::Call&& call, Mono) {
   c.service = std::move(call.service);
   c.payload = std::move(call.payload);
   s.deadline_at = std::min(s.deadline_at, c.deadline);
-  if (s.reserved == 0 || !claim(s, c)) s.pending.queue.push(std::move(c));
+  if (s.reserved == 0) {
+    s.pending.queue.push(std::move(c));
+  } else {
+    if (s.claim_until == Mono::never()) s.claim_until = now + claim_wait_ns(s);
+    if (!claim(s, c)) s.pending.queue.push(std::move(c));
+  }
   mark(s);
+}
+
+// The program that had the token may be long in coming to what it had asked before: it begins when
+// it likes, and waits for one answer before it submits the next. Its unclaimed ids are given up
+// when it submits, and for a session timeout claims none and has no answer to one that it has
+// claimed.
+DurationNs Core::claim_wait_ns(const Session& s) const {
+  return static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
+}
+
+void Core::look_at_reserved(Session& s, Mono now) {
+  const CommandRing& old = s.pending.old;
+  bool waits = std::exchange(s.claims_move, false);
+  for (uint64_t id = old.base(); id < old.end(); ++id)
+    waits = waits || old.slot(id).slot == Command::Slot::live;
+  if (waits && s.reserved > 0) {
+    s.claim_until = now + claim_wait_ns(s);
+    return;
+  }
+  give_up_reserved(s);
+  mark(s);  // higher ids may be open now
 }
 
 // A command that the token lists as unanswered goes under its old id. Equal contents match
@@ -89,6 +115,7 @@ bool Core::claim(Session& s, Command& command) {
       c.unsettled = 1;  // the process before may have sent it
       c.resend = true;
       --s.reserved;
+      s.claims_move = true;
       s.claim_from = begin + i + 1;
       s.cursor = std::min(s.cursor, begin + i);
       return true;
@@ -189,6 +216,7 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
 
 Command Core::withdraw(Session& s, CommandRing& ring, uint64_t id) {
   Command c = ring.take(id);
+  if (&ring == &s.pending.old) s.claims_move = true;
   if (s.timed_id == id && &ring != &s.pending.queue) s.timed_id = 0;
   if (s.bound() && c.epoch != 0 && c.epoch == s.epoch) {
     --s.inflight;

@@ -163,8 +163,7 @@ std::string Core::choose_endpoint(Session& s) {
   // between two lists a turn alone can pass over an address for ever (simulator seed 434221).
   const auto at = [&](size_t turn) -> const std::string& { return *all[turn % all.size()]; };
   size_t turn = s.turn;
-  while (turn < s.turn + all.size() &&
-         (at(turn) == s.last_endpoint || contains(s.tried, at(turn))))
+  while (turn < s.turn + all.size() && (at(turn) == s.last_endpoint || contains(s.tried, at(turn))))
     ++turn;
   if (turn == s.turn + all.size()) {
     s.tried.clear();
@@ -412,10 +411,6 @@ void Core::on_continued(Session& s, const wire::SessionContinued& m, Mono now) {
     s.fresh_gap = false;
     const uint64_t applied = std::min(m.highest_request.value, UINT64_MAX / 2);
     s.pending.sent.restart(std::max(s.pending.sent.end(), applied + 1) + kFreshGap);
-    if (s.reserved > 0) {
-      s.claim_until =
-          now + static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
-    }
   }
   // The server before may have dropped the acknowledgement unlogged, or never had it.
   if (s.acked_push > 0) s.ack_due = true;

@@ -146,6 +146,8 @@ class Core {
               const char* text);
   raftcs_status_t admission(const Session& s) const;
   bool claim(Session& s, Command& command);
+  DurationNs claim_wait_ns(const Session& s) const;
+  void look_at_reserved(Session& s, Mono now);
   void flush_commands(Session& s, Mono now);
   bool send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now);
   bool too_large(const Session& s, const Bytes& payload) const;

@@ -65,10 +65,7 @@ void Core::on_session_timer(Session& s, Mono now) {
     finish_close(s, Fate::abandoned, now);
     return;
   }
-  if (s.claim_until <= now) {
-    give_up_reserved(s);
-    mark(s);  // higher ids may be open now
-  }
+  if (s.claim_until <= now) look_at_reserved(s, now);
   if (s.hold_until <= now) {
     s.hold_until = Mono::never();
     mark(s);

@@ -86,7 +86,7 @@ struct Session {
   Mono hold_until = Mono::never();          // commands pause after BUSY
   Mono queries_hold_until = Mono::never();  // queries pause likewise
   Mono admins_at = Mono::never();           // no admin call is to be looked at earlier
-  Mono claim_until = Mono::never();         // reserved ids are given up then
+  Mono claim_until = Mono::never();         // reserved ids are looked at then, and given up
   Mono close_until = Mono::never();
   Mono armed = Mono::never();
   Mono answered_at;     // last answer to a command, or when inflight left 0
@@ -104,6 +104,7 @@ struct Session {
   uint32_t allowed_answers = 0;   // counted towards the next one
   uint32_t reserved = 0;          // ids of a token not claimed yet
   uint64_t claim_from = 0;        // claims are in order: the next is searched from here
+  bool claims_move = false;       // one was claimed, or one that was has its answer
   bool fresh_gap = false;         // resumed: fresh ids start behind a gap
   bool dirty = false;
 

@@ -1,5 +1,6 @@
 // token_test.cpp: exported sessions: what a token tells, and what whoever resumes with it gets.
 #include "client/token.hpp"
+
 #include "tests/unit/client/fake_server.hpp"
 
 namespace raftcs::client::testing {
@@ -85,6 +86,35 @@ TEST(ClientToken, UnclaimedIdsAreGivenUpAfterATimeout) {
   EXPECT_GT(r->lowest_pending, RequestId(1));
 }
 
+// Whoever resumes may collect one by one, each as slow as it likes: it would be run a second time.
+TEST(ClientToken, CollectingMayTakeLongerThanASessionTimeout) {
+  Bound w;
+  const std::vector<std::string> all = {"p1", "p2", "p3", "p4"};
+  for (uint64_t op = 1; op <= 4; ++op) w.submit(w.s, op, all[op - 1]);
+  auto token = w.engine.export_session(w.s);
+  World x(2);
+  const SessionHandle s = x.engine.add(options_for({kA}));
+  ASSERT_TRUE(x.engine.resume(s, *token, x.now).is_ok());
+  const LinkId link = x.last_link();
+  x.serve_again(link);
+  const auto pass = [&](int half_seconds) {
+    for (int i = 0; i < half_seconds; ++i) {
+      x.run(500 * kMs);
+      x.answer_probes(link);
+    }
+  };
+  pass(60);  // before it begins
+  for (uint64_t op = 1; op <= 4; ++op) {
+    x.submit(s, op, all[op - 1]);
+    auto r = x.get<wire::Request>(link);
+    ASSERT_TRUE(r);
+    EXPECT_EQ(r->id, RequestId(op)) << "run a second time";
+    if (op == 2) pass(30);  // its answer is long in coming
+    x.give(link, wire::Response{r->channel, RequestId(op), 0, {}, Index(op)});
+    pass(8);
+  }
+}
+
 // Each resumed process begins behind a gap. When what is unanswered is further apart than a
 // token can tell, none is given: an id left out would be run a second time.
 TEST(ClientToken, NothingUnansweredIsLeftOut) {
@@ -127,7 +157,7 @@ TEST(ClientToken, WhatTheServersWouldRefuseWaits) {
   EXPECT_FALSE(x.get<wire::Request>(link));
   x.give(link, wire::Response{ch, RequestId(1), 0, {}, Index(1)});
   EXPECT_FALSE(x.get<wire::Request>(link)) << "id 2 is open";
-  for (int i = 0; i < 20; ++i) {  // until it is given up
+  for (int i = 0; i < 40; ++i) {  // until it is given up: two session timeouts at most
     x.run(500 * kMs);
     x.answer_probes(link);
   }

@@ -144,6 +144,25 @@ void Core::admin_link_lost(uint32_t slot, Mono now) {
   }
 }
 
+namespace {
+// As the table of raftcs_status_outcome has it: a server that failed may have begun.
+int32_t outcome_of(raftcs_status_t status) {
+  switch (status) {
+    case RAFTCS_OK:
+      return kApplied;
+    case RAFTCS_ERR_TIMED_OUT:
+    case RAFTCS_ERR_DROPPED:
+    case RAFTCS_ERR_CLOSED:
+    case RAFTCS_ERR_IO:
+    case RAFTCS_ERR_INTERNAL:
+    case RAFTCS_ERR_PLUGIN_FAILED:
+      return kUnknown;
+    default:
+      return kNotApplied;
+  }
+}
+}  // namespace
+
 void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
   const uint32_t slot = calls_.find(m.correlation);
   if (slot == 0) return;
@@ -159,12 +178,7 @@ void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
     retry_admin(slot, hint, now);
     return;
   }
-  int32_t outcome = kNotApplied;
-  if (m.status == RAFTCS_OK) outcome = kApplied;
-  if (m.status == RAFTCS_ERR_TIMED_OUT || m.status == RAFTCS_ERR_DROPPED ||
-      m.status == RAFTCS_ERR_CLOSED)
-    outcome = kUnknown;
-  end_call(s, slot, m.status, outcome, std::move(m.text));
+  end_call(s, slot, m.status, outcome_of(m.status), std::move(m.text));
   effects_.events.back().data = Bytes::adopt(std::move(m.json));
 }
 

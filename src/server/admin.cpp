@@ -90,8 +90,7 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   }
   if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
-  if (verb == "member_status")
-    return admin_reply(origin, Status::ok(), text_of(member_op_json()));
+  if (verb == "member_status") return admin_reply(origin, Status::ok(), text_of(member_op_json()));
   if (verb == "plugins") return admin_reply(origin, Status::ok(), plugins_json());
   if (verb == "sessions" || verb == "services") {
     if (admin_lists_.size() >= kListsWaitingMax)
@@ -150,6 +149,9 @@ void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::stri
                        {RAFTCS_ERR_NOT_FOUND, "no plugin of the leader offers the type '" + type +
                                                   "'; see: raftcs plugin list"},
                        {});
+  if (admin_services_.contains(name))  // whose outcome would be told to both
+    return admin_reply(
+        origin, {RAFTCS_ERR_BUSY, "the service '" + name + "' is being created already"}, {});
   if (admin_services_.size() >= kOthersWaitingMax)
     return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many services are being created"}, {});
   admin_services_.emplace(name, origin);
@@ -244,8 +246,8 @@ std::string Node::Impl::status_json() const {
          {"client_address", options_.client_advertise},
          {"peer_address", options_.peer_advertise},
          {"serving", serving()},
-         {"quorum", role_ == raft::Role::leader ? raft_.has_quorum_contact(now_)
-                                                : leader_ != NodeId()},
+         {"quorum",
+          role_ == raft::Role::leader ? raft_.has_quorum_contact(now_) : leader_ != NodeId()},
          {"draining", draining_ || stopping_},
          {"commit", s.commit.value},
          {"applied", applied_.value},

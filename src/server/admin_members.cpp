@@ -312,6 +312,12 @@ void Node::Impl::next_member_step(MemberOp& op, Mono now) {
 
 void Node::Impl::end_member_op(Status status) {
   MemberOp& op = *member_op_;
+  // A step that is done stays done, and what was proposed may yet be committed by another leader
+  // (BAD_STATE: it is known that it was not). Most codes would tell that nothing happened.
+  const bool may_stand = op.step > 0 || (op.stage == MemberOp::Stage::committing &&
+                                         status.code() != RAFTCS_ERR_BAD_STATE);
+  const bool says_so = status.code() == RAFTCS_ERR_TIMED_OUT || status.code() == RAFTCS_ERR_CLOSED;
+  if (!status.is_ok() && may_stand && !says_so) status = {RAFTCS_ERR_DROPPED, status.text()};
   op.stage = status.is_ok() ? MemberOp::Stage::done : MemberOp::Stage::failed;
   if (op.step > 0) status = status.with_context(steps_done(op));
   op.text = status.is_ok() ? "committed at index " + to_string(op.index) : status.text();

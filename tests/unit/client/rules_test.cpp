@@ -392,6 +392,33 @@ TEST(ClientRules, AdminNeedsNoSessionFollowsTheLeaderAndIsNeverSentTwice) {
   EXPECT_EQ(e->data.str(), "{}");
 }
 
+// A server that fails may have begun: as raftcs_status_outcome has it.
+TEST(ClientRules, WhatAServerFailedAtMayHaveHappened) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  uint64_t op = 0;
+  for (const auto& [status, outcome] : std::vector<std::pair<raftcs_status_t, int32_t>>{
+           {RAFTCS_ERR_IO, RAFTCS_OUTCOME_UNKNOWN},
+           {RAFTCS_ERR_INTERNAL, RAFTCS_OUTCOME_UNKNOWN},
+           {RAFTCS_ERR_PLUGIN_FAILED, RAFTCS_OUTCOME_UNKNOWN},
+           {RAFTCS_ERR_DROPPED, RAFTCS_OUTCOME_UNKNOWN},
+           {RAFTCS_ERR_BAD_STATE, RAFTCS_OUTCOME_NOT_APPLIED}}) {
+    w.admin(s, ++op, kA);
+    const LinkId a = w.link_to(kA);
+    if (op == 1) w.give(a, w.welcome_of(a));
+    auto m = w.get<wire::Admin>(a);
+    ASSERT_TRUE(m);
+    wire::AdminReply r;
+    r.correlation = m->correlation;
+    r.status = status;
+    w.give(a, r);
+    auto e = w.event(EventKind::admin_reply);
+    ASSERT_TRUE(e);
+    EXPECT_EQ(e->status, status);
+    EXPECT_EQ(e->outcome, outcome) << status;
+  }
+}
+
 TEST(ClientRules, WrongClusterEverywhereEndsTheSession) {
   World w;
   SessionOptions o = options_for({kA});
@@ -424,7 +451,6 @@ TEST(ClientRules, AClientThatLostItsClusterOpensInTheOneThatIsThere) {
   }
 }
 
-
 // Requests on their way to a channel that is not bound are each answered by session_closed. A
 // session that had the channel of another by then would take these for its own (simulator seed
 // 142).
@@ -449,8 +475,7 @@ TEST(ClientLinks, AChannelRestsBeforeAnotherSessionHasIt) {
     }
   }
   EXPECT_EQ(asked, (std::set<wire::Channel>{3, 4}));
-  for (SessionHandle s : sessions)
-    EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
+  for (SessionHandle s : sessions) EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
 }
 
 // --- the generator ------------------------------------------------------------------------

@@ -131,6 +131,30 @@ TEST_F(MembershipTest, MB_12_AChangeAtADeposedLeaderIsToldAsNotKept) {
   EXPECT_EQ(voters().size(), 3u);
 }
 
+// The others may have the entry when the leader's own disk fails: the change may yet come.
+TEST_F(MembershipTest, AChangeWhoseLeaderFailsIsNotToldAsNotDone) {
+  found(3);
+  const uint64_t old = leader();
+  const uint64_t gone = follower();
+  c().hold_log(old);
+  c().node(old).admin(500, "member_change",
+                      json{{"changes", json::array({one("remove", gone)})}, {"force", true}}.dump(),
+                      c().now());
+  const std::string committing = R"("state":"committing")";
+  ASSERT_TRUE(c().run_until(
+      [&] { return c().admin(old, "member_status").json.find(committing) != std::string::npos; },
+      kNsPerSecond));
+  server::LogDone failed;
+  failed.status = {RAFTCS_ERR_IO, "the disk fails"};
+  c().node(old).log_done(failed, c().now());
+  const server::NodeEffects effects = c().node(old).take_effects(c().now());
+  Status told;
+  for (const auto& reply : effects.local_replies)
+    if (reply.token == 500) told = reply.result.status;
+  EXPECT_EQ(told.code(), RAFTCS_ERR_DROPPED) << told.text();
+  EXPECT_NE(told.text().find("the disk fails"), std::string::npos) << told.text();
+}
+
 TEST_F(MembershipTest, MB_11_TheLeaderIsRemovedAndToldSo) {
   found(4);
   const uint64_t old = leader();
@@ -331,8 +355,8 @@ TEST_F(MembershipTest, AFounderWhoseDiskFailedAsksNobody) {
   c().start(1);  // its log is the first configuration still
   c().disk(1).fail_nth(sim::Call::write, 1);
   c().isolate(1, false);
-  ASSERT_TRUE(c().run_until(
-      [&] { return c().node(1).info().health.code() == RAFTCS_ERR_IO; }, kNsPerSecond));
+  ASSERT_TRUE(c().run_until([&] { return c().node(1).info().health.code() == RAFTCS_ERR_IO; },
+                            kNsPerSecond));
   const uint64_t said = c().peer_frames(1);
   EXPECT_GT(said, 0u);
   c().run(3 * kNsPerSecond);
@@ -371,8 +395,8 @@ TEST_F(MembershipTest, S17_WhoComesBackWithAnEmptyDiskDoesNotLeadByAnOldConfigur
   c().hold_log(1);  // after the first append it acknowledges nothing, so nothing more is sent
   json changes = json::array({replace(1, 1)});
   (void)c().admin(lead, "member_change", json{{"changes", changes}}.dump());
-  ASSERT_TRUE(c().run_until(
-      [&] { return c().node(1).raft_status().last != Index(); }, 10 * kNsPerSecond));
+  ASSERT_TRUE(
+      c().run_until([&] { return c().node(1).raft_status().last != Index(); }, 10 * kNsPerSecond));
   ASSERT_LT(c().node(1).raft_status().last, Index(4)) << "it has more than the beginning";
   c().isolate(1);
   c().hold_log(1, false);
@@ -403,7 +427,7 @@ TEST_F(MembershipTest, APromotedMemberHasTheEntryThatNamesItsDisk) {
   };
   ASSERT_TRUE(c().run_until(has_all, 5 * kNsPerSecond));
   ASSERT_TRUE(at_leader().incarnation.is_zero()) << "too late to see anything";
-  c().run(5 * kMs);    // the leader hears of it
+  c().run(5 * kMs);   // the leader hears of it
   c().hold_log(two);  // the entry that names its disk comes, and is not durable
   ASSERT_TRUE(c().run_until([&] { return !at_leader().incarnation.is_zero(); }, kNsPerSecond));
   c().run(2 * kNsPerSecond);

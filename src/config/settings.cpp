@@ -2,6 +2,7 @@
 #include "config/settings.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <numeric>
 
 #include "base/uuid.hpp"
@@ -18,10 +19,33 @@ Status check_endpoints(std::string_view v) {
   return {};
 }
 Status check_cluster(std::string_view v) { return parse_cluster(v).status(); }
+// What servers take (wire::Limits, server/opening.cpp): told when it is set, not by silence.
+constexpr size_t kCapabilitiesMax = 64;
+constexpr size_t kCapabilityBytesMax = 255;
+constexpr size_t kTextBytesMax = 4096;
+
 Status check_capabilities(std::string_view v) {
   RCS_ASSIGN(pairs, parse_pairs(v));
   if (pairs.empty()) return {RAFTCS_ERR_INVALID_ARGUMENT, "at least one name=value is needed"};
+  if (pairs.size() > kCapabilitiesMax)
+    return {RAFTCS_ERR_INVALID_ARGUMENT,
+            "at most " + std::to_string(kCapabilitiesMax) + " name=value are allowed"};
+  for (const auto& [name, value] : pairs) {
+    const bool good_name = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+    });
+    if (!good_name || name.size() > kCapabilityBytesMax)
+      return {RAFTCS_ERR_INVALID_ARGUMENT,
+              "'" + name.substr(0, 80) + "': a name is 1 to 255 of letters, digits, '_', '-', '.'"};
+    if (value.empty() || value.size() > kCapabilityBytesMax)
+      return {RAFTCS_ERR_INVALID_ARGUMENT, "the value of '" + name + "' is not 1 to 255 bytes"};
+  }
   return {};
+}
+Status check_client_name(std::string_view v) {
+  if (v.size() <= kTextBytesMax) return {};
+  return {RAFTCS_ERR_INVALID_ARGUMENT,
+          "a name has at most " + std::to_string(kTextBytesMax) + " bytes"};
 }
 Status check_cluster_id(std::string_view v) {
   Uuid id;
@@ -136,7 +160,7 @@ constexpr Setting kSettings[] = {
      "client.",
      check_endpoints},
     {"client.name", Type::text, "", "", "", "A name for people, shown in lists of sessions.",
-     nullptr},
+     check_client_name},
     {"client.capabilities", Type::text, "client=raftcs", "", "",
      "name=value with commas between; state machines see them when the session begins.",
      check_capabilities},
@@ -189,11 +213,16 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 const char* type_name(Type type) {
   switch (type) {
-    case Type::integer: return "int";
-    case Type::boolean: return "bool";
-    case Type::text: return "string";
-    case Type::duration_ms: return "duration_ms";
-    case Type::bytes: return "bytes";
+    case Type::integer:
+      return "int";
+    case Type::boolean:
+      return "bool";
+    case Type::text:
+      return "string";
+    case Type::duration_ms:
+      return "duration_ms";
+    case Type::bytes:
+      return "bytes";
   }
   return "";
 }

@@ -22,7 +22,7 @@ struct Fields<Hello> {
     io.u32("version_min", m.version_min);
     io.u32("version_max", m.version_max);
     io.uuid_or_nil("cluster", m.cluster);
-    io.text("client_name", m.client_name);
+    io.sentence("client_name", m.client_name);
   }
 };
 

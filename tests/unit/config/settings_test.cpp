@@ -90,6 +90,15 @@ TEST(Settings, WordsBooleansAndForms) {
   EXPECT_FALSE(c.boolean("server.auto_services"));
   EXPECT_FALSE(c.set("server.auto_services", "yes").is_ok());
   EXPECT_FALSE(c.set("client.capabilities", "").is_ok());
+  EXPECT_FALSE(c.set("client.capabilities", "a b=c").is_ok());
+  EXPECT_FALSE(c.set("client.capabilities", "a=").is_ok());
+  EXPECT_FALSE(c.set("client.capabilities", "a=" + std::string(256, 'v')).is_ok());
+  std::string pairs = "n0=v";
+  for (int i = 1; i < 64; ++i) pairs += ",n" + std::to_string(i) + "=v";
+  EXPECT_TRUE(c.set("client.capabilities", pairs).is_ok());
+  EXPECT_FALSE(c.set("client.capabilities", pairs + ",n64=v").is_ok());
+  EXPECT_TRUE(c.set("client.name", std::string(4096, 'n')).is_ok());
+  EXPECT_FALSE(c.set("client.name", std::string(4097, 'n')).is_ok());
   EXPECT_FALSE(c.set("client.cluster_id", "abc").is_ok());
   EXPECT_TRUE(c.set("server.join", "tcp://a:1,tcp://b:2").is_ok());
   EXPECT_EQ(c.set("server.join", "a:1").code(), RAFTCS_ERR_INVALID_ARGUMENT);
@@ -135,8 +144,9 @@ TEST(Settings, Pairs) {
 }
 
 TEST(SettingsFile, TablesAreNames) {
-  File f("[client]\nendpoints = ['tcp://a:1', 'tcp://b:2']\n[client.request]\ntimeout_ms = 7\n"
-         "[server]\nauto_services = false\n");
+  File f(
+      "[client]\nendpoints = ['tcp://a:1', 'tcp://b:2']\n[client.request]\ntimeout_ms = 7\n"
+      "[server]\nauto_services = false\n");
   Config c;
   Status s = c.load_file(f.path());
   ASSERT_TRUE(s.is_ok()) << s.text();

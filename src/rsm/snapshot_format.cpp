@@ -32,8 +32,7 @@ void put_replies(const ReplyCache& replies, ByteWriter* out) {
 
 void get_replies(ChunkReader* in, const SnapshotHead& head, ReplyCache* replies) {
   const RequestId floor(in->varint());
-  if (!floor || floor.value > UINT64_MAX - head.limits.replies_max)
-    return in->fail("a session's floor is impossible");
+  if (!floor) return in->fail("a session's floor is impossible");  // any other can be asked for
   replies->set_floor(floor);
   const uint64_t n = in->varint();
   uint64_t least = 0;
@@ -45,7 +44,8 @@ void get_replies(ChunkReader* in, const SnapshotHead& head, ReplyCache* replies)
     r.digest = in->u64();
     r.index = Index(in->varint());
     r.data = in->blob();
-    if (at < least || at >= head.limits.replies_max || r.index > head.applied || r.app_code < 0 ||
+    if (at < least || at >= head.limits.replies_max || at > UINT64_MAX - floor.value ||
+        r.index > head.applied || r.app_code < 0 ||
         (r.state != CachedReply::State::applied && r.state != CachedReply::State::unknown_service))
       return in->fail("a cached reply is impossible");
     least = at + 1;

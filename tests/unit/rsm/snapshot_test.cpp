@@ -50,6 +50,20 @@ TEST(Snapshots, T_M16_RestoreGivesTheSameState) {
   EXPECT_EQ(bytes_of(copy.machine), bytes_of(rig.machine));
 }
 
+// Any id may be asked for, also the last one there is: what the log allows can be read again.
+TEST(Snapshots, TheLastIdOfAllIsReadAgain) {
+  for (uint64_t id : {UINT64_MAX, UINT64_MAX - 1}) {
+    Rig rig, copy;
+    rig.begin(1);
+    ASSERT_EQ(rig.one(cmd(1, id, "a", id)).kind, ReplyKind::applied);
+    const std::string bytes = bytes_of(rig.machine);
+    const Status status = copy.machine.restore(reader_of(bytes));
+    ASSERT_TRUE(status.is_ok()) << status.text();
+    EXPECT_EQ(bytes_of(copy.machine), bytes);
+    EXPECT_EQ(copy.machine.state_hash(), rig.machine.state_hash());
+  }
+}
+
 TEST(Snapshots, EmptyMachine) {
   Rig rig, copy;
   const std::string bytes = bytes_of(rig.machine);
@@ -155,8 +169,7 @@ TEST(Snapshots, GivingUpIsCancelled) {
     auto snapshot = rig.machine.begin_snapshot();
     ASSERT_TRUE(snapshot.is_ok());
     int writes = 0;
-    const Status status =
-        (*snapshot)->write([&](const void*, size_t) { return writes++ < after; });
+    const Status status = (*snapshot)->write([&](const void*, size_t) { return writes++ < after; });
     EXPECT_EQ(status.code(), RAFTCS_ERR_CANCELLED) << after;
   }
 }

@@ -105,8 +105,7 @@ void Node::Impl::log_line(int level, std::string text) {
 
 bool Node::Impl::serving() const {
   return can_take_part() && leader_ready_ && applied_ >= serve_after_ && halted_.is_ok() &&
-         quarantined_.is_ok() &&
-         raft_.role() == raft::Role::leader && raft_.term() == term_;
+         quarantined_.is_ok() && raft_.role() == raft::Role::leader && raft_.term() == term_;
 }
 
 // --- inputs -----------------------------------------------------------------------------
@@ -263,6 +262,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   if (!done.snapshot_failed.is_ok()) {
     SnapshotWritten none;
     none.status = done.snapshot_failed;
+    none.meta.index = done.applied;
     snapshot_done(std::move(none), now);
   }
   if (done.snapshot)
@@ -289,8 +289,10 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
   if (auto* written = std::get_if<SnapshotWritten>(&done)) {
     snapshotting_ = false;
     const bool taken = written->status.is_ok();
-    // One that came from the leader meanwhile covers more: nothing failed, no reason to wait.
-    const bool overtaken = !taken && written->meta.index < snapshot_index_;
+    // One that came from the leader meanwhile covers more: nothing failed, no reason to wait. (The
+    // apply lane cancels one that it has not begun yet then.)
+    const bool overtaken = !taken && (written->status.code() == RAFTCS_ERR_CANCELLED ||
+                                      written->meta.index < snapshot_index_);
     snapshot_retry_at_ = now + (taken || overtaken ? 0 : kSnapshotRetryNs);
     if (taken) {
       snapshot_index_ = std::max(snapshot_index_, written->meta.index);
@@ -387,8 +389,8 @@ Mono Node::Impl::next_deadline() const {
 
 // The worst of what is the case: a failed disk, a halted lane, a wrong state, a full disk.
 void Node::Impl::update_health() {
-  const Status& worst = !failed_.is_ok()     ? failed_
-                        : !halted_.is_ok()   ? halted_
+  const Status& worst = !failed_.is_ok()        ? failed_
+                        : !halted_.is_ok()      ? halted_
                         : !quarantined_.is_ok() ? quarantined_
                         : !damaged_.is_ok()     ? damaged_
                         : !no_space_.is_ok()    ? no_space_

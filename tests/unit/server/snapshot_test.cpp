@@ -67,6 +67,35 @@ TEST(SnapshotLane, AnOvertakenSnapshotDelaysNoOther) {
   EXPECT_GE(cluster.node(1).raft_status().snapshot, before + 20);
 }
 
+// One that the apply lane cannot begin is told, and tried again after a while: not at once, for
+// each attempt may hold up the commands behind it.
+TEST(SnapshotLane, OneThatCannotBeBegunIsToldAndNotTriedAgainAtOnce) {
+  NodeHarness cluster(1, [](server::Options& o) { o.snapshot_entries = 5; });
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  ASSERT_TRUE(cluster.admin(1, "snapshot").status.is_ok());
+  cluster.hold_apply(1);
+  server::Node& node = cluster.node(1);
+  server::ApplyDone failed;
+  failed.applied = node.info().applied + 10;
+  failed.snapshot_failed = {RAFTCS_ERR_PLUGIN_FAILED, "no memory for a copy"};
+  node.apply_done(std::move(failed), cluster.now());
+  const auto begun = [](const server::NodeEffects& e) {
+    return std::any_of(e.apply.begin(), e.apply.end(), [](const server::ApplyJob& job) {
+      return std::holds_alternative<server::ApplyBeginSnapshot>(job);
+    });
+  };
+  server::NodeEffects e = node.take_effects(cluster.now());
+  EXPECT_FALSE(begun(e));
+  ASSERT_FALSE(e.lines.empty());
+  EXPECT_NE(e.lines.back().text.find("no memory for a copy"), std::string::npos);
+  server::ApplyDone later;
+  later.applied = node.info().applied;
+  node.apply_done(std::move(later), cluster.now() + 11 * kNsPerSecond);
+  EXPECT_TRUE(begun(node.take_effects(cluster.now() + 11 * kNsPerSecond)));
+}
+
 class ApplyLane : public testing::Test {
  protected:
   struct Types : sim::LedgerTypes {

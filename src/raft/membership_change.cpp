@@ -63,7 +63,10 @@ void Node::Impl::membership_changed() {
   voters_ = voter_sets(membership());
   election_rank_ = election_rank(membership(), options_.id);
   out_.status_changed = true;
-  if (Leader* lead = leading()) sync_peers(*lead);
+  Leader* lead = leading();
+  if (lead == nullptr) return;
+  sync_peers(*lead);
+  confirm_reads(*lead);  // who has answered may be a majority now
 }
 
 void Node::Impl::sync_peers(Leader& lead) {

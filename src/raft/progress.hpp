@@ -60,28 +60,29 @@ class Inflights {
 
 struct SnapshotSend {
   SnapshotMeta meta;
-  uint64_t offset = 0;    // of the chunk being read or unanswered
-  bool reading = false;   // the driver was asked for it
-  Mono retry_at;          // ask again then if nothing came back
+  uint64_t offset = 0;      // of the chunk being read or unanswered
+  bool reading = false;     // the driver was asked for it
+  Mono retry_at;            // ask again then if nothing came back
+  uint32_t unanswered = 0;  // tries since the last answer, while there is a newer snapshot
 };
 
 struct Progress {
   enum class Mode : uint8_t { probe, replicate, snapshot };
 
   NodeId id;
-  Uuid incarnation;           // of the disk that `match` speaks of; zero: not known yet
+  Uuid incarnation;  // of the disk that `match` speaks of; zero: not known yet
   Mode mode = Mode::probe;
   Index match;
   Index next;
   Inflights inflights;
-  bool probe_sent = false;    // probe: an append is unanswered
-  bool poke = false;          // send something at the next flush even if there is nothing new
-  bool notice_sent = false;   // a pure commit notification is unanswered
-  Index commit_sent;          // highest commit index told in this mode
-  uint64_t round_acked = 0;   // highest read round answered (RD-03)
-  bool heard = false;         // answered in this leadership
+  bool probe_sent = false;   // probe: an append is unanswered
+  bool poke = false;         // send something at the next flush even if there is nothing new
+  bool notice_sent = false;  // a pure commit notification is unanswered
+  Index commit_sent;         // highest commit index told in this mode
+  uint64_t round_acked = 0;  // highest read round answered (RD-03)
+  bool heard = false;        // answered in this leadership
   Mono last_contact;
-  SnapshotSend snapshot;      // only in mode snapshot
+  SnapshotSend snapshot;  // only in mode snapshot
   // A member that was removed is served until it has the entry that removes it (MB-07).
   bool departing = false;
   Index departing_at;

@@ -20,6 +20,9 @@
 #include "raft/node_impl.hpp"
 
 namespace raftcs::raft {
+namespace {
+constexpr uint32_t kChunkTriesMax = 20;  // an election timeout each
+}
 
 // --- own snapshots ----------------------------------------------------------------------
 
@@ -74,9 +77,8 @@ void Node::Impl::cut_log(bool later) {
   }
   if (to <= log_.base().index || (later && to < compaction_goal_)) return;
   log_.compact_to(to);
-  configs_.erase(configs_.begin(),
-                 std::find_if(configs_.begin(), configs_.end(),
-                              [&](const ConfigAt& c) { return c.index > to; }));
+  configs_.erase(configs_.begin(), std::find_if(configs_.begin(), configs_.end(),
+                                                [&](const ConfigAt& c) { return c.index > to; }));
   out_.compact_to = to;
 }
 
@@ -100,9 +102,12 @@ void Node::Impl::retry_snapshot(Progress& peer) {
   // A read that is under way ends. To ask again of a disk that is slow for many peers makes the
   // line longer each time, and no chunk ever leaves (simulator seed 630366).
   if (peer.snapshot.reading) return;
-  // The file may have been replaced by a newer one meanwhile; the newest is the best to send
-  // if this one does not move.
-  if (peer.snapshot.meta.index != snapshot_.index) return start_snapshot(peer);
+  // A disk may take longer for one chunk than it takes until the next snapshot is there: to begin
+  // with that one at every lost or late answer would never end. The newest is sent if this one does
+  // not move at all.
+  SnapshotSend& s = peer.snapshot;
+  if (s.meta.index != snapshot_.index && ++s.unanswered >= kChunkTriesMax)
+    return start_snapshot(peer);
   ask_for_chunk(peer);
 }
 
@@ -143,7 +148,9 @@ void Node::Impl::on_chunk_response(const Message& message, const SnapshotChunkRe
   }
   if (peer->mode != Progress::Mode::snapshot) return;
   SnapshotSend& s = peer->snapshot;
-  if (s.meta.index != response.index || s.reading) return;
+  if (s.meta.index != response.index) return;
+  s.unanswered = 0;
+  if (s.reading) return;
   s.offset = std::min(response.next_offset, s.meta.size);
   ask_for_chunk(*peer);
 }
@@ -213,6 +220,7 @@ void Node::Impl::install(const SnapshotMeta& meta) {
   truncate_.reset();
   for (PendingWrite& w : writes_) w.last = Index();
   if (!RCS_MUTANT("SN-02")) reset_log_ = meta;
+  out_.compact_to = meta.index;  // a full disk may have no room to write more until this is done
   restore_ = meta;
   membership_changed();
 }

@@ -89,6 +89,7 @@ void hash_peer(const Node::Impl& n, const Progress& p, Hasher* h) {
   h->add(p.snapshot.meta);
   h->add(p.snapshot.offset);
   h->add(p.snapshot.reading);
+  h->add(p.snapshot.unanswered);
   h->add(left(n.now_, p.snapshot.retry_at));
 }
 

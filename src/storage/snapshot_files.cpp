@@ -19,6 +19,7 @@ constexpr uint64_t kSyncEveryBytes = 4 << 20;
 // A replaced one that is still open takes its space. Who is evicted begins again with the newest,
 // which is open then.
 constexpr size_t kSendingMax = 4;
+constexpr uint64_t kIdlePublications = 16;  // more than a slow chunk may see go by
 
 bool has_suffix(const std::string& name, const std::string& suffix) {
   return name.size() > suffix.size() &&
@@ -210,6 +211,9 @@ Status SnapshotFiles::publish(const std::string& temporary, const raft::Snapshot
     before = std::exchange(latest_, meta);
   }
   published_.store(meta.index.value, std::memory_order_release);
+  // Nobody tells when a transfer is over, and an open file keeps its space.
+  std::erase_if(sending_,
+                [&](const Sending& s) { return publications_ - s.read_at > kIdlePublications; });
   // An open handle of the one before still reads it: a transfer under way can finish.
   if (before && before->index < meta.index) return absorb(fs_.remove(path_of(before->index)));
   return Status::ok();
@@ -246,6 +250,7 @@ Result<SnapshotFile*> SnapshotFiles::file_to_send(Index index) {
                          [&](const Sending& s) { return s.file.meta.index == index; });
   if (it != sending_.end()) {
     std::rotate(it, it + 1, sending_.end());
+    sending_.back().read_at = publications_;
     return &sending_.back().file;
   }
   if (!is_latest)
@@ -253,7 +258,7 @@ Result<SnapshotFile*> SnapshotFiles::file_to_send(Index index) {
   RCS_ASSIGN(snapshot, open_snapshot_file(fs_, path_of(index), index));
   RCS_TRY(verify_snapshot_body(snapshot));
   if (sending_.size() == kSendingMax) sending_.erase(sending_.begin());
-  sending_.push_back({std::move(snapshot), publications_});
+  sending_.push_back({std::move(snapshot), publications_, publications_});
   return &sending_.back().file;
 }
 

@@ -69,11 +69,12 @@ class SnapshotFiles {
   std::atomic<uint64_t> published_{0};
   uint64_t publications_ = 0;
   std::optional<Damaged> damaged_;
-  std::unique_ptr<Writer> receiving_;    // of a snapshot that comes in chunks
+  std::unique_ptr<Writer> receiving_;  // of a snapshot that comes in chunks
   // Verified once, then read chunk by chunk; the one read last is the last.
   struct Sending {
     SnapshotFile file;
     uint64_t publication = 0;  // publications_ when it was opened
+    uint64_t read_at = 0;      // and when it was last read
   };
   std::vector<Sending> sending_;
 };

@@ -55,6 +55,28 @@ TEST_F(Catalogue, RD_03_AnAnswerConfirmsOnlyItsOwnRound) {
   EXPECT_EQ(flush().reads_failed, std::vector<uint64_t>{3});
 }
 
+// Who has answered already may be a majority of the members that are left: nobody answers again.
+TEST_F(Catalogue, RD_03_AReadIsLookedAtAgainWhenTheMembersChange) {
+  lead();
+  get(2, 2, ack(2));
+  Membership two = three();
+  two.members.pop_back();
+  ASSERT_EQ(node_->propose_membership(two, now_, nullptr, nullptr), Refusal::none);
+  flush();
+  persist();
+  flush();
+  get(2, 2, ack(3));
+  ASSERT_EQ(status().commit, Index(3));
+  node_->read_index(9, now_);
+  ASSERT_TRUE(flush().reads_ready.empty());
+  Membership alone = two;
+  alone.members.pop_back();
+  ASSERT_EQ(node_->propose_membership(alone, now_, nullptr, nullptr), Refusal::none);
+  const Effects e = flush();
+  ASSERT_EQ(e.reads_ready.size(), 1u);
+  EXPECT_EQ(e.reads_ready[0].token, 9u);
+}
+
 TEST_F(Catalogue, MB_01_NoConfigurationBeforeAnOwnCommit) {
   get(3, 1, append(1, 1, 1));  // the configuration in force is known to be committed
   lead();

@@ -42,6 +42,7 @@ TEST_F(Catalogue, SN_02_07_08_ChunksResumeRepeatAndReplaceTheWholeLog) {
   node_->snapshot_chunk_written(NodeId(3), c.meta, 8, true, now_);
   e = flush();
   ASSERT_TRUE(e.reset_log && e.restore);
+  EXPECT_EQ(e.compact_to, Index(3)) << "a full disk needs the room (PS-13)";
   EXPECT_FALSE(e.truncate_from);
   EXPECT_TRUE(only<SnapshotChunkResponse>(e)->installed);
   EXPECT_EQ(e.messages[0].after_write, e.write_seq);
@@ -173,6 +174,49 @@ TEST_F(Catalogue, SN_06_OneReadForAPeerIsUnderWay) {
   EXPECT_EQ(wait(), 1u) << "the chunk was lost: it is read again, once";
   node_->snapshot_chunk_failed(NodeId(3), Index(2), now_);
   EXPECT_EQ(wait(), 1u);
+}
+
+// A lost or late answer costs a try, not the transfer, also when there is a newer snapshot.
+TEST_F(Catalogue, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
+  SnapshotMeta meta = snapshot_meta(2, 2);
+  meta.size = 8;
+  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), false, now_);
+  flush();
+  Effects e = get(3, 2, SnapshotChunkResponse{Index(2), false, 4});
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  ASSERT_EQ(e.read_chunks[0].offset, 4u);
+  node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
+  flush();
+  persist();
+  get(2, 2, ack(3));
+  node_->applied(Index(3));
+  node_->snapshot_taken(snapshot_meta(3, 2), now_);
+  flush();
+  ASSERT_EQ(status().snapshot, Index(3));
+  uint32_t again = 0;
+  std::optional<Effects::ReadChunk> newest;
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 4, Bytes::copy("5678"), true, now_);
+  flush();
+  for (int i = 0; i < 400 && !newest; ++i) {
+    now_ = now_ + options_.election_timeout_ns / 8;
+    get(2, 2, ack(3));
+    node_->tick(now_);
+    for (const Effects::ReadChunk& read : flush().read_chunks) {
+      if (read.index != Index(2)) {
+        newest = read;
+        break;
+      }
+      EXPECT_EQ(read.offset, 4u);
+      ++again;
+      node_->snapshot_chunk_read(NodeId(3), Index(2), 4, Bytes::copy("5678"), true, now_);
+      flush();
+    }
+  }
+  EXPECT_GE(again, 10u);
+  ASSERT_TRUE(newest) << "a peer that never answers is sent the newest";
+  EXPECT_EQ(newest->index, Index(3));
+  EXPECT_EQ(newest->offset, 0u);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 // scrub_test.cpp: reading again finds every damage of what is durable, and nothing else.
 #include <algorithm>
 
+#include "sim_disk_fixture.hpp"
 #include "storage/inspect.hpp"
 #include "storage/record.hpp"
-#include "sim_disk_fixture.hpp"
 
 namespace raftcs::storage {
 namespace {
@@ -85,8 +85,8 @@ TEST_F(ScrubTest, PS_06_EveryDamagedByteIsFoundWhereOpeningWouldFindIt) {
     const auto found = read(closed, 1 << 20);
     auto verified = verify_directory(disk_, kPath);
     ASSERT_OK(verified);
-    const auto worst = std::find_if(verified->begin(), verified->end(),
-                                    [](const Finding& f) { return f.damage; });
+    const auto worst =
+        std::find_if(verified->begin(), verified->end(), [](const Finding& f) { return f.damage; });
     const bool damaged = worst != verified->end();
     ASSERT_EQ(found.has_value(), damaged) << "offset " << at;
     if (found) {
@@ -200,6 +200,22 @@ TEST_F(ScrubTest, SN_06_ATransferIsNotEndedByAnotherOne) {
   }
   EXPECT_EQ(sent, body);
   EXPECT_EQ(dir_->read_snapshot_chunk(Index(15), 0, 10).status().code(), RAFTCS_ERR_NOT_FOUND);
+}
+
+// Nobody says that a transfer is over: its file would keep its space for the life of the process.
+TEST_F(ScrubTest, AFileThatIsSentNoMoreIsClosed) {
+  write(1, 60);
+  publish(10, "sent and forgotten");
+  publish(11, "sent slowly");
+  ASSERT_EQ(dir_->read_snapshot_chunk(Index(10), 0, 5).status().code(), RAFTCS_ERR_NOT_FOUND);
+  ASSERT_OK(dir_->read_snapshot_chunk(Index(11), 0, 5));
+  publish(12, "sent and forgotten");
+  ASSERT_OK(dir_->read_snapshot_chunk(Index(12), 0, 5));
+  for (uint64_t newest = 13; newest < 50; ++newest) {
+    publish(newest, "newest");
+    ASSERT_OK(dir_->read_snapshot_chunk(Index(11), 0, 5));
+  }
+  EXPECT_EQ(dir_->read_snapshot_chunk(Index(12), 0, 5).status().code(), RAFTCS_ERR_NOT_FOUND);
 }
 
 // A leader went on sending the file that mending had replaced: the receiver refused it for ever.

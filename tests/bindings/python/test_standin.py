@@ -2,7 +2,6 @@
 
 RAFTCS_LIBRARY names the stand-in here, so this proves nothing about the library itself.
 """
-import asyncio
 import gc
 import os
 import signal
@@ -199,97 +198,6 @@ class Blocking(unittest.TestCase):
         client().close()
         self.assertEqual(_events._orphans, [])
         self.assertEqual(len(_events._living), before)
-
-
-class Asyncio(unittest.IsolatedAsyncioTestCase):
-    async def test_operations(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            await c.wait_connected()
-            self.assertEqual((await c.submit("s", b"echo x")).data, b"x")
-            self.assertEqual((await c.query("s", b"consistency", stale=True)).data, b"1")
-            self.assertEqual((await c.admin("v"))["endpoint"], None)
-            with self.assertRaises(raftcs.OutcomeUnknown):
-                await c.submit("s", b"unknown")
-
-    async def test_pipeline_over_the_limit_waits_for_room(self):
-        async with raftcs.AsyncClient({**CONFIG, "standin.outstanding_max": 10}) as c:
-            holds = [asyncio.ensure_future(c.submit("s", b"hold")) for _ in range(100)]
-            while not all(hold.done() for hold in holds):
-                await asyncio.sleep(0.001)
-                await c.submit("s", b"release")
-            replies = await asyncio.gather(*holds)
-        self.assertEqual(len({reply.op_id for reply in replies}), 100)
-
-    async def test_thousands_at_once_keep_their_replies(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            wanted = [str(i).encode() for i in range(2000)]
-            replies = await asyncio.gather(*(c.submit("s", b"echo " + w) for w in wanted))
-            self.assertEqual([reply.data for reply in replies], wanted)
-
-    async def test_cancelling_the_awaitable_cancels_the_operation(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(c.submit("s", b"never"), 0.05)
-            self.assertEqual(c.info().outstanding, 0)
-            self.assertEqual((await c.submit("s", b"echo on")).data, b"on")
-
-    async def test_streams(self):
-        c = raftcs.AsyncClient(CONFIG)
-        states, requests = [], []
-
-        async def watch():
-            async for event in c.state_events():
-                states.append(event.state)
-
-        async def serve():
-            async for request in c.server_requests():
-                requests.append(request.id)
-
-        tasks = [asyncio.ensure_future(watch()), asyncio.ensure_future(serve())]
-        await asyncio.sleep(0)
-        await c.submit("s", b"push 300")
-        await c.close()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
-        self.assertEqual(requests, list(range(1, 301)))
-        self.assertEqual(states[-1], raftcs.DISCONNECTED)
-
-    async def test_a_lost_session_ends_the_requests_with_its_error(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            await c.submit("s", b"push 1")
-            await c.submit("s", b"lose")
-            requests = c.server_requests()
-            self.assertEqual((await requests.__anext__()).id, 1)
-            with self.assertRaises(errors.SessionExpired):
-                await requests.__anext__()
-
-    async def test_a_loss_is_told_to_readers_also_when_a_new_session_has_followed(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            await c.submit("s", b"push 1")
-            await c.submit("s", b"lose")
-            c.reopen()
-            await c.submit("s", b"push 1")
-            requests = c.server_requests()
-            self.assertEqual((await requests.__anext__()).id, 1)
-            with self.assertRaises(errors.SessionExpired):
-                await requests.__anext__()
-            self.assertEqual((await c.server_requests().__anext__()).id, 2)  # it counts on
-
-    async def test_close_twice_and_with_operations_under_way(self):
-        c = raftcs.AsyncClient(CONFIG)
-        under_way = asyncio.ensure_future(c.submit("s", b"never"))
-        await asyncio.sleep(0)
-        await asyncio.gather(c.close(), c.close())
-        await c.close()
-        with self.assertRaises(errors.Closed):
-            await under_way
-
-    async def test_descriptors_do_not_leak(self):
-        for _ in range(3):
-            await raftcs.AsyncClient(CONFIG).close()
-        before = len(os.listdir("/proc/self/fd"))
-        for _ in range(20):
-            await raftcs.AsyncClient(CONFIG).close()
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
 
 class Msgpack(unittest.TestCase):

@@ -86,8 +86,12 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
+// For calls whose status is not an event's: what is refused did not happen, also where the status
+// means something else in an event (CLOSED). Only INTERNAL may come from behind the refusals.
 inline void check(raftcs_status_t status) {
-  if (status != RAFTCS_OK) throw Error(status);
+  if (status == RAFTCS_OK) return;
+  Outcome outcome = status == RAFTCS_ERR_INTERNAL ? Outcome::kUnknown : Outcome::kNotApplied;
+  throw Error(status, raftcs_status_text(status), outcome);
 }
 
 // Takes the error object, if any, and throws for a status that is not OK. A reference, as the call

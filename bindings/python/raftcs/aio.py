@@ -206,8 +206,12 @@ class AsyncClient(BaseClient):
     def _drain(self) -> None:
         if not self._life.handle:
             return
-        if self._queue.take(0, self._on_event) == BATCH:
-            self._loop.call_soon(self._drain)
+        more = True  # unless all was handed on: the descriptor does not tell of what was taken
+        try:
+            more = self._queue.take(0, self._on_event) == BATCH
+        finally:
+            if more:
+                self._loop.call_soon(self._drain)
 
     def _on_event(self, event: Event) -> None:
         self._life.see(event)

@@ -94,6 +94,23 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(c.info().outstanding, 0)
             self.assertEqual((await c.submit("s", b"echo on")).data, b"on")
 
+    async def test_an_interrupt_between_two_events_loses_none(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.wait_connected()
+            on_event, answers = c._on_event, [errors.Internal("an interrupt, as it may come")]
+
+            def interrupted(event):
+                if answers:
+                    raise answers.pop()
+                on_event(event)
+
+            c._on_event = interrupted
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+            c.start_submit("s", b"echo nobody waits")
+            call = asyncio.ensure_future(c.submit("s", b"echo x"))
+            done, _ = await asyncio.wait({call}, timeout=2)
+            self.assertEqual(done, {call})
+
     async def test_streams(self):
         c = raftcs.AsyncClient(CONFIG)
         states, requests = [], []

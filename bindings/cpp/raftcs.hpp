@@ -10,10 +10,12 @@
 //  2 A callback is in the pump's table before its call is made, as its event may come first.
 //  3 A Pump outlives the Clients and Servers made with it; ~Client waits for the library to let
 //    go, so it does not belong in a wakeup callback.
-//  4 No retry here: the library sends again, and an Error's outcome is the whole truth.
+//  4 An event that was taken from the queue is handed on, whatever the handlers before it throw.
+//  5 No retry here: the library sends again, and an Error's outcome is the whole truth.
 #ifndef RAFTCS_HPP
 #define RAFTCS_HPP
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -84,8 +86,12 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
+// For calls whose status is not an event's: what is refused did not happen, also where the status
+// means something else in an event (CLOSED). Only INTERNAL may come from behind the refusals.
 inline void check(raftcs_status_t status) {
-  if (status != RAFTCS_OK) throw Error(status);
+  if (status == RAFTCS_OK) return;
+  Outcome outcome = status == RAFTCS_ERR_INTERNAL ? Outcome::kUnknown : Outcome::kNotApplied;
+  throw Error(status, raftcs_status_text(status), outcome);
 }
 
 // Takes the error object, if any, and throws for a status that is not OK. A reference, as the call
@@ -197,11 +203,11 @@ class Queue {
   }
   std::vector<Event> next_batch(Milliseconds timeout = kForever) {
     std::array<raftcs_event_t*, 64> handles{};
+    std::vector<Event> events;
+    events.reserve(handles.size());  // before the take, as memory may run out
     size_t count = 0;
     detail::check(raftcs_queue_next_batch(handle_.get(), timeout.count(), handles.data(),
                                           handles.size(), &count));
-    std::vector<Event> events;
-    events.reserve(count);
     for (size_t i = 0; i < count; ++i) events.emplace_back(handles[i]);
     return events;
   }
@@ -225,13 +231,23 @@ using EventHandler = std::function<void(Event)>;
 // event loop calls drain() when fd() is readable); every other function is for any thread.
 class Pump {
  public:
-  // Hands on what comes within the time; true if there was something.
+  // Hands on what comes within the time; true if there was something. What a handler throws comes
+  // out; the events after it are handed on by the next call.
   bool run_once(Milliseconds timeout) {
-    auto events = queue_.next_batch(timeout);
-    for (Event& event : events) dispatch(std::move(event));
-    return !events.empty();
+    if (rest_.empty()) {
+      rest_ = queue_.next_batch(timeout);
+      std::reverse(rest_.begin(), rest_.end());
+    }
+    bool found = !rest_.empty();
+    while (!rest_.empty()) {
+      Event event = std::move(rest_.back());
+      rest_.pop_back();
+      dispatch(std::move(event));
+    }
+    return found;
   }
-  // The loop rule: until nothing is left.
+  // The loop rule: until nothing is left. After an exception call it again: the descriptor does
+  // not tell of events that were taken.
   void drain() {
     while (run_once(Milliseconds{0})) {
     }
@@ -279,6 +295,7 @@ class Pump {
   }
 
   Queue queue_;
+  std::vector<Event> rest_;  // taken and not handed on, the next one last; of the running thread
   std::mutex mutex_;
   std::unordered_map<uint64_t, Entry> entries_;
   uint64_t last_tag_ = 0;

@@ -163,7 +163,7 @@ class BaseClient:
             if status == _ffi.OK:
                 return out.raw[:needed.value]
             if status != _ffi.ERR_TOO_LARGE:
-                raise errors.make(status)
+                errors.check(status)
             needed.value = 2 * room
 
     def _finished(self) -> None:

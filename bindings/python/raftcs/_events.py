@@ -17,13 +17,15 @@ import math
 import threading
 import time
 from ctypes import byref, c_int, c_size_t, c_void_p, sizeof, string_at
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 
 from . import _ffi, errors
 from ._library import api, text
 
 BATCH = 64
 SLICE_MS = 100  # a blocked main thread looks for signals this often
+
+Found = TypeVar("Found")
 
 
 class Event(NamedTuple):
@@ -135,7 +137,8 @@ class Mailbox:
     """Blocking waits on one queue by many threads: whoever waits first takes events for all.
 
     No thread of its own, so a blocking call needs no hand-over between threads, and Ctrl-C works:
-    the taker comes back from C every SLICE_MS. `handler` runs with the lock held."""
+    the taker comes back from C every SLICE_MS. `handler` and what waiters ask for run with the lock
+    held."""
 
     def __init__(self, queue: Queue, handler: Callable[[Event], None]) -> None:
         self._queue = queue
@@ -143,17 +146,20 @@ class Mailbox:
         self._changed = threading.Condition()
         self._taken = False
 
-    def wait(self, ready: Callable[[], bool], timeout: Optional[float] = None) -> bool:
-        """Until ready() holds; False when `timeout` seconds pass first."""
+    def wait(self, ready: Callable[[], Found], timeout: Optional[float] = None) -> Found:
+        """What ready() gives when that is true, or when `timeout` seconds have passed. What waiters
+        share is taken by ready() itself: out here another thread may have been quicker."""
         end = math.inf if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while not ready():
+            while True:
+                found = ready()
+                if found:
+                    return found
                 left = end - time.monotonic()
                 if left <= 0 and not self._poll():
                     return ready()
                 if left > 0:
                     self._wait_once(min(SLICE_MS, max(1, math.ceil(min(left, 1e6) * 1000))))
-        return True
 
     def _poll(self) -> int:
         return 0 if self._taken else self._queue.take(0, self._handler)
@@ -200,11 +206,11 @@ class Life:
 
     def end(self) -> None:
         """Destroys; returns at once after CLOSED, else waits for the library's threads."""
-        _living.pop(id(self), None)
+        if _living.pop(id(self), None) is None:
+            return  # ended, or another thread is about it
         handle, self.handle = self.handle, c_void_p()
-        if handle:
-            self._destroy(handle)
-            self.queue.destroy()
+        self._destroy(handle)
+        self.queue.destroy()
 
     def see(self, event: Event) -> None:
         self.closed = self.closed or event.kind == _ffi.EVENT_CLOSED
@@ -217,7 +223,10 @@ _orphans: List[Life] = []
 def sweep() -> None:
     """Destroys what finalisers closed and the library has let go."""
     for _ in range(len(_orphans)):
-        life = _orphans.pop(0)
+        try:
+            life = _orphans.pop(0)
+        except IndexError:  # another thread sweeps as well
+            return
         while not life.closed and life.queue.take(0, life.see):
             pass
         if life.closed:

@@ -8,6 +8,8 @@ What must hold
  2 Cancelling an awaitable cancels the operation at the library; its event still comes and finds
    nobody. Whether it happened is then unknown to the caller, as with any cancelled awaitable.
  3 BUSY is answered by waiting for a reply, since nothing was accepted; other errors are raised.
+ 4 While somebody waits for room, a reply is to come or somebody who was given room has yet to run:
+   whoever was given room and does not use it passes it on.
 """
 from __future__ import annotations
 
@@ -112,20 +114,33 @@ class AsyncClient(BaseClient):
         future.add_done_callback(ended)
 
     async def _when_room(self, begin: Callable[[], "asyncio.Future[Event]"]) -> Event:
-        while True:
-            try:
-                future = begin()
-            except errors.RaftcsError as error:
-                if error.status != _ffi.ERR_BUSY or not self._pending:
-                    raise
-            else:
-                return await future
-            room: "asyncio.Future[None]" = self._loop.create_future()
-            self._room.add(room)
-            try:
+        room: Optional["asyncio.Future[None]"] = None
+        try:
+            while True:
+                try:
+                    future = begin()
+                except errors.RaftcsError as error:
+                    if error.status != _ffi.ERR_BUSY or not self._pending:
+                        raise
+                else:
+                    break
+                room = self._loop.create_future()
+                self._room.add(room)
                 await room
-            finally:
+        except BaseException:
+            if room is not None:
                 self._room.discard(room)
+                if room.done() and not room.cancelled():
+                    self._give_room()
+            raise
+        return await future
+
+    def _give_room(self) -> None:
+        while self._room:
+            room = self._room.pop()
+            if not room.done():
+                room.set_result(None)
+                return
 
     # ---- events
 
@@ -191,8 +206,12 @@ class AsyncClient(BaseClient):
     def _drain(self) -> None:
         if not self._life.handle:
             return
-        if self._queue.take(0, self._on_event) == BATCH:
-            self._loop.call_soon(self._drain)
+        more = True  # unless all was handed on: the descriptor does not tell of what was taken
+        try:
+            more = self._queue.take(0, self._on_event) == BATCH
+        finally:
+            if more:
+                self._loop.call_soon(self._drain)
 
     def _on_event(self, event: Event) -> None:
         self._life.see(event)
@@ -209,10 +228,7 @@ class AsyncClient(BaseClient):
         future = self._pending.pop(event.tag, None)
         if future is not None and not future.done():
             future.set_result(event)
-        if self._room:
-            room = self._room.pop()
-            if not room.done():
-                room.set_result(None)
+        self._give_room()
 
     def _on_state(self, event: Event) -> None:
         if event.kind == _ffi.EVENT_SESSION_LOST:
@@ -229,6 +245,8 @@ class AsyncClient(BaseClient):
     def _on_closed(self) -> None:
         for stream in (self._requests, *self._watchers):
             stream.end(_Ended())
+        while self._room:
+            self._give_room()
         if not self._closed.done():
             self._closed.set_result(None)
 

@@ -100,33 +100,36 @@ class Client(BaseClient):
         return document_of(pending.wait())
 
     def server_requests(self, timeout: Optional[float] = None) -> Iterator[ServerRequest]:
-        """What the server asks, in order. Ends when `timeout` seconds bring none, or at close;
-        raises when the session is lost, also where a new one follows by itself: what the server
-        asks in that comes after the error."""
+        """What the server asks, in order, each to one reader. Ends when `timeout` seconds bring
+        none, or at close; raises when the session is lost, also where a new one follows by
+        itself: what the server asks in that comes after the error."""
         while True:
-            self._mail.wait(self._have_request, timeout)
-            if self._requests:
-                request = self._requests.popleft()
-                if isinstance(request, errors.RaftcsError):
-                    raise request
-                yield request
-            elif self._lost is not None:
-                self._lost_told = True
-                raise self._lost
-            else:
+            request = self._mail.wait(self._next_request, timeout)
+            if isinstance(request, errors.RaftcsError):
+                raise request.with_traceback(None)
+            if not isinstance(request, ServerRequest):
                 return
+            yield request
 
-    def _have_request(self) -> bool:
-        return bool(self._requests) or self._lost is not None or self._life.closed
+    def _next_request(self) -> Union[ServerRequest, errors.RaftcsError, bool]:
+        """Takes it, with the mailbox's lock held; else whether there will be none."""
+        if self._requests:
+            return self._requests.popleft()
+        if self._lost is not None:
+            self._lost_told = True
+            return self._lost
+        return self._life.closed
 
     def states(self) -> "list[StateEvent]":
         """The latest changes of state that were seen, oldest first; they are given once."""
         if self._life.handle:
             self._mail.wait(lambda: False, 0)
         seen = []
-        while self._states:
-            seen.append(self._states.popleft())
-        return seen
+        try:
+            while True:
+                seen.append(self._states.popleft())
+        except IndexError:  # not asked before, as other threads take some meanwhile
+            return seen
 
     def close(self, *, keep_session: bool = False, timeout: float = 10.0) -> None:
         """Ends the session (unless kept) and frees everything. Twice is harmless."""

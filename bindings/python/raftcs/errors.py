@@ -134,6 +134,8 @@ def make(status: int, sentence: str = "", outcome: Optional[int] = None,
 
 
 def check(status: int, sentence: str = "") -> None:
-    """Raises unless the status is OK. For calls that have no event: nothing was accepted."""
+    """Raises unless the status is OK. For calls whose status is not an event's: what is refused did
+    not happen, also where the status means something else in an event (CLOSED)."""
     if status != _ffi.OK:
-        raise make(status, sentence)
+        broken = status == _ffi.ERR_INTERNAL  # that may come from behind the refusals
+        raise make(status, sentence, None if broken else _ffi.OUTCOME_NOT_APPLIED)

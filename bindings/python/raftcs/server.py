@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from ctypes import byref, c_void_p, sizeof
 from types import TracebackType
-from typing import Any, Deque, Dict, Iterator, Mapping, NamedTuple, Optional, Type
+from typing import Any, Deque, Dict, Iterator, Mapping, NamedTuple, Optional, Type, Union
 
 from . import _ffi, errors
 from ._base import Source, document_of, json_text
@@ -100,12 +100,17 @@ class Server:
         return document_of(reply)
 
     def events(self, timeout: Optional[float] = None) -> Iterator[Event]:
-        """State changes and log lines; ends at stop, or when `timeout` seconds bring none."""
+        """State changes and log lines, each to one reader; ends at stop, or when `timeout` seconds
+        bring none."""
         while True:
-            self._mail.wait(lambda: bool(self._events) or self._life.closed, timeout)
-            if not self._events:
+            event = self._mail.wait(self._next_event, timeout)
+            if not isinstance(event, Event):
                 return
-            yield self._events.popleft()
+            yield event
+
+    def _next_event(self) -> Union[Event, bool]:
+        """Takes it, with the mailbox's lock held; else whether there will be none."""
+        return self._events.popleft() if self._events else self._life.closed
 
     def stop(self, timeout: float = 30.0) -> None:
         """Hands leadership over if it can, tells clients, syncs, and frees everything."""

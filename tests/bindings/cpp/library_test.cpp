@@ -69,6 +69,20 @@ TEST(Library, CloseEndsWithClosedLast) {
   EXPECT_EQ(ended, 50);
 }
 
+TEST(Library, WhatACloseRefusesDidNotHappen) {
+  raftcs::Pump pump;
+  Client client(nowhere(), pump);
+  client.open().close();
+  auto refused = [](auto call) { expect_error(call, RAFTCS_ERR_CLOSED, Outcome::kNotApplied); };
+  refused([&] { client.submit("kv", "x"); });
+  refused([&] { client.submit_wait("kv", "x"); });
+  refused([&] { client.query_wait("kv", "x"); });
+  refused([&] { client.admin_wait("status"); });
+  refused([&] { client.ack(1); });
+  refused([&] { client.open(); });
+  refused([&] { client.wait_connected(Milliseconds{50}); });
+}
+
 TEST(Library, DestroyInAnyOrder) {
   auto pump = std::make_unique<raftcs::Pump>();
   auto first = std::make_unique<Client>(nowhere(), *pump);

@@ -66,6 +66,32 @@ TEST(Standin, CallbacksRunWherePumpRuns) {
   EXPECT_EQ(where, std::this_thread::get_id());
 }
 
+TEST(Standin, HandlerThatThrowsLosesNoEventOfOthers) {
+  raftcs::Pump pump;
+  Client client(config(), pump);
+  client.submit("s", "echo a", [](Event) { throw std::runtime_error("a handler's own"); });
+  std::future<Event> second = client.submit("s", "echo b");
+  EXPECT_THROW(pump.run_once(raftcs::Milliseconds{0}), std::runtime_error);
+  EXPECT_TRUE(pump.run_once(raftcs::Milliseconds{0}));
+  ASSERT_EQ(second.wait_for(raftcs::Milliseconds{0}), std::future_status::ready);
+  EXPECT_EQ(second.get().data(), "b");
+  EXPECT_FALSE(pump.run_once(raftcs::Milliseconds{0}));
+}
+
+TEST(Standin, HandlerMayRunThePumpAndEventsStayInOrder) {
+  raftcs::Pump pump;
+  Client client(config(), pump);
+  std::string order;
+  client.submit("s", "echo a", [&](Event) {
+    order += 'a';
+    client.submit("s", "echo c", [&](Event) { order += 'c'; });
+    pump.drain();
+  });
+  client.submit("s", "echo b", [&](Event) { order += 'b'; });
+  pump.drain();
+  EXPECT_EQ(order, "abc");
+}
+
 TEST(Standin, DescriptorTellsOfEvents) {
   raftcs::Pump pump;
   Client client(config(), pump);

@@ -10,6 +10,7 @@ import unittest
 import raftcs
 from cluster import free_ports
 from raftcs import _ffi, errors
+from raftcs._library import api
 
 
 def nowhere():
@@ -39,7 +40,6 @@ class Library(unittest.TestCase):
             self.assertTrue(made.__doc__)
 
     def test_every_declared_function_is_there(self):
-        from raftcs._library import api
         missing = [name for name in _ffi.FUNCTIONS if getattr(api, name) is None]
         self.assertEqual(missing, [])
 
@@ -86,6 +86,16 @@ class WithoutServer(unittest.TestCase):
             pending.result()
         with self.assertRaises(errors.Closed):
             client.submit("kv", b"x")
+
+    def test_what_a_close_refuses_did_not_happen(self):
+        client = raftcs.Client(nowhere())
+        api.raftcs_client_close(client._handle(), 1)  # as another thread does meanwhile
+        for call in (lambda: client.submit("kv", b"x"), lambda: client.ack(1), client.reopen,
+                     client.wait_connected):
+            with self.assertRaises(errors.Closed) as caught:
+                call()
+            self.assertEqual(caught.exception.outcome, raftcs.NOT_APPLIED)
+        client.close()
 
     def test_wait_connected_times_out(self):
         with raftcs.Client(nowhere()) as client:

@@ -2,13 +2,16 @@
 
 RAFTCS_LIBRARY names the stand-in here, so this proves nothing about the library itself.
 """
-import asyncio
+import collections
+import ctypes
 import gc
 import os
 import signal
 import threading
 import time
+import types
 import unittest
+import unittest.mock
 
 import raftcs
 from raftcs import _events, errors, kv, msgpack
@@ -18,6 +21,44 @@ CONFIG = {"client.endpoints": ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]}
 
 def client(**more):
     return raftcs.Client({**CONFIG, **more})
+
+
+def let_two_meet(mail):
+    """Two threads that may both leave mail.wait do so before either goes on."""
+    barrier, wait = threading.Barrier(2), mail.wait
+
+    def wait_and_meet(ready, timeout=None):
+        found = wait(ready, timeout)
+        try:
+            barrier.wait(0.3)
+        except threading.BrokenBarrierError:
+            pass
+        return found
+    mail.wait = wait_and_meet
+
+
+class Readers:
+    """Two threads that each take one item of an iterator of their own."""
+
+    def __init__(self, items):
+        self.seen = []
+        self.threads = [threading.Thread(target=self._read, args=(items(),), daemon=True)
+                        for _ in range(2)]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self, items):
+        self.seen.append(next(items, None))
+
+    def after(self, count):
+        """What they have seen some time after `count` of them have ended."""
+        end = time.monotonic() + 5
+        while sum(not thread.is_alive() for thread in self.threads) < count:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.01)
+        time.sleep(0.1)
+        return self.seen
 
 
 class Errors(unittest.TestCase):
@@ -181,6 +222,57 @@ class Blocking(unittest.TestCase):
             with self.assertRaises(errors.SessionExpired):
                 next(requests)
 
+    def test_a_request_for_one_of_two_readers_does_not_end_the_other(self):
+        with client() as c:
+            let_two_meet(c._mail)
+            readers = Readers(lambda: (request.id for request in c.server_requests()))
+            c.start_submit("s", b"push 1")
+            self.assertEqual(readers.after(1), [1])
+            c.start_submit("s", b"push 1")
+            self.assertEqual(readers.after(2), [1, 2])
+
+    def test_an_event_for_one_of_two_readers_does_not_end_the_other(self):
+        silent = types.SimpleNamespace(fetch=lambda ms: time.sleep(0.01), hand_on=lambda handler: 0)
+        server = raftcs.Server.__new__(raftcs.Server)  # the stand-in has no nodes
+        server._life, server._events = types.SimpleNamespace(closed=False), collections.deque()
+        server._mail = _events.Mailbox(silent, None)
+        let_two_meet(server._mail)
+        readers = Readers(server.events)
+        first, second = (_events.Event(*range(8), b"", text) for text in ("first", "second"))
+        server._events.append(first)
+        self.assertEqual(readers.after(1), [first])
+        server._events.append(second)
+        self.assertEqual(readers.after(2), [first, second])
+
+    def test_states_may_be_taken_by_another_thread_meanwhile(self):
+        class TakenByAnother(collections.deque):
+            def __bool__(self):  # it looks before the other takes
+                return True
+
+        with client() as c:
+            c._states = TakenByAnother()
+            self.assertEqual(len(c.states()), 2)
+
+    def test_two_threads_that_close_destroy_once(self):
+        barrier, made, destroyed = threading.Barrier(2), ctypes.c_void_p, []
+        queue = types.SimpleNamespace(destroy=lambda: None)
+        life = _events.Life(made(1), queue, destroyed.append, destroyed.append)
+
+        def meet():
+            try:
+                barrier.wait(0.3)
+            except threading.BrokenBarrierError:
+                pass
+            return made()
+
+        with unittest.mock.patch.object(_events, "c_void_p", meet):
+            threads = [threading.Thread(target=life.end) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(len(destroyed), 1)
+
     def test_export_and_resume(self):
         with client() as c:
             token = c.export_session()
@@ -200,96 +292,13 @@ class Blocking(unittest.TestCase):
         self.assertEqual(_events._orphans, [])
         self.assertEqual(len(_events._living), before)
 
+    def test_two_threads_may_sweep_at_once(self):
+        class SweptByAnother(list):
+            def __len__(self):  # it counts before the other sweeps
+                return 1
 
-class Asyncio(unittest.IsolatedAsyncioTestCase):
-    async def test_operations(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            await c.wait_connected()
-            self.assertEqual((await c.submit("s", b"echo x")).data, b"x")
-            self.assertEqual((await c.query("s", b"consistency", stale=True)).data, b"1")
-            self.assertEqual((await c.admin("v"))["endpoint"], None)
-            with self.assertRaises(raftcs.OutcomeUnknown):
-                await c.submit("s", b"unknown")
-
-    async def test_pipeline_over_the_limit_waits_for_room(self):
-        async with raftcs.AsyncClient({**CONFIG, "standin.outstanding_max": 10}) as c:
-            holds = [asyncio.ensure_future(c.submit("s", b"hold")) for _ in range(100)]
-            while not all(hold.done() for hold in holds):
-                await asyncio.sleep(0.001)
-                await c.submit("s", b"release")
-            replies = await asyncio.gather(*holds)
-        self.assertEqual(len({reply.op_id for reply in replies}), 100)
-
-    async def test_thousands_at_once_keep_their_replies(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            wanted = [str(i).encode() for i in range(2000)]
-            replies = await asyncio.gather(*(c.submit("s", b"echo " + w) for w in wanted))
-            self.assertEqual([reply.data for reply in replies], wanted)
-
-    async def test_cancelling_the_awaitable_cancels_the_operation(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(c.submit("s", b"never"), 0.05)
-            self.assertEqual(c.info().outstanding, 0)
-            self.assertEqual((await c.submit("s", b"echo on")).data, b"on")
-
-    async def test_streams(self):
-        c = raftcs.AsyncClient(CONFIG)
-        states, requests = [], []
-
-        async def watch():
-            async for event in c.state_events():
-                states.append(event.state)
-
-        async def serve():
-            async for request in c.server_requests():
-                requests.append(request.id)
-
-        tasks = [asyncio.ensure_future(watch()), asyncio.ensure_future(serve())]
-        await asyncio.sleep(0)
-        await c.submit("s", b"push 300")
-        await c.close()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
-        self.assertEqual(requests, list(range(1, 301)))
-        self.assertEqual(states[-1], raftcs.DISCONNECTED)
-
-    async def test_a_lost_session_ends_the_requests_with_its_error(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            await c.submit("s", b"push 1")
-            await c.submit("s", b"lose")
-            requests = c.server_requests()
-            self.assertEqual((await requests.__anext__()).id, 1)
-            with self.assertRaises(errors.SessionExpired):
-                await requests.__anext__()
-
-    async def test_a_loss_is_told_to_readers_also_when_a_new_session_has_followed(self):
-        async with raftcs.AsyncClient(CONFIG) as c:
-            await c.submit("s", b"push 1")
-            await c.submit("s", b"lose")
-            c.reopen()
-            await c.submit("s", b"push 1")
-            requests = c.server_requests()
-            self.assertEqual((await requests.__anext__()).id, 1)
-            with self.assertRaises(errors.SessionExpired):
-                await requests.__anext__()
-            self.assertEqual((await c.server_requests().__anext__()).id, 2)  # it counts on
-
-    async def test_close_twice_and_with_operations_under_way(self):
-        c = raftcs.AsyncClient(CONFIG)
-        under_way = asyncio.ensure_future(c.submit("s", b"never"))
-        await asyncio.sleep(0)
-        await asyncio.gather(c.close(), c.close())
-        await c.close()
-        with self.assertRaises(errors.Closed):
-            await under_way
-
-    async def test_descriptors_do_not_leak(self):
-        for _ in range(3):
-            await raftcs.AsyncClient(CONFIG).close()
-        before = len(os.listdir("/proc/self/fd"))
-        for _ in range(20):
-            await raftcs.AsyncClient(CONFIG).close()
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        with unittest.mock.patch.object(_events, "_orphans", SweptByAnother()):
+            _events.sweep()
 
 
 class Msgpack(unittest.TestCase):

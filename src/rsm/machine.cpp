@@ -104,6 +104,15 @@ QueryResult Machine::query(ServiceNum num, SessionNum session, const Bytes& data
   return result;
 }
 
+Status Machine::try_service(CreateService* op) const {
+  const raftcs_sm_type_t* type = impl_->types.find(op->type);
+  if (type == nullptr)
+    return {RAFTCS_ERR_NOT_FOUND,
+            "no plugin of the leader offers the type '" + op->type + "'; see: raftcs plugin list"};
+  op->apply_version = type->apply_version_min;
+  return open_service(impl_->types, op->name, op->type, op->apply_version).status();
+}
+
 Index Machine::applied() const { return impl_->state.applied; }
 Term Machine::applied_term() const { return impl_->state.term; }
 LogTime Machine::time() const { return impl_->state.time; }

@@ -15,6 +15,7 @@
 #include "net/server_sockets.hpp"
 #include "raft/node.hpp"
 #include "rsm/machine.hpp"
+#include "rsm/ops.hpp"
 #include "storage/data_dir.hpp"
 #include "wire/check_codec.hpp"
 #include "wire/client_messages.hpp"
@@ -79,8 +80,13 @@ struct ApplyHash {  // of the state at an index that was handed over (divergence
   NodeId asker;
   Index index;
 };
-using ApplyJob = std::variant<ApplyEntries, ApplyRestore, ApplyQueries, ApplyFetchPushes,
-                              ApplyBeginSnapshot, ApplyFindSilent, ApplyList, ApplyHash>;
+struct ApplyTryServices {  // before they are proposed; runs ahead of entries
+  uint64_t token = 0;
+  std::vector<rsm::CreateService> wanted;
+};
+using ApplyJob =
+    std::variant<ApplyEntries, ApplyRestore, ApplyQueries, ApplyFetchPushes, ApplyBeginSnapshot,
+                 ApplyFindSilent, ApplyList, ApplyHash, ApplyTryServices>;
 
 struct HashFound {
   NodeId asker;
@@ -108,6 +114,14 @@ struct Listed {
   std::vector<rsm::SessionInfo> sessions;
   std::vector<rsm::ServiceInfo> services;
 };
+struct ServicesTried {
+  uint64_t token = 0;
+  struct Tried {
+    rsm::CreateService op;  // as it is to be proposed ...
+    Status status;          // ... or why it must not be
+  };
+  std::vector<Tried> tried;
+};
 // The outcome of one or more jobs, in their order; every list is in order too.
 struct ApplyDone {
   rsm::ApplyOutput output;
@@ -117,6 +131,7 @@ struct ApplyDone {
   std::vector<rsm::SilentSession> silent;
   bool silent_found = false;  // an ApplyFindSilent was done; its outcome is in `silent`
   std::vector<Listed> listed;
+  std::vector<ServicesTried> services_tried;
   std::vector<HashFound> hashes;  // none for an index that is too long ago
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description

@@ -43,6 +43,7 @@ class ApplyLane {
   const rsm::Machine& machine() const { return machine_; }
 
  private:
+  void try_services(std::vector<ApplyJob>* jobs, ApplyDone* out);
   static void drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out);
   Status run_one(ApplyJob& job, ApplyDone* out);
   Status apply_entries(ApplyEntries& job, ApplyDone* out);

@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kListsWaitingMax = 256;   // they wait for the apply lane
+constexpr size_t kListsWaitingMax = 256;  // they wait for the apply lane
 constexpr size_t kSnapshotsWaitingMax = 256;
 
 // A 64-bit number as 16 digits: many readers of JSON keep only 53 bits of a number.
@@ -82,13 +82,13 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   }
   if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
-  if (verb == "member_status")
-    return admin_reply(origin, Status::ok(), text_of(member_op_json()));
-  if (verb == "plugins") return admin_reply(origin, Status::ok(), plugins_json());
-  if (verb == "sessions" || verb == "services") {
+  if (verb == "member_status") return admin_reply(origin, Status::ok(), text_of(member_op_json()));
+  if (verb == "plugins" || verb == "sessions" || verb == "services") {
     if (admin_lists_.size() >= kListsWaitingMax)
       return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many lists are being asked for"}, {});
     admin_lists_[++admin_token_] = origin;
+    if (verb == "plugins")
+      return out_.apply.push_back(ApplyTryServices{admin_token_, {}});  // looks for new files
     auto what = verb == "sessions" ? ApplyList::What::sessions : ApplyList::What::services;
     out_.apply.push_back(ApplyList{what, admin_token_});
     return;
@@ -196,8 +196,8 @@ std::string Node::Impl::status_json() const {
          {"client_address", options_.client_advertise},
          {"peer_address", options_.peer_advertise},
          {"serving", serving()},
-         {"quorum", role_ == raft::Role::leader ? raft_.has_quorum_contact(now_)
-                                                : leader_ != NodeId()},
+         {"quorum",
+          role_ == raft::Role::leader ? raft_.has_quorum_contact(now_) : leader_ != NodeId()},
          {"draining", draining_ || stopping_},
          {"commit", s.commit.value},
          {"applied", applied_.value},

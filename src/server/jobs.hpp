@@ -80,7 +80,9 @@ struct ApplyHash {  // of the state at an index that was handed over (divergence
   NodeId asker;
   Index index;
 };
-struct ApplyTryServices {  // before they are proposed; runs ahead of entries
+// Services, before they are proposed. The driver looks for new plugin files first: without any
+// service that is all it is for. Runs ahead of entries.
+struct ApplyTryServices {
   uint64_t token = 0;
   std::vector<rsm::CreateService> wanted;
 };
@@ -132,13 +134,13 @@ struct ApplyDone {
   bool silent_found = false;  // an ApplyFindSilent was done; its outcome is in `silent`
   std::vector<Listed> listed;
   std::vector<ServicesTried> services_tried;
-  std::vector<HashFound> hashes;  // none for an index that is too long ago
+  std::vector<HashFound> hashes;            // none for an index that is too long ago
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description
   Status snapshot_failed;                   // not OK: none could be begun, and why
   Status halted;  // not OK: the lane stands at an entry it cannot apply, and why
   Index applied;
-  uint64_t state_hash = 0;  // at `applied`
+  uint64_t state_hash = 0;                // at `applied`
   LogTime next_timer = LogTime::never();  // what the state machines want of time ...
   bool wants_presence = false;            // ... and of sessions, at `applied`
   uint64_t pushes_dropped = 0;            // since index 1: to sessions that were not there

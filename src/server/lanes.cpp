@@ -131,6 +131,12 @@ void ApplyLane::drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   std::rotate(jobs->begin(), restore_at, restore_at + 1);
 }
 
+bool ApplyLane::wants_plugins(const std::vector<ApplyJob>& jobs) {
+  return std::any_of(jobs.begin(), jobs.end(), [](const ApplyJob& job) {
+    return std::holds_alternative<ApplyTryServices>(job);
+  });
+}
+
 // They depend on no entry, and are asked for where an entry waits for a plugin.
 void ApplyLane::try_services(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   std::erase_if(*jobs, [&](ApplyJob& job) {

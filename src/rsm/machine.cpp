@@ -119,7 +119,13 @@ LogTime Machine::time() const { return impl_->state.time; }
 LogTime Machine::next_timer() const {
   LogTime next = LogTime::never();
   if (!impl_->applier.failed().is_ok()) return next;
-  for (const auto& s : impl_->state.services) next = std::min(next, s->next_timer());
+  for (const auto& s : impl_->state.services) {
+    LogTime at;
+    std::string what;
+    // Now, if it cannot say: a leader then proposes a Tick, at which its failure shows.
+    if (s->next_timer(&at, &what) != RAFTCS_OK) at = LogTime{};
+    next = std::min(next, at);
+  }
   return next;
 }
 bool Machine::wants_presence() const {
@@ -139,11 +145,7 @@ std::optional<uint64_t> Machine::digest() const {
     if ((s->type->flags & RAFTCS_SM_HAS_DIGEST) == 0 || s->type->digest == nullptr) continue;
     uint64_t one = 0;
     std::string what;
-    const raftcs_status_t status = guarded(&what, [&] {
-      one = s->type->digest(s->sm);
-      return RAFTCS_OK;
-    });
-    if (status != RAFTCS_OK) return std::nullopt;
+    if (s->digest(&one, &what) != RAFTCS_OK) return std::nullopt;
     all = mix(mix(all.value_or(0), s->num.value), one);
   }
   return all;

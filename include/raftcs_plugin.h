@@ -58,6 +58,13 @@ enum raftcs_sm_flags {
     RAFTCS_SM_HAS_DIGEST = 8           /* digest is set */
 };
 
+/* Optional, an extension of a type (raftcs_sm_type_t.extension) by this name: a pointer to a
+ * raftcs_status_t of the instance, which says how its last call of digest or next_timer_ns ended.
+ * These give a value and no status, and a value made up instead would pass for the truth. The host
+ * asks after each; next_timer_ns that failed stops the node as a failure of apply does, and a
+ * digest that failed is left out. */
+#define RAFTCS_SM_STATUS_EXTENSION "raftcs.status/1"
+
 /* Why a session ended (session_ended). */
 enum raftcs_session_end {
     RAFTCS_SESSION_END_CLOSED = 1,  /* the client closed it */

@@ -238,9 +238,11 @@ class StateMachine {
     if (host_ != nullptr) host_->log(host_, level, text.data(), text.size());
   }
   void attach(const raftcs_host_t* host) { host_ = host; }
+  raftcs_status_t* value_status() { return &value_status_; }
 
  private:
   const raftcs_host_t* host_ = nullptr;
+  raftcs_status_t value_status_ = RAFTCS_OK;  // of the last next_timer_ns or digest
 };
 
 namespace detail {
@@ -340,7 +342,7 @@ inline raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* 
 }
 inline int64_t next_timer_ns(void* sm) {
   int64_t at = INT64_MAX;
-  guard(of(sm), "next_timer_ns", [&] { at = of(sm)->next_timer_ns(); });
+  *of(sm)->value_status() = guard(of(sm), "next_timer_ns", [&] { at = of(sm)->next_timer_ns(); });
   return at;
 }
 inline raftcs_status_t timer(void* sm, const raftcs_timer_t* t, const raftcs_sink_t* sink) {
@@ -368,8 +370,11 @@ inline raftcs_status_t restore(void* sm, const raftcs_snapshot_info_t* info,
 }
 inline uint64_t digest(void* sm) {
   uint64_t value = 0;
-  guard(of(sm), "digest", [&] { value = of(sm)->digest(); });
+  *of(sm)->value_status() = guard(of(sm), "digest", [&] { value = of(sm)->digest(); });
   return value;
+}
+inline const void* extension(void* sm, const char* id) {
+  return std::strcmp(id, RAFTCS_SM_STATUS_EXTENSION) == 0 ? of(sm)->value_status() : nullptr;
 }
 
 }  // namespace detail
@@ -397,7 +402,7 @@ const raftcs_sm_type_t* type_of() {
       &detail::snapshot_end,
       &detail::restore,
       (d.flags & RAFTCS_SM_HAS_DIGEST) != 0 ? &detail::digest : nullptr,
-      nullptr,
+      &detail::extension,
       d.timers ? &detail::next_timer_ns : nullptr,
       d.timers ? &detail::timer : nullptr,
       d.presence ? &detail::session_presence : nullptr,

@@ -71,6 +71,7 @@ class Applier {
   Status hook_call(Service* service, const char* function, F&& run);
   Status session_hook(Service* service, const char* function, Hook hook, const Session& session,
                       int32_t end_reason);
+  Result<bool> timer_is_due(const Service& service);
   Status run_timer(Service* service);
 
   // session_ops.cpp

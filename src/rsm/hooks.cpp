@@ -170,9 +170,18 @@ Status Applier::session_hook(Service* service, const char* function, Hook hook,
   event.undelivered_len = letter_sizes.data();
   event.apply_version = service->apply_version;
   event.connected = session.connected && end_reason == 0 ? 1 : 0;
-  return hook_call(service, function, [&](const raftcs_sink_t* sink) {
-    return hook(service->sm, &event, sink);
-  });
+  return hook_call(service, function,
+                   [&](const raftcs_sink_t* sink) { return hook(service->sm, &event, sink); });
+}
+
+// Decides what the entry does, so where it cannot be said the replica halts, as in a hook.
+Result<bool> Applier::timer_is_due(const Service& service) {
+  LogTime at;
+  std::string what;
+  const raftcs_status_t status = service.next_timer(&at, &what);
+  if (status == RAFTCS_OK) return at <= now_;
+  failed_ = service.failure("next_timer_ns", index_, status, what);
+  return failed_;
 }
 
 Status Applier::run_timer(Service* service) {
@@ -181,9 +190,8 @@ Status Applier::run_timer(Service* service) {
   timer.apply_version = service->apply_version;
   timer.cluster_time_ns = now_.ns;
   const auto run = function_of(*service->type, &raftcs_sm_type_t::timer);
-  return hook_call(service, "timer", [&](const raftcs_sink_t* sink) {
-    return run(service->sm, &timer, sink);
-  });
+  return hook_call(service, "timer",
+                   [&](const raftcs_sink_t* sink) { return run(service->sm, &timer, sink); });
 }
 
 }  // namespace raftcs::rsm

@@ -104,13 +104,28 @@ QueryResult Machine::query(ServiceNum num, SessionNum session, const Bytes& data
   return result;
 }
 
+Status Machine::try_service(CreateService* op) const {
+  const raftcs_sm_type_t* type = impl_->types.find(op->type);
+  if (type == nullptr)
+    return {RAFTCS_ERR_NOT_FOUND,
+            "no plugin of the leader offers the type '" + op->type + "'; see: raftcs plugin list"};
+  op->apply_version = type->apply_version_min;
+  return open_service(impl_->types, op->name, op->type, op->apply_version).status();
+}
+
 Index Machine::applied() const { return impl_->state.applied; }
 Term Machine::applied_term() const { return impl_->state.term; }
 LogTime Machine::time() const { return impl_->state.time; }
 LogTime Machine::next_timer() const {
   LogTime next = LogTime::never();
   if (!impl_->applier.failed().is_ok()) return next;
-  for (const auto& s : impl_->state.services) next = std::min(next, s->next_timer());
+  for (const auto& s : impl_->state.services) {
+    LogTime at;
+    std::string what;
+    // Now, if it cannot say: a leader then proposes a Tick, at which its failure shows.
+    if (s->next_timer(&at, &what) != RAFTCS_OK) at = LogTime{};
+    next = std::min(next, at);
+  }
   return next;
 }
 bool Machine::wants_presence() const {
@@ -130,11 +145,7 @@ std::optional<uint64_t> Machine::digest() const {
     if ((s->type->flags & RAFTCS_SM_HAS_DIGEST) == 0 || s->type->digest == nullptr) continue;
     uint64_t one = 0;
     std::string what;
-    const raftcs_status_t status = guarded(&what, [&] {
-      one = s->type->digest(s->sm);
-      return RAFTCS_OK;
-    });
-    if (status != RAFTCS_OK) return std::nullopt;
+    if (s->digest(&one, &what) != RAFTCS_OK) return std::nullopt;
     all = mix(mix(all.value_or(0), s->num.value), one);
   }
   return all;

@@ -181,6 +181,11 @@ class Machine {
   Status apply(const raft::Entry& entry, ApplyOutput* out);
   QueryResult query(ServiceNum service, SessionNum session, const Bytes& data);
 
+  // What a leader asks before it proposes: an operation that fails is one that no replica gets
+  // past. Gives the operation the lowest behaviour version of the type here (members may have
+  // older files of the plugin), makes an instance and drops it. NOT_FOUND: the type is not here.
+  Status try_service(CreateService* op) const;
+
   Index applied() const;
   Term applied_term() const;
   LogTime time() const;  // of the last applied entry

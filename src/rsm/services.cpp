@@ -13,6 +13,18 @@ bool all_of(const std::string& s, bool upper) {
   });
 }
 
+// A function that gives a value in the place of a status. Whether it failed is asked afterwards,
+// where the type knows how to say it.
+template <class V>
+raftcs_status_t value_of(const Service& s, V (*function)(void*), V* value, std::string* what) {
+  return guarded(what, [&]() -> raftcs_status_t {
+    *value = function(s.sm);
+    if (s.type->extension == nullptr) return RAFTCS_OK;
+    const void* status = s.type->extension(s.sm, RAFTCS_SM_STATUS_EXTENSION);
+    return status == nullptr ? RAFTCS_OK : *static_cast<const raftcs_status_t*>(status);
+  });
+}
+
 }  // namespace
 
 Service::~Service() {
@@ -24,16 +36,18 @@ Service::~Service() {
   });
 }
 
-LogTime Service::next_timer() const {
+raftcs_status_t Service::next_timer(LogTime* at, std::string* what) const {
+  *at = LogTime::never();
   const auto ask = function_of(*type, &raftcs_sm_type_t::next_timer_ns);
-  if (ask == nullptr) return LogTime::never();
+  if (ask == nullptr) return RAFTCS_OK;
   int64_t ns = INT64_MAX;
-  std::string what;  // against the rules; then it has no timer
-  (void)guarded(&what, [&] {
-    ns = ask(sm);
-    return RAFTCS_OK;
-  });
-  return LogTime{std::max<int64_t>(ns, 0)};
+  const raftcs_status_t status = value_of(*this, ask, &ns, what);
+  *at = LogTime{std::max<int64_t>(ns, 0)};
+  return status;
+}
+
+raftcs_status_t Service::digest(uint64_t* value, std::string* what) const {
+  return value_of(*this, type->digest, value, what);
 }
 
 Status Service::failure(const char* function, Index index, raftcs_status_t status,
@@ -54,11 +68,11 @@ bool is_type_id(const std::string& id) {
 
 Status check_version(const raftcs_sm_type_t& type, const std::string& name, uint32_t version) {
   if (version >= type.apply_version_min && version <= type.apply_version_max) return Status::ok();
-  return Status(RAFTCS_ERR_PLUGIN_LOAD,
-                "service '" + name + "' runs behaviour version " + std::to_string(version) +
-                    " of '" + type.id + "', but the plugin on this node offers " +
-                    std::to_string(type.apply_version_min) + " to " +
-                    std::to_string(type.apply_version_max));
+  return Status(RAFTCS_ERR_PLUGIN_LOAD, "service '" + name + "' runs behaviour version " +
+                                            std::to_string(version) + " of '" + type.id +
+                                            "', but the plugin on this node offers " +
+                                            std::to_string(type.apply_version_min) + " to " +
+                                            std::to_string(type.apply_version_max));
 }
 
 Result<std::shared_ptr<Service>> open_service(TypeSource& types, const std::string& name,

@@ -52,8 +52,10 @@ struct Service {
   const raftcs_sm_type_t* type = nullptr;
   void* sm = nullptr;
 
-  // When it wants its timer; LogTime::never(): not at all.
-  LogTime next_timer() const;
+  // When it wants its timer; LogTime::never(): not at all. A failure is this replica's alone, so
+  // what was asked for is not known then: no value may stand for it.
+  raftcs_status_t next_timer(LogTime* at, std::string* what) const;
+  raftcs_status_t digest(uint64_t* value, std::string* what) const;
   bool concurrent_snapshot() const { return (type->flags & RAFTCS_SM_CONCURRENT_SNAPSHOT) != 0; }
   // "service 'x' (org.y) failed in apply at entry 7: status -502, it threw ..."
   Status failure(const char* function, Index index, raftcs_status_t status,

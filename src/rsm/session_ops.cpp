@@ -44,8 +44,8 @@ Status Applier::on(const CreateSession& op, uint64_t* outcome) {
   started.num = session->num;
   *outcome = session->num.value;
   for (const auto& service : s_.services)
-    RCS_TRY(session_hook(service.get(), "session_started", service->type->session_started,
-                         *session, 0));
+    RCS_TRY(session_hook(service.get(), "session_started", service->type->session_started, *session,
+                         0));
   out_->sessions_started.push_back(std::move(started));
   return Status::ok();
 }
@@ -133,7 +133,8 @@ Status Applier::on(const CreateService& op, uint64_t* outcome) {
 Status Applier::on(const Tick&, uint64_t* outcome) {
   ++out_->ticks;
   for (const auto& service : s_.services) {
-    if (service->next_timer() > now_) continue;
+    RCS_ASSIGN(due, timer_is_due(*service));
+    if (!due) continue;
     RCS_TRY(run_timer(service.get()));
     *outcome = mix(*outcome, service->num.value);
   }

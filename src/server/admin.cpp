@@ -8,8 +8,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kListsWaitingMax = 256;   // they wait for the apply lane
-constexpr size_t kOthersWaitingMax = 256;  // snapshots, services: each
+constexpr size_t kListsWaitingMax = 256;  // they wait for the apply lane
+constexpr size_t kSnapshotsWaitingMax = 256;
 
 // A 64-bit number as 16 digits: many readers of JSON keep only 53 bits of a number.
 std::string hex_digits(uint64_t n) {
@@ -48,14 +48,6 @@ json refusals_json(const Admission& admission, const Counters& counters) {
           {"connections", counters.connections_refused}};
 }
 
-bool good_service_name(const std::string& name) {
-  if (name.empty() || name.size() > 64) return false;
-  for (char c : name)
-    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
-      return false;
-  return true;
-}
-
 }  // namespace
 
 void Node::Impl::admin_reply(const AdminOrigin& origin, Status status, std::string reply) {
@@ -91,11 +83,12 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
   if (verb == "member_status") return admin_reply(origin, Status::ok(), text_of(member_op_json()));
-  if (verb == "plugins") return admin_reply(origin, Status::ok(), plugins_json());
-  if (verb == "sessions" || verb == "services") {
+  if (verb == "plugins" || verb == "sessions" || verb == "services") {
     if (admin_lists_.size() >= kListsWaitingMax)
       return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many lists are being asked for"}, {});
     admin_lists_[++admin_token_] = origin;
+    if (verb == "plugins")
+      return out_.apply.push_back(ApplyTryServices{admin_token_, {}});  // looks for new files
     auto what = verb == "sessions" ? ApplyList::What::sessions : ApplyList::What::services;
     out_.apply.push_back(ApplyList{what, admin_token_});
     return;
@@ -107,7 +100,7 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
                  {"note", "nothing was applied since the last snapshot"}};
       return admin_reply(origin, Status::ok(), text_of(reply));
     }
-    if (admin_snapshots_.size() >= kOthersWaitingMax)
+    if (admin_snapshots_.size() >= kSnapshotsWaitingMax)
       return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many snapshots are being asked for"}, {});
     admin_snapshots_.push_back(origin);
     snapshot_retry_at_ = now;
@@ -129,49 +122,6 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   if (verb == "reseed_plan") return admin_reseed_plan(origin, args);
   if (verb == "member_change") return admin_member_change(origin, args, now);
   admin_service_create(origin, text_arg(args, "name"), text_arg(args, "type"));
-}
-
-void Node::Impl::admin_service_create(const AdminOrigin& origin, const std::string& name,
-                                      const std::string& type) {
-  if (!good_service_name(name))
-    return admin_reply(
-        origin,
-        {RAFTCS_ERR_INVALID_ARGUMENT, "a service name is 1 to 64 of a-z, 0-9, '_', '-', '.'"}, {});
-  if (services_.contains(name))
-    return admin_reply(
-        origin, {RAFTCS_ERR_ALREADY_EXISTS, "there is a service '" + name + "' already"}, {});
-  bool here = false;
-  if (environment_.list_plugins)
-    for (const PluginFile& file : environment_.list_plugins())
-      for (const std::string& t : file.types) here = here || t == type;
-  if (!here)
-    return admin_reply(origin,
-                       {RAFTCS_ERR_NOT_FOUND, "no plugin of the leader offers the type '" + type +
-                                                  "'; see: raftcs plugin list"},
-                       {});
-  if (admin_services_.contains(name))  // whose outcome would be told to both
-    return admin_reply(
-        origin, {RAFTCS_ERR_BUSY, "the service '" + name + "' is being created already"}, {});
-  if (admin_services_.size() >= kOthersWaitingMax)
-    return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many services are being created"}, {});
-  admin_services_.emplace(name, origin);
-  batch_.add(rsm::CreateService{name, type});
-}
-
-void Node::Impl::service_created(const rsm::ServiceCreated& created) {
-  if (created.num) services_[created.name] = {created.num, created.name, created.type};
-  auto [first, last] = admin_services_.equal_range(created.name);
-  for (auto it = first; it != last; ++it) {
-    json reply{{"name", created.name}, {"type", created.type}, {"number", created.num.value}};
-    Status status = created.num ? Status::ok() : Status(RAFTCS_ERR_ALREADY_EXISTS, created.refused);
-    admin_reply(it->second, status, text_of(reply));
-  }
-  admin_services_.erase(first, last);
-}
-
-void Node::Impl::fail_admin_waiters(const Status& status) {
-  for (const auto& [name, origin] : std::exchange(admin_services_, {}))
-    admin_reply(origin, status, {});
 }
 
 void Node::Impl::admin_listed(const Listed& listed) {

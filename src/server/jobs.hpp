@@ -15,6 +15,7 @@
 #include "net/server_sockets.hpp"
 #include "raft/node.hpp"
 #include "rsm/machine.hpp"
+#include "rsm/ops.hpp"
 #include "storage/data_dir.hpp"
 #include "wire/check_codec.hpp"
 #include "wire/client_messages.hpp"
@@ -79,8 +80,15 @@ struct ApplyHash {  // of the state at an index that was handed over (divergence
   NodeId asker;
   Index index;
 };
-using ApplyJob = std::variant<ApplyEntries, ApplyRestore, ApplyQueries, ApplyFetchPushes,
-                              ApplyBeginSnapshot, ApplyFindSilent, ApplyList, ApplyHash>;
+// Services, before they are proposed. The driver looks for new plugin files first: without any
+// service that is all it is for. Runs ahead of entries.
+struct ApplyTryServices {
+  uint64_t token = 0;
+  std::vector<rsm::CreateService> wanted;
+};
+using ApplyJob =
+    std::variant<ApplyEntries, ApplyRestore, ApplyQueries, ApplyFetchPushes, ApplyBeginSnapshot,
+                 ApplyFindSilent, ApplyList, ApplyHash, ApplyTryServices>;
 
 struct HashFound {
   NodeId asker;
@@ -108,6 +116,14 @@ struct Listed {
   std::vector<rsm::SessionInfo> sessions;
   std::vector<rsm::ServiceInfo> services;
 };
+struct ServicesTried {
+  uint64_t token = 0;
+  struct Tried {
+    rsm::CreateService op;  // as it is to be proposed ...
+    Status status;          // ... or why it must not be
+  };
+  std::vector<Tried> tried;
+};
 // The outcome of one or more jobs, in their order; every list is in order too.
 struct ApplyDone {
   rsm::ApplyOutput output;
@@ -117,13 +133,14 @@ struct ApplyDone {
   std::vector<rsm::SilentSession> silent;
   bool silent_found = false;  // an ApplyFindSilent was done; its outcome is in `silent`
   std::vector<Listed> listed;
-  std::vector<HashFound> hashes;  // none for an index that is too long ago
+  std::vector<ServicesTried> services_tried;
+  std::vector<HashFound> hashes;            // none for an index that is too long ago
   std::shared_ptr<rsm::Snapshot> snapshot;  // to be written by the snapshot lane ...
   raft::SnapshotMeta snapshot_meta;         // ... under this description
   Status snapshot_failed;                   // not OK: none could be begun, and why
   Status halted;  // not OK: the lane stands at an entry it cannot apply, and why
   Index applied;
-  uint64_t state_hash = 0;  // at `applied`
+  uint64_t state_hash = 0;                // at `applied`
   LogTime next_timer = LogTime::never();  // what the state machines want of time ...
   bool wants_presence = false;            // ... and of sessions, at `applied`
   uint64_t pushes_dropped = 0;            // since index 1: to sessions that were not there

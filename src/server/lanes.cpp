@@ -131,7 +131,30 @@ void ApplyLane::drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   std::rotate(jobs->begin(), restore_at, restore_at + 1);
 }
 
+bool ApplyLane::wants_plugins(const std::vector<ApplyJob>& jobs) {
+  return std::any_of(jobs.begin(), jobs.end(), [](const ApplyJob& job) {
+    return std::holds_alternative<ApplyTryServices>(job);
+  });
+}
+
+// They depend on no entry, and are asked for where an entry waits for a plugin.
+void ApplyLane::try_services(std::vector<ApplyJob>* jobs, ApplyDone* out) {
+  std::erase_if(*jobs, [&](ApplyJob& job) {
+    auto* wanted = std::get_if<ApplyTryServices>(&job);
+    if (wanted == nullptr) return false;
+    ServicesTried done;
+    done.token = wanted->token;
+    for (rsm::CreateService& op : wanted->wanted) {
+      Status status = machine_.try_service(&op);
+      done.tried.push_back({std::move(op), std::move(status)});
+    }
+    out->services_tried.push_back(std::move(done));
+    return true;
+  });
+}
+
 void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
+  try_services(jobs, out);
   drop_replaced(jobs, out);
   size_t at = 0;
   for (; at < jobs->size(); ++at) {

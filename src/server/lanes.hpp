@@ -41,8 +41,11 @@ class ApplyLane {
   // out->halted says why and the unfinished jobs stay in *jobs).
   void run(std::vector<ApplyJob>* jobs, ApplyDone* out);
   const rsm::Machine& machine() const { return machine_; }
+  // Is there a job before which new plugin files are looked for?
+  static bool wants_plugins(const std::vector<ApplyJob>& jobs);
 
  private:
+  void try_services(std::vector<ApplyJob>* jobs, ApplyDone* out);
   static void drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out);
   Status run_one(ApplyJob& job, ApplyDone* out);
   Status apply_entries(ApplyEntries& job, ApplyDone* out);

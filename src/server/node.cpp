@@ -256,6 +256,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   for (const auto& change : done.output.presence) presence_changed(change);
   answer_queries(done.queries);
   for (const auto& listed : done.listed) admin_listed(listed);
+  for (ServicesTried& tried : done.services_tried) services_tried(std::move(tried));
   for (const HashFound& found : done.hashes) hash_found(found, now);
   if (!done.silent.empty()) expire_silent(done.silent, now);
   decide_continues(now);

@@ -15,7 +15,7 @@
 //   voting.cpp    when a node may vote, and when a founder may found
 //   scrubbing.cpp files are read again while the node runs, and mended
 //   admin.cpp     administration verbs; admin_members.cpp, admin_transfer.cpp: those with an
-//                 outcome that takes time; admin_reseed.cpp
+//                 outcome that takes time; admin_reseed.cpp, admin_services.cpp
 #pragma once
 
 #include <deque>
@@ -336,9 +336,12 @@ struct Node::Impl {
   void admin(const AdminOrigin& origin, const std::string& verb, const std::string& args_json,
              Mono now);
   void admin_reply(const AdminOrigin& origin, Status status, std::string json);
+  void admin_listed(const Listed& listed);
+  // admin_services.cpp
+  void try_auto_services();
   void admin_service_create(const AdminOrigin& origin, const std::string& name,
                             const std::string& type);
-  void admin_listed(const Listed& listed);
+  void services_tried(ServicesTried&& done);
   void service_created(const rsm::ServiceCreated& created);
   void fail_admin_waiters(const Status& status);
   // admin_members.cpp
@@ -497,7 +500,12 @@ struct Node::Impl {
 
   // administration
   std::map<uint64_t, AdminOrigin> admin_lists_;             // by list token
-  std::multimap<std::string, AdminOrigin> admin_services_;  // by service name
+  std::map<uint64_t, AdminOrigin> admin_tries_;             // of services, by token
+  struct ServiceWanted {
+    AdminOrigin origin;
+    std::string type;
+  };
+  std::map<std::string, ServiceWanted> admin_services_;  // proposed, by name
   std::vector<AdminOrigin> admin_snapshots_;
   std::map<uint64_t, AdminOrigin> reseeds_;  // by token; wait for their marks
   bool reseed_marked_ = false;

@@ -85,12 +85,7 @@ void Node::Impl::began_serving(Mono now) {
   presence_begins(now);
   arm_timer(now);
   publish_state();
-  if (!options_.auto_services || !services_.empty() || !environment_.list_plugins) return;
-  std::map<std::string, std::string> wanted;  // a new cluster: one service per type found here
-  for (const PluginFile& file : environment_.list_plugins())
-    for (const std::string& type : file.types)
-      wanted.emplace(type.substr(type.rfind('.') + 1), type);
-  for (const auto& [name, type] : wanted) batch_.add(rsm::CreateService{name, type});
+  try_auto_services();
 }
 
 // Members of a bootstrapped cluster do not know one another's incarnations. The leader writes

@@ -100,6 +100,7 @@ class RealServer final : public Server {
   void carry_out(NodeEffects&& effects);
   void end_core();
   void run_apply(std::vector<ApplyJob>* jobs);
+  void find_new_plugins();
   void refresh_plugin_list();
   std::vector<PluginFile> list_plugins();
 
@@ -249,12 +250,19 @@ void RealServer::start_lanes() {
       });
 }
 
+// Perhaps a file has been dropped in. Not on the core: dlopen takes its time.
+void RealServer::find_new_plugins() {
+  if (auto found = registry_.rescan(); !found) log(RAFTCS_LOG_WARNING, found.status().text());
+  refresh_plugin_list();
+}
+
 void RealServer::run_apply(std::vector<ApplyJob>* jobs) {
   ApplyDone done;
+  const bool from_files = !options_.plugins_dir.empty();
+  if (from_files && ApplyLane::wants_plugins(*jobs)) find_new_plugins();
   apply_lane_->run(jobs, &done);
-  if (!jobs->empty() && !options_.plugins_dir.empty()) {  // perhaps a plugin has been dropped in
-    if (auto found = registry_.rescan(); !found) log(RAFTCS_LOG_WARNING, found.status().text());
-    refresh_plugin_list();
+  if (from_files && !jobs->empty()) {
+    find_new_plugins();
     apply_lane_->run(jobs, &done);
   }
   post([&](Outbox& o) { o.apply.push_back(std::move(done)); });

@@ -23,9 +23,23 @@ void give_up(const std::string& why) {
 std::string client_address(uint64_t id) { return "tcp://10.0.0." + std::to_string(id) + ":7001"; }
 std::string peer_address(uint64_t id) { return "tcp://10.0.0." + std::to_string(id) + ":7101"; }
 
+class MoreTypes final : public sim::LedgerTypes {
+ public:
+  explicit MoreTypes(const NodeHarness::Types& more) : more_(more) {}
+  const raftcs_sm_type_t* find(const std::string& id) override {
+    for (const raftcs_sm_type_t* type : more_)
+      if (id == type->id) return type;
+    return LedgerTypes::find(id);
+  }
+
+ private:
+  const NodeHarness::Types& more_;
+};
+
 }  // namespace
 
-NodeHarness::NodeHarness(uint64_t count, const Adjust& adjust) {
+NodeHarness::NodeHarness(uint64_t count, const Adjust& adjust, Types types)
+    : more_types_(std::move(types)) {
   std::vector<server::ClusterMember> members;
   for (uint64_t i = 1; i <= count; ++i)
     members.push_back({NodeId(i), peer_address(i), client_address(i)});
@@ -58,14 +72,16 @@ void NodeHarness::start(uint64_t id) {
   m.dir = std::move(*dir);
   auto image = server::boot_image(*m.dir, m.options);
   if (!image) return give_up(image.status().text());
-  m.types = std::make_unique<sim::LedgerTypes>();
+  m.types = std::make_unique<MoreTypes>(more_types_);
   m.log_lane = std::make_unique<server::LogLane>(*m.dir);
   m.apply_lane = std::make_unique<server::ApplyLane>(*m.dir, *m.types, rsm::Limits{});
   m.snapshot_lane = std::make_unique<server::SnapshotLane>(*m.dir);
   server::NodeEnvironment environment;
   environment.random = m.random.get();
-  environment.list_plugins = [] {
-    return std::vector<server::PluginFile>{{"", "ledger", "1", {sim::kLedgerType}, ""}};
+  environment.list_plugins = [this] {
+    server::PluginFile file{"", "types", "1", {sim::kLedgerType}, ""};
+    for (const raftcs_sm_type_t* type : more_types_) file.types.emplace_back(type->id);
+    return std::vector<server::PluginFile>{file};
   };
   if (m.dir->healing() != nullptr) environment.healing = *m.dir->healing();
   m.node = std::make_unique<server::Node>(m.options, m.dir->identity(), std::move(*image),

@@ -39,8 +39,10 @@ class SeededRandom final : public sys::RandomSource {
 class NodeHarness {
  public:
   using Adjust = std::function<void(server::Options&)>;
-  // Nodes 1..count, started. `adjust` changes the options of each.
-  explicit NodeHarness(uint64_t count = 1, const Adjust& adjust = nullptr);
+  using Types = std::vector<const raftcs_sm_type_t*>;
+  // Nodes 1..count, started. `adjust` changes the options of each; `types` are offered beside the
+  // ledger.
+  explicit NodeHarness(uint64_t count = 1, const Adjust& adjust = nullptr, Types types = {});
   ~NodeHarness();
 
   // --- time -----------------------------------------------------------------------------
@@ -70,7 +72,7 @@ class NodeHarness {
   void hold_apply(uint64_t id, bool on = true);
   size_t held_apply_jobs(uint64_t id) { return at(id).apply.size(); }
   uint64_t peer_frames(uint64_t id) { return at(id).peer_frames; }  // that it has sent, to anybody
-  bool stopped(uint64_t id) { return at(id).stopped; }  // begin_stop is done
+  bool stopped(uint64_t id) { return at(id).stopped; }              // begin_stop is done
   const std::vector<std::string>& lines(uint64_t id) { return at(id).lines; }
   // A local admin call; its answer, waiting five seconds at most.
   server::AdminResult admin(uint64_t id, const std::string& verb, const std::string& args = {});
@@ -116,6 +118,7 @@ class NodeHarness {
   Mono next_event();
 
   Mono now_{kNsPerSecond};
+  const Types more_types_;
   std::vector<std::unique_ptr<Machine>> machines_;
   std::deque<PeerFrame> wire_;
   std::map<net::ConnId, std::vector<wire::ServerMessage>> inboxes_;

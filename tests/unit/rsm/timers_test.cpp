@@ -59,6 +59,57 @@ TEST(Timers, ATimerThatFailsHaltsAndTakesItsPushesBack) {
   EXPECT_EQ(rig.machine.next_timer(), LogTime::never());
 }
 
+// "alarm 17" makes it fail, in one of two ways: as the C++ header tells it, and as what is no C++
+// of ours might, with an exception through the line.
+class Mute : public Alarm {
+ public:
+  static constexpr raftcs_sm::Type kType{.id = "org.test.mute",
+                                         .flags = RAFTCS_SM_HAS_DIGEST,
+                                         .timers = true,
+                                         .host_minor_required = 1};
+  int64_t next_timer_ns() override {
+    if (alarms.contains(17)) throw std::bad_alloc();
+    return Alarm::next_timer_ns();
+  }
+  uint64_t digest() override {
+    if (alarms.contains(17)) throw std::runtime_error("no digest");
+    return alarms.size();
+  }
+};
+raftcs_sm_type_t throwing_type() {
+  raftcs_sm_type_t type = *raftcs_sm::type_of<Mute>();
+  type.id = "org.test.throws";
+  type.extension = nullptr;
+  type.next_timer_ns = [](void* sm) { return raftcs_sm::detail::of(sm)->next_timer_ns(); };
+  type.digest = [](void* sm) { return raftcs_sm::detail::of(sm)->digest(); };
+  return type;
+}
+
+// Each of these would otherwise be a value: no timer, and a digest of 0.
+TEST(Timers, AStateMachineThatCannotSayWhenHaltsAtTheTick) {
+  const raftcs_sm_type_t throws = throwing_type();
+  for (const raftcs_sm_type_t* type : {raftcs_sm::type_of<Mute>(), &throws}) {
+    Rig rig;
+    rig.types.add(type);
+    rig.apply({CreateService{"clock", type->id}, new_session(1)});
+    rig.apply({cmd(1, 1, "alarm 30")});
+    EXPECT_TRUE(rig.machine.digest().has_value());
+    rig.apply({cmd(1, 2, "alarm 17")});
+    EXPECT_FALSE(rig.machine.digest().has_value());
+    EXPECT_EQ(rig.machine.next_timer(), LogTime{}) << "a leader is to propose a Tick, and halt";
+    const Index before = rig.machine.applied();
+    const uint64_t hash = rig.machine.state_hash();
+    rig.now_ms = 20;
+    const Status status = rig.try_apply({Tick{}});
+    EXPECT_EQ(status.code(), RAFTCS_ERR_PLUGIN_FAILED);
+    EXPECT_NE(status.text().find("failed in next_timer_ns at entry"), std::string::npos)
+        << status.text();
+    EXPECT_EQ(rig.machine.applied(), before);
+    EXPECT_EQ(rig.machine.state_hash(), hash);
+    EXPECT_EQ(rig.try_apply({Tick{}}).text(), status.text()) << "for good";
+  }
+}
+
 TEST(Timers, NobodyWithoutTheFunctionsIsAsked) {
   Rig rig;
   rig.begin(1);

@@ -302,8 +302,8 @@ int main(int argc, char** argv) {
       return 2;
     }
     if (a.verbose) std::fprintf(stderr, "%s\n", profile.describe().c_str());
-    const std::string replay =
-        command_of(profile) + (plugin == nullptr ? "" : plugin->arguments());
+    const std::string more = plugin == nullptr ? "" : plugin->arguments();
+    const std::string replay = command_of(profile) + more;
     if (plugin != nullptr) report_crashes_of(replay);
     auto run = [&](const Profile& p, bool tell) {
       if (plugin != nullptr) plugin->finding.clear();
@@ -324,9 +324,8 @@ int main(int argc, char** argv) {
       if (a.shrink) {
         Shrunk s = shrink(profile, [&](const Profile& p) { return run(p, false); });
         std::printf("  after %" PRIu64 " runs: %s\n  %s%s --verbose\n", s.runs, s.failure.c_str(),
-                    command_of(s.profile).c_str(),
-                    plugin == nullptr ? "" : plugin->arguments().c_str());
-        if (a.out != nullptr && !write_scenario(a.out, s.profile, s.failure))
+                    command_of(s.profile).c_str(), more.c_str());
+        if (a.out != nullptr && !write_scenario(a.out, s.profile, s.failure, more))
           std::fprintf(stderr, "raftcs-sim: cannot write %s\n", a.out);
       }
       return 1;

@@ -55,11 +55,12 @@ std::string command_of(const Profile& profile) {
   return "raftcs-sim --seed " + std::to_string(profile.seed) + changed_fields(profile, " --set ");
 }
 
-bool write_scenario(const std::string& path, const Profile& profile, const std::string& failure) {
+bool write_scenario(const std::string& path, const Profile& profile, const std::string& failure,
+                    const std::string& arguments) {
   std::string sentence = failure;
   std::replace(sentence.begin(), sentence.end(), '\n', ' ');
   std::ofstream file(path);
-  file << "# " << sentence << "\n# raftcs-sim --replay FILE --verbose\n"
+  file << "# " << sentence << "\n# raftcs-sim --replay FILE" << arguments << " --verbose\n"
        << profile.seed << changed_fields(profile, " ") << "\n";
   file.close();
   return file.good();

@@ -23,7 +23,8 @@ bool pin(const Sets& sets, Profile* profile, std::string* wrong);
 
 // What replays a profile.
 std::string command_of(const Profile& profile);
-// False: the file cannot be written.
-bool write_scenario(const std::string& path, const Profile& profile, const std::string& failure);
+// `arguments` must be given with --replay too: those of a plugin. False: it cannot be written.
+bool write_scenario(const std::string& path, const Profile& profile, const std::string& failure,
+                    const std::string& arguments = "");
 
 }  // namespace raftcs::sim

@@ -9,8 +9,8 @@
 # campaign asks for; a range that was interrupted is run again from its beginning. --from says
 # where a new STATE_DIR begins (100000), --seeds after how many seeds the soak is complete (40000).
 # A failure leaves its output in STATE_DIR/failed-SEED and ends the soak with exit code 1; the next
-# call refuses to go on until that file is gone. Exit code 0: no failure so far. The report ends with
-# "complete", or with what is missing.
+# call refuses to go on until that file is gone. Exit code 0: no failure so far. The report ends
+# with "complete", or with what is missing.
 set -euo pipefail
 
 usage() {

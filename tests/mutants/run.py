@@ -13,8 +13,8 @@ bug the same commands must pass. Prints a table, then what was run and who found
 same bugs (--table checks only that). The page is docs/testing.md: there is what each needed when it
 was last measured, and --write puts what this run measured in its place.
 
-A run that does not end counts as found only where the table says that the bug is an endless loop: on
-a slow machine any bug would pass else.
+A run that does not end counts as found only where the table says that the bug is an endless loop:
+on a slow machine any bug would pass else.
 """
 import argparse
 import os

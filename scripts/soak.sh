@@ -9,8 +9,8 @@
 # campaign asks for; a range that was interrupted is run again from its beginning. --from says
 # where a new STATE_DIR begins (100000), --seeds after how many seeds the soak is complete (40000).
 # A failure leaves its output in STATE_DIR/failed-SEED and ends the soak with exit code 1; the next
-# call refuses to go on until that file is gone. Exit code 0: no failure so far (the report says
-# whether it is complete).
+# call refuses to go on until that file is gone. Exit code 0: no failure so far. The report ends
+# with "complete", or with what is missing.
 set -euo pipefail
 
 usage() {
@@ -20,14 +20,21 @@ usage() {
 
 # How many seeds are clean, and which; gaps are ranges that are still to be run.
 report() {
-  local state=$1 ranges seeds
+  local state=$1 ranges seeds wanted
   ranges=$(sort -un "$state/clean" 2>/dev/null | wc -l)
   seeds=$((ranges * range))
   echo "commit $(cat "$state/commit"): $seeds seeds clean" \
     "$([ "$ranges" -eq 0 ] || sort -un "$state/clean" | awk -v n="$range" '
         $1 != end { if (NR > 1) printf "%d, ", end - 1; printf "%d to ", $1 }
         { end = $1 + n } END { printf "%d", end - 1 }')"
-  ls "$state"/failed-* 2>/dev/null | sed 's/^/FAILED, see /' || true
+  wanted=$(cat "$state/seeds" 2>/dev/null || echo 40000)
+  if ls "$state"/failed-* > /dev/null 2>&1; then
+    ls "$state"/failed-* | sed 's/^/FAILED, see /'
+  elif [ "$seeds" -ge "$wanted" ]; then
+    echo "complete"
+  else
+    echo "not complete: $((wanted - seeds)) of $wanted seeds are still to be run"
+  fi
 }
 
 range=1000
@@ -94,6 +101,7 @@ if ls "$state"/failed-* > /dev/null 2>&1; then
   echo "soak.sh: remove the failure's file to go on, or begin another directory" >&2
   exit 1
 fi
+echo "$seeds" > "$state/seeds"
 end=$(($(cat "$state/first") + seeds))
 
 run_range() {

@@ -45,7 +45,9 @@ std::string too_little(const Model& model, const Report& report) {
   if (plan.name == 'B' && m.truncations == 0) return "no log was cut";
   if (plan.name == 'C' && m.installs == 0) return "no snapshot was installed";
   if (plan.name == 'D' && m.configurations == 0) return "no configuration was committed";
+  if (plan.name == 'D' && m.learners == 0) return "no configuration with a learner was committed";
   if (plan.name == 'E' && m.reads == 0) return "no read was answered";
+  if (plan.name == 'H' && m.handed == 0) return "no leadership was handed over";
   if (model.twins_compared() < 100) return "hardly any processes of equal hash were compared";
   return "";
 }
@@ -67,8 +69,10 @@ bool explore(char name, const Arguments& arguments) {
               model.processes(), model.messages(), model.steps(), model.checks(),
               model.twins_compared());
   std::printf("  leaders %" PRIu64 ", commits %" PRIu64 ", cut logs %" PRIu64 ", installs %" PRIu64
-              ", reads %" PRIu64 ", configurations %" PRIu64 ", too many messages %" PRIu64 "\n",
-              m.leaders, m.commits, m.truncations, m.installs, m.reads, m.configurations, m.cut);
+              ", reads %" PRIu64 ", configurations %" PRIu64 " (%" PRIu64
+              " with a learner), handed over %" PRIu64 ", too many messages %" PRIu64 "\n",
+              m.leaders, m.commits, m.truncations, m.installs, m.reads, m.configurations,
+              m.learners, m.handed, m.cut);
   if (!r.error.empty()) {
     std::printf("VIOLATED %s\nafter:\n%s", r.error.c_str(), r.trace.c_str());
     return false;
@@ -127,7 +131,7 @@ int main(int argc, char** argv) {
   Arguments arguments;
   if (!parse(argc, argv, &arguments)) {
     std::fprintf(stderr,
-                 "usage: raftcs-explore [--plan ABCDEFG] [--deep] [--states N] [--depth N]\n"
+                 "usage: raftcs-explore [--plan ABCDEFGH] [--deep] [--states N] [--depth N]\n"
                  "       raftcs-explore --replay FILE\n");
     return 2;
   }

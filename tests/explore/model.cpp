@@ -177,6 +177,8 @@ void Model::add_input(const State& from, unsigned node, Kind kind, uint32_t arg,
   State s = from;
   std::vector<uint32_t> sent;
   if (!count(&s, kind) || !move(&s, node, kind, arg, &sent) || !send(&s, sent)) return;
+  const bool begins = processes_[s.process[node]].leads && !processes_[from.process[node]].leads;
+  marks_.handed += begins && times(s, Kind::transfer) > 0 && times(s, Kind::expire) == 0;
   out->push_back({s, {kind, false, static_cast<uint8_t>(node), arg}});
 }
 

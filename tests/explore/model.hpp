@@ -11,7 +11,8 @@
 // The state carries what the invariants must remember: who led in which term (S1) and the ledger,
 // the entries ever committed in order. Checked at each new state, for the process that moved:
 //   S1 one leader in a term           S2 (with process.cpp) votes; S17 leaders have a quorum of
-//   S5 equal index and term, equal logs    durable votes of the configuration they know
+//   S5 equal index and term, equal logs    durable votes of the configuration they know, and are
+//                                          voters of it or of the one applied
 //   S6 leaders hold what was committed before their term
 //   S7 nobody applies anything but the ledger
 //   S8 new in the ledger: of the leader's own term, durable on a quorum of each voter set
@@ -72,7 +73,9 @@ struct Action {
 struct Marks {  // what an exploration has seen
   uint64_t leaders = 0, commits = 0, truncations = 0, installs = 0, reads = 0;
   uint64_t configurations = 0, elections = 0;
-  uint64_t cut = 0;  // steps not taken because there were too many messages
+  uint64_t learners = 0;  // configurations with a learner
+  uint64_t handed = 0;    // leaders that a message made campaign
+  uint64_t cut = 0;       // steps not taken because there were too many messages
   std::array<uint64_t, kKinds> kinds{};
 };
 

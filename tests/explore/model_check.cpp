@@ -42,6 +42,7 @@ struct Halves {
     };
     return most(incoming) && (!joint || most(outgoing));
   }
+  bool has_voter(unsigned node) const { return (incoming | outgoing) >> node & 1; }
 };
 
 }  // namespace
@@ -85,7 +86,14 @@ void Model::note_applied(State* s, unsigned node, const Step& step) {
       if (ledger_[s->ledger].length + 1 != a.index.value) fail("S7: the ledger has a hole");
     }
     marks_.commits += 1;
-    if (a.membership != ledger_[s->ledger].entry.membership) ++marks_.configurations;
+    if (a.membership != ledger_[s->ledger].entry.membership) {
+      ++marks_.configurations;
+      const auto learns = [](const Member& m) {
+        return m.role == MemberRole::learner && !m.outgoing_voter;
+      };
+      const auto& members = p.membership.members;
+      marks_.learners += std::any_of(members.begin(), members.end(), learns);
+    }
     s->ledger = id;
   }
   if (!grown) return;
@@ -128,10 +136,14 @@ void Model::check_pair(const Process& a, const Process& b) {
   }
 }
 
-// EL-18: a term is led once. (A leader of a term steps down before it leads another.)
+// EL-18: a term is led once. (A leader of a term steps down before it leads another.) S17: one that
+// is a learner by its log may lead while that is not known to be committed.
 void Model::check_begins_to_lead(const State& s, unsigned node) {
-  const Term term = process(s, node).node.term();
+  const Process& p = process(s, node);
+  const Term term = p.node.term();
   ++checks_;
+  if (!Halves(p.node.membership()).has_voter(node) && !Halves(p.membership).has_voter(node))
+    fail("S17: leads term " + to_string(term) + " without being a voter");
   if (term.value + 1 < kTermsMax && s.leader_of[term.value] == node + 1)
     fail("EL-18: leads term " + to_string(term) + " a second time");
 }

@@ -1,4 +1,4 @@
-// plans.cpp: the explorations A to F of the test plan, and G. Each begins where it gets
+// plans.cpp: the explorations A to F of the test plan, G and H. Each begins where it gets
 // interesting: how a leader comes to be is explored by A and G only.
 #include <algorithm>
 
@@ -14,6 +14,14 @@ Membership voters(std::initializer_list<uint64_t> ids) {
     member.id = NodeId(id);
     m.members.push_back(member);
   }
+  return m;
+}
+
+Membership with_learner(Membership m, uint64_t id) {
+  Member member;
+  member.id = NodeId(id);
+  member.role = MemberRole::learner;
+  m.members.push_back(member);
   return m;
 }
 
@@ -82,15 +90,16 @@ Plan snapshots() {
 Plan membership() {
   Plan p;
   p.name = 'D';
-  p.what = "changes of the configuration, an even number of voters";
+  p.what = "changes of the configuration, an even number of voters, a learner, a snapshot";
   p.nodes = 4;
   p.setup.first = voters({1, 2, 3, 4});
   p.setup.memberships = {voters({1, 2, 3}), voters({2, 3, 4}), voters({1, 2, 4}),
-                         joint(p.setup.first, {1, 2})};
+                         joint(p.setup.first, {1, 2}), with_learner(voters({1, 2, 3}), 4)};
   p.prefix = {"elect 1 by 2,3", "settle"};
   p.quorum_stays = false;
   allow(&p, Kind::change, 2);
   allow(&p, Kind::crash, 1);
+  allow(&p, Kind::snapshot, 1);
   p.bounds.elections = 2;
   return p;
 }
@@ -132,6 +141,21 @@ Plan lagging_tails() {
   return p;
 }
 
+// TimeoutNow makes its receiver campaign beside a leader that lives, past all promises to it.
+Plan transfers() {
+  Plan p;
+  p.name = 'H';
+  p.what = "leadership is handed over, with disks that lag";
+  p.setup.first = voters({1, 2, 3});
+  p.setup.async = true;
+  p.prefix = {"elect 1 by 2,3", "settle"};
+  allow(&p, Kind::transfer, 1);
+  allow(&p, Kind::propose, 1);
+  allow(&p, Kind::crash, 1);
+  p.bounds.elections = 1;
+  return p;
+}
+
 }  // namespace
 
 Plan plan_of(char name) {
@@ -148,11 +172,13 @@ Plan plan_of(char name) {
       return reads();
     case 'F':
       return slow_disks();
-    default:
+    case 'G':
       return lagging_tails();
+    default:
+      return transfers();
   }
 }
 
-std::string plan_names() { return "ABCDEFG"; }
+std::string plan_names() { return "ABCDEFGH"; }
 
 }  // namespace raftcs::explore

@@ -126,7 +126,9 @@ class Calls {
     (void)raftcs_event_is_retriable(event);
     if (info.kind == RAFTCS_EVENT_REPLY || info.kind == RAFTCS_EVENT_QUERY_REPLY ||
         info.kind == RAFTCS_EVENT_ADMIN_REPLY)
-      require(open_.erase({info.tag, info.op_id}) == 1, "an event twice, or of no operation");
+      require(open_.erase({info.tag, info.op_id}) == 1, "an event twice, or of no operation",
+              std::to_string(info.kind) + " tag " + std::to_string(info.tag) + " operation " +
+                  std::to_string(info.op_id) + " " + info.text);
     raftcs_event_destroy(event);
   }
 
@@ -170,10 +172,11 @@ class Calls {
     options->consistency = static_cast<int32_t>(in_.below(3));
     return options;
   }
-  void accepted_op(raftcs_status_t status, uint64_t tag, uint64_t op_id) {
+  // A pointer: the number is there only after the call, which is an argument too.
+  void accepted_op(raftcs_status_t status, uint64_t tag, const uint64_t* op_id) {
     if (status != RAFTCS_OK) return;
     ++accepted;
-    require(open_.insert({tag, op_id}).second, "one number for two operations");
+    require(open_.insert({tag, *op_id}).second, "one number for two operations");
   }
 
   void client_call() {
@@ -197,13 +200,13 @@ class Calls {
         const auto* with = options();
         accepted_op(
             raftcs_client_submit(client, service, tag, data, command.size(), with, &op_id), tag,
-            op_id);
+            &op_id);
         break;
       }
       case 3: {
         const char* service = text();
         const auto* with = options();
-        accepted_op(raftcs_client_query(client, service, tag, "q", 1, with, &op_id), tag, op_id);
+        accepted_op(raftcs_client_query(client, service, tag, "q", 1, with, &op_id), tag, &op_id);
         break;
       }
       case 4: {
@@ -212,7 +215,7 @@ class Calls {
         const char* args = text();
         const auto* with = options();
         accepted_op(raftcs_client_admin(client, endpoint, tag, verb, args, with, &op_id), tag,
-                    op_id);
+                    &op_id);
         break;
       }
       case 5: (void)raftcs_client_cancel(client, in_.number()); break;
@@ -312,7 +315,7 @@ class Calls {
 void make_seeds(const SeedSink& sink) {
   // Each call: which family; a handle; which call of it; then what it takes. 3 is no handle.
   const std::string config(raw("\0\3\0\0\0" "\0\0\1\0\0\1\0"));
-  const std::string queue(raw("\1\3\0\0\0\0")), client(raw("\2\3\0\0\0\0"));
+  const std::string queue(raw("\1\3\0\0\1\0\0")), client(raw("\2\3\0\0\0\0"));
   const std::string submit(raw("\2\0\2\4abcd\0\3\2sv\1"));
   const std::string query(raw("\2\0\3\3\2sv\0\0\1\0\0")), admin(raw("\2\0\4\1\0\0\1"));
   const std::string open(raw("\2\0\1")), close(raw("\2\0\6\1")), next(raw("\1\0\1"));

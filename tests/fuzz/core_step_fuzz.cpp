@@ -4,6 +4,7 @@
 // are one thing that happens. All its invariants hold after each (tests/explore/model.hpp), with
 // the core's own guard on. Odd: one node hears messages that no honest peer sends. It must survive
 // them; checks of the core may fail then, as they do when a peer lies, and the node stops.
+#include <string>
 #include <vector>
 
 #include "base/check.hpp"
@@ -21,8 +22,8 @@ constexpr unsigned kStepsMax = 60;
 constexpr unsigned kNewTermsMax = 8;  // the model counts terms up to explore::kTermsMax
 
 void run_cluster(Input& in) {
-  static constexpr char kPlans[] = "ABCDEFG";
-  explore::Model model(explore::plan_of(kPlans[in.below(7)]));
+  static const std::string plans = explore::plan_names();
+  explore::Model model(explore::plan_of(plans[in.below(plans.size())]));
   explore::State state = model.first();
   require(model.error().empty(), "the beginning breaks", model.error());
   unsigned new_terms = 0;

@@ -2,17 +2,19 @@
 """run.py: shows that the tests find known bugs.
 
     run.py BUILD_DIR [--only ID,ID] [--seeds N] [--states N] [--no-sim] [--no-explore] [--no-tests]
+    run.py BUILD_DIR --write [...]
     run.py --table
 
 BUILD_DIR is a build with -DRAFTCS_MUTANTS=ON, in which RAFTCS_BUG=ID switches one bug in
 (src/base/mutant.hpp). For each bug of the table below: the named direct tests must fail, and
 the explorer and the simulator must find it where the table says so, within their bounds. Without a
 bug the same commands must pass. Prints a table, then what was run and who found how many; exit code
-1 if a bug survived where it must not, and 2 if the table and the sources do not name the same bugs
-(--table checks only that).
+1 if a bug survived where it must not, and 2 if the table, the sources and the page do not name the
+same bugs (--table checks only that). The page is docs/testing.md: there is what each needed when it
+was last measured, and --write puts what this run measured in its place.
 
-A run that does not end counts as found only where the table says that the bug is an endless loop: on
-a slow machine any bug would pass else.
+A run that does not end counts as found only where the table says that the bug is an endless loop:
+on a slow machine any bug would pass else.
 """
 import argparse
 import os
@@ -24,18 +26,22 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+PAGE = os.path.join(ROOT, 'docs', 'testing.md')
+PAGE_HEAD = '| bug | what it does | explorer: plan, states, broken | simulator: seed, what it says |'
 MEMORY_BYTES = 4 << 30  # a bug may also be an endless loop that allocates
 DIRECT_S, EXPLORE_S, SIM_S, CLEAN_S = 120, 240, 900, 3600
 ENDLESS_S = 60  # for a bug that is known to end only by this
 SLOWER = 5      # told when a bug needs so many times the seeds it needed when it was measured
 
 
-class Mutant:
-    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: the seed at
-    which the simulator found it when it was last measured (ENDLESS: by not ending), or the reason
-    why it cannot."""
+FOUND, ENDLESS = True, False  # by the simulator: by what fails, by a run that does not end
 
-    def __init__(self, ident, what, tests, plans, sim):
+
+class Mutant:
+    """tests: (program, filter) pairs. plans: those of the explorer that find it. sim: FOUND or
+    ENDLESS, or the reason why the simulator cannot find it."""
+
+    def __init__(self, ident, what, tests, plans, sim=FOUND):
         self.ident, self.what, self.tests, self.plans, self.sim = ident, what, tests, plans, sim
 
 
@@ -43,76 +49,75 @@ def unit(pattern):
     return ('unit_raft', pattern)
 
 
-ENDLESS = 0  # seeds
 NOT_BEFORE_SERVING = 'a whole node asks its core for that only when it serves: after an own commit'
 
 MUTANTS = [
-    Mutant('EL-01', 'a vote is granted before it is durable', [unit('*EL_01*')], 'A', 21),
+    Mutant('EL-01', 'a vote is granted before it is durable', [unit('*EL_01*')], 'A'),
     Mutant('EL-02', 'votes are asked for, and counted, before the own one is durable',
-           [unit('*EL_02*')], 'A', 4),
-    Mutant('EL-03', 'a step down within a term forgets the vote', [unit('*EL_03*')], 'A', 1),
+           [unit('*EL_02*')], 'A'),
+    Mutant('EL-03', 'a step down within a term forgets the vote', [unit('*EL_03*')], 'A'),
     Mutant('EL-04', 'a new log segment begins without the vote',
-           [('unit_storage', 'CrashTest.*:DataDirTest.*')], '', 1),
-    Mutant('EL-05', 'a late grant counts in the next election', [unit('*EL_05*')], 'A', 5),
-    Mutant('EL-06', 'a pre-vote counts as a vote', [unit('*EL_05_06*')], 'A', 2),
-    Mutant('EL-10', 'logs are compared by length alone', [unit('*EL_10*')], 'B', 141),
-    Mutant('EL-11', 'a compacted log has last term 0', [unit('*EL_11*')], 'C', 38),
-    Mutant('EL-12', 'campaigns on a tail that is not durable', [unit('*EL_12*')], 'G', 82),
+           [('unit_storage', 'CrashTest.*:DataDirTest.*')], ''),
+    Mutant('EL-05', 'a late grant counts in the next election', [unit('*EL_05*')], 'A'),
+    Mutant('EL-06', 'a pre-vote counts as a vote', [unit('*EL_05_06*')], 'A'),
+    Mutant('EL-10', 'logs are compared by length alone', [unit('*EL_10*')], 'B'),
+    Mutant('EL-11', 'a compacted log has last term 0', [unit('*EL_11*')], 'C'),
+    Mutant('EL-12', 'campaigns on a tail that is not durable', [unit('*EL_12*')], 'G'),
     Mutant('EL-13', 'campaigns while it receives a snapshot', [unit('*EL_13*')], '',
            'whoever wins then holds all the snapshot covers: nothing is lost'),
     Mutant('EL-14', 'a higher term seen in a request counts as a vote given', [unit('*EL_14*')],
-           'G', 9),
-    Mutant('EL-18', 'leads again in a term in which it has led', [unit('*EL_18*')], 'A', 5),
-    Mutant('LR-01', 'a shorter append cuts the log', [unit('*LR_01*')], 'B', 1),
-    Mutant('LR-02', 'acknowledges its own last index', [unit('*LR_02*')], 'B', 1),
-    Mutant('LR-03', 'answers of an older term count', [unit('*LR_03*')], 'F', 78),
-    Mutant('LR-04', 'match goes back when answers are reordered', [unit('*LR_04*')], '', 1),
+           'G'),
+    Mutant('EL-18', 'leads again in a term in which it has led', [unit('*EL_18*')], 'A'),
+    Mutant('LR-01', 'a shorter append cuts the log', [unit('*LR_01*')], 'B'),
+    Mutant('LR-02', 'acknowledges its own last index', [unit('*LR_02*')], 'B'),
+    Mutant('LR-03', 'answers of an older term count', [unit('*LR_03*')], 'F'),
+    Mutant('LR-04', 'match goes back when answers are reordered', [unit('*LR_04*')], ''),
     Mutant('LR-05', 'an empty append instead of a snapshot',
-           [('scenario', '*snapshot_to_late*'), ('paper', '*Section_5*')], 'C', 0),
-    Mutant('LR-06', 'unknown terms are 0', [unit('*LR_06*')], 'C', 1),
-    Mutant('LR-07', 'what is committed is compared again', [unit('*LR_07*')], '', 1),
-    Mutant('LR-08', 'the hint of a refusal does not go down', [unit('*LR_08*')], '', 1),
-    Mutant('LR-11', 'an overtaken write counts for what replaced it', [unit('*LR_11*')], 'F', 9),
+           [('scenario', '*snapshot_to_late*'), ('paper', '*Section_5*')], 'C', ENDLESS),
+    Mutant('LR-06', 'unknown terms are 0', [unit('*LR_06*')], 'C'),
+    Mutant('LR-07', 'what is committed is compared again', [unit('*LR_07*')], ''),
+    Mutant('LR-08', 'the hint of a refusal does not go down', [unit('*LR_08*')], ''),
+    Mutant('LR-11', 'an overtaken write counts for what replaced it', [unit('*LR_11*')], 'F'),
     Mutant('CM-01', 'entries of older terms are committed by counting',
-           [('paper', '*Section_3_6_2*')], 'B', 3),
-    Mutant('CM-03', 'commits behind what the message verified', [unit('*CM_03*')], 'B', 8),
-    Mutant('CM-05', 'the own copy counts before it is durable', [unit('*CM_05*')], 'F', 1),
+           [('paper', '*Section_3_6_2*')], 'B'),
+    Mutant('CM-03', 'commits behind what the message verified', [unit('*CM_03*')], 'B'),
+    Mutant('CM-05', 'the own copy counts before it is durable', [unit('*CM_05*')], 'F'),
     Mutant('CM-07', 'a joint configuration needs one majority only',
-           [unit('*CM_07*'), ('paper', '*Section_4_3*')], 'D', 22),
-    Mutant('CM-07-even', 'half of an even number is a majority', [unit('*CM_07*')], 'D', 5),
-    Mutant('PS-01', 'acknowledges before the sync', [unit('*PS_01*')], 'F', 1),
+           [unit('*CM_07*'), ('paper', '*Section_4_3*')], 'D'),
+    Mutant('CM-07-even', 'half of an even number is a majority', [unit('*CM_07*')], 'D'),
+    Mutant('PS-01', 'acknowledges before the sync', [unit('*PS_01*')], 'F'),
     Mutant('PS-02', 'a failed sync is tried again',
-           [('unit_storage', 'FaultTest.FirstErrorIsFinal')], '', 17),
-    Mutant('PS-04', 'directories are not synced', [('unit_storage', 'CrashTest.*')], '', 1),
+           [('unit_storage', 'FaultTest.FirstErrorIsFinal')], ''),
+    Mutant('PS-04', 'directories are not synced', [('unit_storage', 'CrashTest.*')], ''),
     Mutant('PS-06', 'damage in the middle is cut like a torn tail',
            [('unit_storage', 'FaultTest.OneFlippedByte*')], '',
            'rot takes only bytes that the scan calls damage: never what the bug cuts in silence'),
     Mutant('PS-11', 'the applied index runs ahead of what is applied',
            [('unit_rsm', 'Services.D10*:Commands.RC08*')], '',
            'no replica stops inside an entry there'),
-    Mutant('SN-01', 'a snapshot behind the commit index is installed', [unit('*SN_01*')], 'C', 22),
-    Mutant('SN-02', 'the log on disk stays when a snapshot replaces it', [unit('*SN_02*')], 'C', 1),
+    Mutant('SN-01', 'a snapshot behind the commit index is installed', [unit('*SN_01*')], 'C'),
+    Mutant('SN-02', 'the log on disk stays when a snapshot replaces it', [unit('*SN_02*')], 'C'),
     Mutant('SN-04', 'a snapshot has a configuration newer than itself',
-           [('unit_server', '*SN_04*')], '', 20),
-    Mutant('SN-05', 'configurations of a replaced log stay in force', [unit('*SN_05*')], 'C', 30),
+           [('unit_server', '*SN_04*')], ''),
+    Mutant('SN-05', 'configurations of a replaced log stay in force', [unit('*SN_05*')], 'C'),
     Mutant('SN-09', 'the log goes before its snapshot is durable',
-           [('unit_storage', 'CrashTest.*')], '', 1),
+           [('unit_storage', 'CrashTest.*')], ''),
     Mutant('MB-01', 'configurations before an own commit', [unit('*MB_01*')], 'D',
            NOT_BEFORE_SERVING),
-    Mutant('MB-02', 'a removed configuration stays in force', [unit('*MB_02*')], 'D', 12),
-    Mutant('MB-08', 'a wiped disk comes back under its old name', [('unit_server', '*MB_08*')], '',
-           62),
+    Mutant('MB-02', 'a removed configuration stays in force', [unit('*MB_02*')], 'D'),
+    Mutant('MB-08', 'a wiped disk comes back under its old name', [('unit_server', '*MB_08*')], ''),
     Mutant('RD-01', 'reads before an own commit', [unit('*RD_01*')], 'E', NOT_BEFORE_SERVING),
-    Mutant('RD-03', 'any answer confirms the latest round', [unit('*RD_03*')], 'E', 1),
-    Mutant('SE-01', 'cached replies are not in snapshots', [('unit_rsm', 'Snapshots.*')], '', 1),
-    Mutant('SE-02', 'last activity is not in snapshots', [('unit_rsm', 'Snapshots.*')], '', 1),
-    Mutant('SE-05', 'duplicates run', [('unit_rsm', 'Commands.*')], '', 1),
-    Mutant('SE-07', 'the newest request evicts all replies', [('unit_rsm', 'Commands.*')], '', 1),
+    Mutant('RD-03', 'any answer confirms the latest round', [unit('*RD_03*')], 'E'),
+    Mutant('SE-01', 'cached replies are not in snapshots', [('unit_rsm', 'Snapshots.*')], ''),
+    Mutant('SE-02', 'last activity is not in snapshots', [('unit_rsm', 'Snapshots.*')], ''),
+    Mutant('SE-05', 'duplicates run', [('unit_rsm', 'Commands.*')], ''),
+    Mutant('SE-07', 'the newest request evicts all replies', [('unit_rsm', 'Commands.*')], ''),
 ]
 
 
-def limit():
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+def limit(sanitized):
+    if not sanitized:  # a sanitizer asks for terabytes of addresses
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -121,6 +126,8 @@ class Runner:
         self.build = os.path.abspath(arguments.build)
         self.arguments = arguments
         self.passing = {}  # command -> passes without a bug
+        with open(os.path.join(self.build, 'CMakeCache.txt'), encoding='utf-8') as f:
+            self.sanitized = re.search(r'^RAFTCS_SANITIZE:\w+=\S', f.read(), re.M) is not None
 
     def program(self, name):
         folder = {'raftcs-explore': 'tests/explore', 'raftcs-sim': 'tests/sim'}.get(name, 'tests')
@@ -135,7 +142,8 @@ class Runner:
         try:
             done = subprocess.run(command, env=environment, timeout=timeout_s, text=True,
                                   errors='replace', stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, preexec_fn=limit)
+                                  stderr=subprocess.STDOUT,
+                                  preexec_fn=lambda: limit(self.sanitized))
         except subprocess.TimeoutExpired as e:
             text = e.stdout or b''
             return True, text if isinstance(text, str) else text.decode(errors='replace'), False
@@ -177,14 +185,15 @@ class Runner:
             states = re.search(r'(\d+) states', output)
             if failed and broken and states:
                 return plan, int(states.group(1)), broken.group(1).rstrip(':')
-            if failed:
+            # One that saw too little has found nothing.
+            if failed and 'TOO LITTLE' not in output:
                 return plan, 0, 'ends early'
         return None
 
     def simulate(self, mutant):
         """(seeds until it failed, the sentence), or None."""
         command = [self.program('raftcs-sim'), '--from', '1', '--seeds', str(self.arguments.seeds)]
-        endless = mutant.sim == ENDLESS
+        endless = mutant.sim is ENDLESS
         failed, output, ended = self.run(command, mutant.ident, ENDLESS_S if endless else SIM_S)
         if not ended:
             return (0, 'does not end') if endless else None
@@ -195,6 +204,55 @@ class Runner:
         if seed is None:
             return (0, 'ends early') if 'exercised too little' not in output else None
         return int(seed.group(1)), reason.group(1)[:70] if reason else ''
+
+
+class Page:
+    """The table of docs/testing.md: for each bug a line of what it does, what the explorer and the
+    simulator needed and said."""
+
+    def __init__(self):
+        with open(PAGE, encoding='utf-8') as f:
+            self.lines = f.read().split('\n')
+        begin = self.lines.index(PAGE_HEAD) + 2
+        self.at = {}  # bug -> number of its line
+        for number in range(begin, len(self.lines)):
+            if not self.lines[number].startswith('| '):
+                break
+            self.at[self.cells(number)[0]] = number
+
+    def cells(self, number):
+        return [cell.strip() for cell in self.lines[number].strip('|').split('|')]
+
+    def seed(self, mutant):
+        """Where the simulator found it when it was last measured; None: it did not."""
+        number = re.match(r'\d+', self.cells(self.at[mutant.ident])[3])
+        return int(number.group(0)) if number else None
+
+    def differs(self, mutant):
+        """In what the line of a bug is not what is listed here, or ''."""
+        if mutant.ident not in self.at:
+            return 'is not there'
+        _, what, explorer, _ = self.cells(self.at[mutant.ident])
+        plan = re.match(r'([A-Z]) ([\d,]+, |endless)', explorer)
+        if what != mutant.what:
+            return f'is "{what}", not "{mutant.what}"'
+        if (plan.group(1) if plan else '') not in mutant.plans or bool(plan) != bool(mutant.plans):
+            return f'found by the explorer with "{explorer}", not with plan {mutant.plans or "any"}'
+        if (self.seed(mutant) is not None) != (mutant.sim is FOUND):
+            return 'found by the simulator in one of the two only'
+        return ''
+
+    def measured(self, mutant, explored, simulated):
+        cells = self.cells(self.at[mutant.ident])
+        if explored and explored[1]:
+            cells[2] = f'{explored[0]} {explored[1]:,}, {explored[2]}'
+        if simulated and simulated[0]:
+            cells[3] = f'{simulated[0]}, {simulated[1].replace("|", "/")}'
+        self.lines[self.at[mutant.ident]] = f'| {" | ".join(cells)} |'
+
+    def write(self):
+        with open(PAGE, 'w', encoding='utf-8') as f:
+            f.write('\n'.join(self.lines))
 
 
 def in_sources():
@@ -225,12 +283,13 @@ class Count:
         return f'{self.name}: {self.found} of {self.asked}{work}{cannot}'
 
 
-def check(runner, mutant, counts):
-    """Runs all that is asked for; (row of the table, where it survived)."""
+def check(runner, mutant, counts, page):
+    """Runs all that is asked for; where it survived."""
     arguments = runner.arguments
     begin = time.monotonic()
     direct, survived = '', []
     explored, simulated = '', ''
+    by_explorer = by_simulator = None
     if not arguments.no_tests:
         direct = runner.direct(mutant) or 'survives'
         counts['tests'].add(direct != 'survives', 1)
@@ -238,7 +297,7 @@ def check(runner, mutant, counts):
             survived.append('tests')
     if not arguments.no_explore:
         if mutant.plans:
-            found = runner.explore(mutant)
+            found = by_explorer = runner.explore(mutant)
             explored = f'{found[0]}: {found[1]:,} ({found[2]})' if found else 'survives'
             counts['explorer'].add(found, found[1] if found else 0)
             if not found:
@@ -250,22 +309,24 @@ def check(runner, mutant, counts):
             simulated = 'cannot: ' + mutant.sim
             counts['simulator'].cannot += 1
         else:
-            found = runner.simulate(mutant)
+            found = by_simulator = runner.simulate(mutant)
             simulated = f'{found[0]} ({found[1]})' if found else 'survives'
             counts['simulator'].add(found, found[0] if found else arguments.seeds)
             if not found:
                 survived.append('simulator')
-            elif found[0] > max(SLOWER * mutant.sim, 50):
-                simulated += f'; it was {mutant.sim} when measured'
+            elif found[0] > max(SLOWER * (page.seed(mutant) or 0), 50):
+                simulated += f'; it was {page.seed(mutant)} when measured'
     row = f'| {mutant.ident} | {mutant.what} | {direct} | {explored} | {simulated} |'
     print(f'{row}  {time.monotonic() - begin:.0f} s', flush=True)
-    return row, survived
+    page.measured(mutant, by_explorer, by_simulator)
+    return survived
 
 
 def main():
     parser = argparse.ArgumentParser(description='shows that the tests find known bugs')
     parser.add_argument('build', nargs='?')
     parser.add_argument('--table', action='store_true')
+    parser.add_argument('--write', action='store_true')
     parser.add_argument('--only', default='')
     parser.add_argument('--seeds', type=int, default=300)
     parser.add_argument('--states', type=int, default=0)
@@ -277,6 +338,13 @@ def main():
     if listed != in_sources():
         print(f'run.py: only in the table: {sorted(listed - in_sources())}, only in src: '
               f'{sorted(in_sources() - listed)}', file=sys.stderr)
+        return 2
+    page = Page()
+    wrong = {m.ident: page.differs(m) for m in MUTANTS if page.differs(m)}
+    wrong.update({ident: 'is not listed' for ident in page.at if ident not in listed})
+    if wrong:
+        print('\n'.join(f'run.py: {PAGE}: {ident} {how}' for ident, how in wrong.items()),
+              file=sys.stderr)
         return 2
     if arguments.table:
         print(f'{len(listed)} bugs')
@@ -303,9 +371,11 @@ def main():
     for mutant in MUTANTS:
         if mutant.ident not in wanted:
             continue
-        _, survived = check(runner, mutant, counts)
+        survived = check(runner, mutant, counts, page)
         if survived:
             survivors[mutant.ident] = survived
+    if arguments.write:
+        page.write()
     good &= all(runner.passing.values())
     for ident, where in survivors.items():
         print(f'SURVIVES: {ident} ({", ".join(where)})')

@@ -270,6 +270,7 @@ bool Cluster::step() {
   now_ = item.at;
   ++report_.events;
   item.what();
+  if (p_.planted) planted_failure();
   return true;
 }
 

@@ -76,6 +76,8 @@ struct Profile {
   uint64_t trailing_entries = 8;       // that stay behind a snapshot
   uint64_t snapshot_entries = 100'000;
   uint64_t segment_bytes = 64 << 10;
+  std::set<uint64_t> skip;  // numbers of faults that are left out
+  bool planted = false;     // for the test of shrinking: see planted_failure()
   std::string describe() const;
 };
 Profile profile_of(uint64_t seed);
@@ -93,6 +95,7 @@ struct Report {
   uint64_t leaders = 0, crashes = 0, torn = 0, partitions = 0, snapshots_installed = 0, resent = 0;
   std::map<std::string, uint64_t> hits;  // named events, see sim_main.cpp
   uint64_t truncations = 0, reconnects = 0, transfers = 0, pauses = 0;
+  uint64_t faults = 0;  // that have a number; those that are left out too
   // With a plugin: its commands, those it refused, states of replicas compared, restores tried.
   uint64_t plugin_ran = 0, plugin_refused = 0, plugin_states = 0, plugin_restores = 0;
 };

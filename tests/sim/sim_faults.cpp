@@ -1,18 +1,36 @@
 // sim_faults.cpp: what goes wrong, when, and the healing.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
 
+// Each fault has a number, and draws from a generator of its own: when it comes, to whom and what
+// does not depend on which of the others are left out.
 void Cluster::schedule_faults() {
   if (!faulty_ || !report_.ok) return;
-  after(static_cast<DurationNs>(faults_.between(20, 900)) * kNsPerMs, [this] {
+  const uint64_t number = ++report_.faults;
+  Prng own(p_.seed << 20 ^ number ^ 0xfau);
+  const auto gap = static_cast<DurationNs>(own.between(20, 900)) * kNsPerMs;
+  after(gap, [this, number, own]() mutable {
     if (!faulty_) return;
-    fault();
+    if (!p_.skip.contains(number)) {
+      note("fault " + std::to_string(number));
+      std::swap(faults_, own);
+      fault();
+      std::swap(faults_, own);
+    }
     schedule_faults();
   });
+}
+
+// It takes two faults, and no more: what is left when this fails is known.
+void Cluster::planted_failure() {
+  if (!faulty_ || cuts_.empty()) return;
+  for (const auto& n : nodes_)
+    if (!n->up) fail("planted: node " + to_string(n->id) + " is down while the network is cut");
 }
 
 void Cluster::fault() {

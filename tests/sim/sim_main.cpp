@@ -4,7 +4,8 @@
 //   raftcs-sim --list FILE              runs the seeds of a file
 //   raftcs-sim --seed S [--verbose]     replays one
 //   ... --set FIELD=VALUE               with another profile than the seed's
-//   raftcs-sim --seed S --shrink        looks for less that fails with the same sentence
+//   raftcs-sim --seed S --shrink [--out FILE]   looks for less that fails with the same sentence
+//   raftcs-sim --replay FILE            replays what was found
 //   ... --plugin FILE.so                the same with a user's plugin in it (--help tells more)
 //
 // Exits 1 on the first failure, with the command that replays it, and also when a campaign
@@ -14,11 +15,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "sim/plugin_under_test.hpp"
 #include "sim/sim_cluster.hpp"
+#include "sim/sim_replay.hpp"
 #include "sim/sim_shrink.hpp"
 
 using namespace raftcs::sim;
@@ -167,41 +167,12 @@ struct Sum {
 
 uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
 
-using Sets = std::vector<std::pair<std::string, std::string>>;
-struct Listed {
-  uint64_t seed = 0;
-  Sets sets;
-};
-
-bool read_set(const std::string& text, Sets* out) {
-  const size_t at = text.find('=');
-  if (at == std::string::npos) return false;
-  out->emplace_back(text.substr(0, at), text.substr(at + 1));
-  return true;
-}
-
-// Lines of a seed, fields of its profile that are pinned, and the reason why it is there; #
-// begins a comment.
-std::vector<Listed> seeds_of(const char* path) {
-  std::vector<Listed> seeds;
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    std::istringstream words(line);
-    Listed listed;
-    words >> listed.seed;
-    for (std::string word; words >> word && read_set(word, &listed.sets);) {
-    }
-    seeds.push_back(std::move(listed));
-  }
-  return seeds;
-}
-
 struct Arguments {
   uint64_t from = 1, count = 1;
   double seconds = 0;
   const char* list = nullptr;
-  bool verbose = false, shrink = false, self_test = false, help = false;
+  const char* out = nullptr;
+  bool verbose = false, shrink = false, help = false;
   PluginOptions plugin;
   Sets sets;
 
@@ -220,8 +191,10 @@ bool Arguments::read(int argc, char** argv) {
       count = number(argv[++i]);
     else if (is("--seconds") && more)
       seconds = std::strtod(argv[++i], nullptr);
-    else if (is("--list") && more)
+    else if ((is("--list") || is("--replay")) && more)
       list = argv[++i];
+    else if (is("--out") && more)
+      out = argv[++i];
     else if (is("--verbose"))
       verbose = true;
     else if (is("--shrink"))
@@ -236,29 +209,24 @@ bool Arguments::read(int argc, char** argv) {
       plugin.commands = argv[++i];
     else if (is("--capability") && more && std::strchr(argv[i + 1], '=') != nullptr) {
       read_set(argv[++i], &plugin.capabilities);
-    } else if (is("--shrink-self-test"))
-      self_test = true;
-    else if (is("--set") && more && std::strchr(argv[i + 1], '=') != nullptr) {
+    } else if (is("--set") && more && std::strchr(argv[i + 1], '=') != nullptr) {
       read_set(argv[++i], &sets);
     } else {
       return false;
     }
   }
   Profile any;
-  for (const auto& [name, value] : sets)
-    if (!set_field(&any, name, value)) {
-      std::fprintf(stderr, "no field %s, or not a number: %s; fields:\n", name.c_str(),
-                   value.c_str());
-      for (const auto& [field, v] : fields_of(any)) std::fprintf(stderr, "  %s\n", field.c_str());
-      return false;
-    }
-  return true;
+  std::string wrong;
+  if (pin(sets, &any, &wrong)) return out == nullptr || shrink;
+  std::fprintf(stderr, "no field, or not a number: %s; fields:\n", wrong.c_str());
+  for (const auto& [field, v] : fields_of(any)) std::fprintf(stderr, "  %s\n", field.c_str());
+  return false;
 }
 
 constexpr char kHelp[] =
     R"(raftcs-sim: whole clusters and their clients in one thread, in virtual time, under faults.
 
-usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE] [options]
+usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE | --replay FILE] [options]
        raftcs-sim --plugin FILE.so [--seeds N] [--commands FILE] [options]
 
 A seed decides everything: how many nodes and clients, delays, crashes, power cuts in the middle
@@ -269,10 +237,12 @@ as a sentence, with the command that replays it.
 Seeds
   --seeds N            so many, from 1 or from --from S
   --seed S             one
-  --list FILE          one per line; # begins a comment
+  --list FILE          one per line, with fields as for --set behind it; # begins a comment
+  --replay FILE        what --shrink has written; it is a list too
   --seconds MAX        stop after the seed in which this time has passed
   --set FIELD=VALUE    with another profile than the seed's; a wrong field lists them all
   --shrink             looks for less that fails with the same sentence
+  --out FILE           where --shrink writes the scenario it ends with
   --verbose            tells on stderr what happens
 
 Your own state machine
@@ -292,38 +262,18 @@ Exit codes: 0 no failure, 1 a failure, or the campaign exercised too little, 2 u
   raftcs-sim --plugin ./libbank.so --seed 17 --shrink
 )";
 
-// A run that fails whenever crashes and two nodes are there: all else must go.
-int shrink_self_test() {
-  Profile p = profile_of(7);
-  p.crashes = p.partitions = p.pauses = true;
-  p.nodes = 5;
-  auto run = [](const Profile& q) {
-    Report r;
-    r.ok = !(q.crashes && q.nodes >= 2);
-    if (!r.ok) r.failure = "node " + std::to_string(q.nodes) + " fell";
-    return r;
-  };
-  Shrunk s = shrink(p, run);
-  bool good = s.profile.crashes && !s.profile.partitions && !s.profile.pauses &&
-              s.profile.nodes == 2 && s.profile.ops == 1;
-  std::printf("%s after %" PRIu64 " runs\n  %s\n", good ? "shrunk" : "FAILED", s.runs,
-              command_of(s.profile).c_str());
-  return good ? 0 : 1;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   Arguments a;
   if (!a.read(argc, argv)) {
     std::fprintf(stderr,
-                 "usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE] [--seconds "
-                 "MAX] [--set FIELD=VALUE]... [--plugin FILE.so [--commands FILE]] [--shrink] "
-                 "[--verbose]\nraftcs-sim --help tells more\n");
+                 "usage: raftcs-sim [--seed S | --from S --seeds N | --list FILE | --replay FILE] "
+                 "[--seconds MAX] [--set FIELD=VALUE]... [--plugin FILE.so [--commands FILE]] "
+                 "[--shrink [--out FILE]] [--verbose]\nraftcs-sim --help tells more\n");
     return 2;
   }
   if (a.help) return std::fputs(kHelp, stdout) < 0 ? 1 : 0;
-  if (a.self_test) return shrink_self_test();
   std::unique_ptr<PluginUnderTest> plugin;
   if (!a.plugin.path.empty()) {
     auto loaded = PluginUnderTest::load(a.plugin);
@@ -346,16 +296,14 @@ int main(int argc, char** argv) {
     Profile profile = profile_of(seed);
     // Ids are misused by clients' libraries that are broken, which is not the plugin's concern.
     if (plugin != nullptr) profile.hostile = false;
-    for (const Sets* sets : {&pinned, static_cast<const Sets*>(&a.sets)})
-      for (const auto& [name, value] : *sets)
-        if (!set_field(&profile, name, value)) {
-          std::fprintf(stderr, "seed %" PRIu64 ": no field %s, or not a number: %s\n", seed,
-                       name.c_str(), value.c_str());
-          return 2;
-        }
+    if (std::string wrong; !pin(pinned, &profile, &wrong) || !pin(a.sets, &profile, &wrong)) {
+      std::fprintf(stderr, "seed %" PRIu64 ": no field, or not a number: %s\n", seed,
+                   wrong.c_str());
+      return 2;
+    }
     if (a.verbose) std::fprintf(stderr, "%s\n", profile.describe().c_str());
-    const std::string replay =
-        command_of(profile) + (plugin == nullptr ? "" : plugin->arguments());
+    const std::string more = plugin == nullptr ? "" : plugin->arguments();
+    const std::string replay = command_of(profile) + more;
     if (plugin != nullptr) report_crashes_of(replay);
     auto run = [&](const Profile& p, bool tell) {
       if (plugin != nullptr) plugin->finding.clear();
@@ -375,9 +323,10 @@ int main(int argc, char** argv) {
                   report.failure.c_str(), replay.c_str());
       if (a.shrink) {
         Shrunk s = shrink(profile, [&](const Profile& p) { return run(p, false); });
-        std::printf("  after %" PRIu64 " runs: %s\n  %s%s --verbose\n", s.runs,
-                    s.failure.c_str(), command_of(s.profile).c_str(),
-                    plugin == nullptr ? "" : plugin->arguments().c_str());
+        std::printf("  after %" PRIu64 " runs: %s\n  %s%s --verbose\n", s.runs, s.failure.c_str(),
+                    command_of(s.profile).c_str(), more.c_str());
+        if (a.out != nullptr && !write_scenario(a.out, s.profile, s.failure, more))
+          std::fprintf(stderr, "raftcs-sim: cannot write %s\n", a.out);
       }
       return 1;
     }

@@ -12,8 +12,9 @@
 namespace raftcs::sim {
 namespace {
 
+using Numbers = std::set<uint64_t>;
 using Member = std::variant<uint32_t Profile::*, uint64_t Profile::*, int64_t Profile::*,
-                            double Profile::*, bool Profile::*>;
+                            double Profile::*, bool Profile::*, Numbers Profile::*>;
 struct Field {
   const char* name;
   Member member;
@@ -71,23 +72,68 @@ constexpr Field kFields[] = {
     {"trailing_entries", &Profile::trailing_entries},
     {"snapshot_entries", &Profile::snapshot_entries},
     {"segment_bytes", &Profile::segment_bytes},
+    {"skip", &Profile::skip},
+    {"planted", &Profile::planted},
 };
+
+constexpr uint64_t kNumbersMax = 100'000;
+
+template <class T>
+bool read(const std::string& text, T* value) {
+  double number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 0) return false;
+  *value = static_cast<T>(number);
+  return true;
+}
+
+// "1-4,7"; "0" is none.
+bool read(const std::string& text, Numbers* value) {
+  Numbers numbers;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  auto number = [&](uint64_t* out) {
+    auto [after, error] = std::from_chars(at, end, *out);
+    at = after;
+    return error == std::errc() && *out <= kNumbersMax;
+  };
+  for (;; ++at) {
+    uint64_t first = 0;
+    if (!number(&first)) return false;
+    uint64_t last = first;
+    if (at != end && *at == '-' && (++at, !number(&last))) return false;
+    if (last < first) return false;
+    for (; first <= last; ++first) numbers.insert(first);
+    if (at == end) break;
+    if (*at != ',') return false;
+  }
+  numbers.erase(0);
+  *value = std::move(numbers);
+  return true;
+}
+
+template <class T>
+void write(std::ostream& out, const T& value) {
+  out << value;
+}
+
+void write(std::ostream& out, const Numbers& value) {
+  if (value.empty()) out << 0;
+  for (auto it = value.begin(); it != value.end();) {
+    const uint64_t first = *it;
+    uint64_t last = first;
+    while (++it != value.end() && *it == last + 1) ++last;
+    out << (first == *value.begin() ? "" : ",") << first;
+    if (last > first) out << "-" << last;
+  }
+}
 
 }  // namespace
 
 bool set_field(Profile* profile, const std::string& name, const std::string& value) {
   for (const Field& field : kFields) {
     if (name != field.name) continue;
-    double number = 0;
-    auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc() || end != value.data() + value.size() || number < 0) return false;
-    std::visit(
-        [&](auto member) {
-          using T = std::remove_reference_t<decltype(profile->*member)>;
-          profile->*member = static_cast<T>(number);
-        },
-        field.member);
-    return true;
+    return std::visit([&](auto member) { return read(value, &(profile->*member)); }, field.member);
   }
   return false;
 }
@@ -96,7 +142,7 @@ std::vector<std::pair<std::string, std::string>> fields_of(const Profile& profil
   std::vector<std::pair<std::string, std::string>> fields;
   for (const Field& field : kFields) {
     std::ostringstream s;
-    std::visit([&](auto member) { s << profile.*member; }, field.member);
+    std::visit([&](auto member) { write(s, profile.*member); }, field.member);
     fields.emplace_back(field.name, s.str());
   }
   return fields;

@@ -292,6 +292,7 @@ class Cluster {
   // faults and the end
   void schedule_faults();
   void fault();
+  void planted_failure();
   void more_fault(SimNode& n);
   void partition(SimNode& n);
   void disk_error(SimNode& n);

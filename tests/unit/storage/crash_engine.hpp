@@ -12,8 +12,8 @@
 //   W6 no complaint of damage;
 //   W8 no gap between snapshot and first entry;
 //   W9 a log that can be written, rolled and recovered once more.
-// W7, a flipped byte, is in crash_flip_test.cpp. Each rule counts what it really looked at, so that
-// a workload which never got there does not pass for one that did.
+// W7, a flipped byte, is in fault_test.cpp and crash_generated_test.cpp. Each rule counts what it
+// really looked at, so that a workload which never got there does not pass for one that did.
 #pragma once
 
 #include <array>

@@ -84,6 +84,21 @@ TEST_F(ServicesTest, OneThatCannotBeMadeIsRefusedAndNothingStops) {
   EXPECT_TRUE(create("more", sim::kLedgerType).status.is_ok());
 }
 
+TEST_F(ServicesTest, TwoCallersWhoMeanOneNameHaveAnOutcomeEach) {
+  const auto args = [](const char* type) {
+    return json{{"name", "more"}, {"type", type}}.dump();
+  };
+  c_.hold_apply(leader_);
+  c_.node(leader_).admin(500, "service_create", args("org.test.later"), c_.now());
+  const auto second = [&] {
+    c_.hold_apply(leader_, false);
+    return create("more", sim::kLedgerType);
+  }();
+  EXPECT_FALSE(second.status.is_ok()) << "it is of the other type";
+  c_.run(kNsPerSecond);
+  EXPECT_EQ(create("more", "org.test.later").status.code(), RAFTCS_ERR_ALREADY_EXISTS);
+}
+
 TEST_F(ServicesTest, WhoWaitsIsToldWhenTheNodeLeadsNoMore) {
   c_.hold_apply(leader_);
   c_.isolate(leader_);

@@ -20,7 +20,7 @@ bool is_switch(const Profile& profile, const std::string& name) {
                            "delay_mean_ns", "disk_mean_ns", "batch_bytes", "append_bytes",
                            "requests_max", "snapshot_entries", "segment_bytes",
                            "frail_timeout_ms", "election_ms", "appends_max", "chunk_bytes",
-                           "trailing_entries"})
+                           "trailing_entries", "fault_gap_ms"})
     if (name == size) return false;
   for (const auto& [field, value] : fields_of(profile))
     if (field == name) return value != "0";

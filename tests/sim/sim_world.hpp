@@ -1,8 +1,9 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles*.cpp. Only for these, sim_plugin.cpp
-// (the plugin of a user), and for scenarios that script the world themselves.
+// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, sim_partitions.cpp, sim_disk_faults.cpp,
+// oracles*.cpp. Only for these, sim_plugin.cpp (the plugin of a user), and for scenarios that
+// script the world themselves.
 #pragma once
 
 #include <array>
@@ -91,7 +92,7 @@ struct Hostile {
 struct Asked {
   NodeId node;
   uint64_t life = 0;  // of the node: with its process the answer goes
-  bool change = false;  // of members; else a transfer of leadership
+  std::string verb;
   Mono at;
 };
 
@@ -162,6 +163,9 @@ class Cluster {
   void make_nodes();
   void start(SimNode& n);
   void crash(SimNode& n, bool torn);
+  void lose_power(SimNode& n);
+  void come_back(SimNode& n);
+  void not_started(SimNode& n, const Status& status);
   void with_node(SimNode& n, uint64_t life, std::function<void()> what);
   void drive(SimNode& n);
   void storage_stopped(SimNode& n);
@@ -212,13 +216,20 @@ class Cluster {
   bool late_vote(NodeId from, NodeId to, const Bytes& frame);
   void hop(SimNode& n);
   void leave_alone_with_a_change(SimNode& n);
-  void isolate(NodeId id, bool one_way);  // from its peers; nothing else is cut then
+  // The number of the cut; 0: there is nobody to be cut off from.
+  uint64_t isolate(NodeId id, bool one_way);
   void swizzle();
-  void mend();
+  void cut_off(NodeId id, uint64_t owner, bool one_way);
+  DurationNs partition_length();
+  void mend(uint64_t owner);
+  void mend_all();
   void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when, bool late = false);
   void send_peer(SimNode& from, NodeId to, const Bytes& frame);
   void send_client(SimNode& from, net::ConnId conn, const Bytes& frame);
-  bool cut(NodeId a, NodeId b) const { return cuts_.contains({a.value, b.value}); }
+  bool cut(NodeId a, NodeId b) const {
+    const auto it = cuts_.lower_bound({a.value, b.value, 0});
+    return it != cuts_.end() && (*it)[0] == a.value && (*it)[1] == b.value;
+  }
   SimNode& node(NodeId id) { return *nodes_[id.value - 1]; }
 
   // clients
@@ -290,12 +301,28 @@ class Cluster {
   bool counts(SimNode& n);
 
   // faults and the end
+  struct FaultKind {
+    const char* name;
+    bool Profile::*on;
+    void (*action)(Cluster& world, SimNode& n);  // draws what else there is to draw
+  };
+  static const std::vector<FaultKind>& fault_kinds();
   void schedule_faults();
   void fault();
-  void more_fault(SimNode& n);
+  bool next_fault(const std::string& name);
+  SimNode& any_node();
+  uint32_t any_client() { return static_cast<uint32_t>(faults_.below(p_.clients)); }
+  void pause(SimNode& n);
+  void told_to_stop(SimNode& n);
+  void stopped(SimNode& n);
+  void check_stopped(SimNode& n, uint64_t life, Mono by);
+  void drain(SimNode& n);
+  void jump_clock(SimNode& n, DurationNs by);
   void partition(SimNode& n);
   void disk_error(SimNode& n);
   void disk_full(SimNode& n);
+  void disk_slow(SimNode& n);
+  void spoil_start(SimNode& n);
   void wipe(SimNode& n);
   void rot();
   bool flip_something(SimNode& n);
@@ -338,7 +365,9 @@ class Cluster {
   uint64_t next_token_ = 1000;
 
   std::vector<std::unique_ptr<SimNode>> nodes_;
-  std::set<std::pair<uint64_t, uint64_t>> cuts_;
+  std::set<std::array<uint64_t, 3>> cuts_;  // from, to, whose it is: a link may be cut twice
+  uint64_t next_cut_ = 0, isolation_ = 0;
+  uint64_t fault_number_ = 0;
   std::map<std::pair<uint64_t, uint64_t>, Mono> peer_fifo_;
   struct Late {
     NodeId from, to;

@@ -10,6 +10,7 @@ namespace {
 constexpr Call kCalls[] = {
     Call::sync,   Call::write,    Call::sync_directory, Call::rename, Call::open, Call::remove,
     Call::exists, Call::truncate, Call::read,           Call::size,   Call::list};
+constexpr DurationNs kLullNs = 5 * kNsPerSecond;
 constexpr int kFailedStartsMax = 4;                   // in a row
 constexpr DurationNs kStallNsMax = 5 * kNsPerSecond;  // the mean of one call
 
@@ -87,9 +88,20 @@ bool Cluster::incarnations_bound() const {
   return true;
 }
 
+// If not, nothing more befalls nodes for a while, once in a run, so that it may become so.
+bool Cluster::all_whole() {
+  if (incarnations_bound()) return true;
+  if (lull_until_ == Mono()) lull_until_ = now_ + kLullNs;
+  return false;
+}
+
 // One disk of a seed.
 void Cluster::wipe(SimNode& n) {
-  if (report_.hits.contains("a disk was wiped") || !incarnations_bound()) return;
+  if (!faulty_ || !report_.ok) return;
+  if (!all_whole()) {
+    after(100 * kNsPerMs, [this, &n] { wipe(n); });
+    return;
+  }
   hit("a disk was wiped");
   note("node " + to_string(n.id) + " loses its disk");
   n.lost_to = n.node->raft_status().durable;

@@ -57,7 +57,10 @@ const std::vector<Cluster::FaultKind>& Cluster::fault_kinds() {
          w.hit("all nodes lost power");
          for (auto& each : w.nodes_) w.crash(*each, false);
        }},
-      {"a wipe", &Profile::wipes, [](Cluster& w, SimNode& n) { w.wipe(n); }},
+      {"a wipe", &Profile::wipes,
+       [](Cluster& w, SimNode& n) {
+         if (!std::exchange(w.wiping_, true)) w.wipe(n);
+       }},
       {"the death of a client", &Profile::client_deaths,
        [](Cluster& w, SimNode&) {
          if (w.faults_.chance(0.5)) return w.client_dies(w.any_client());
@@ -84,7 +87,7 @@ void Cluster::schedule_faults() {
   if (!faulty_ || !report_.ok) return;
   after(static_cast<DurationNs>(faults_.between(1, 2 * p_.fault_gap_ms)) * kNsPerMs, [this] {
     if (!faulty_) return;
-    fault();
+    if (now_ >= lull_until_) fault();
     schedule_faults();
   });
 }

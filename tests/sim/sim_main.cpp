@@ -48,6 +48,13 @@ constexpr const char* kSometimes[] = {
     "a majority was counted again",
     "a new holder took a session",
     "a new leader was cut off",
+    "a clock jumped",
+    "a disk stalled",
+    "a drain was done",
+    "a node stopped when it was told",
+    "a snapshot was asked for",
+    "a start failed",
+    "a transfer was done",
     "a node that joined led",
     "a leader was alone with a change of members",
     "a log was truncated",
@@ -82,6 +89,7 @@ constexpr const char* kSometimes[] = {
     "partition: one way",
     "partition: two halves",
     "storage stopped in a snapshot",
+    "two partitions at once",
 };
 
 struct Sum {

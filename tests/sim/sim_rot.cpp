@@ -24,12 +24,12 @@ constexpr int kLiveRotsMax = 3;
 void Cluster::rot() {
   if (!faulty_ || !report_.ok) return;
   SimNode& n = *nodes_[faults_.below(p_.nodes)];
-  if (!next_fault("rot")) return;
   if (p_.live_rot) return rot_under(n);
-  if (!incarnations_bound() || n.paused_until > now_) {
+  if (!all_whole() || n.paused_until > now_) {
     after(100 * kNsPerMs, [this] { rot(); });
     return;
   }
+  if (!next_fault("rot")) return;
   const Index durable = n.node->raft_status().durable;
   crash(n, false);
   if (!flip_something(n)) return;
@@ -67,9 +67,9 @@ bool Cluster::flip_something(SimNode& n) {
 void Cluster::rot_under(SimNode& n) {
   if (live_rots_ >= kLiveRotsMax) return;
   after(static_cast<DurationNs>(faults_.between(500, 2'000)) * kNsPerMs, [this] { rot(); });
-  if (!incarnations_bound() || n.paused_until > now_ || anybody_rots()) return;
+  if (!all_whole() || n.paused_until > now_ || anybody_rots()) return;
   if (report_.hits.contains("rot was found at a start")) return;
-  if (!flip_durable(n)) return;
+  if (!next_fault("rot under a running node") || !flip_durable(n)) return;
   ++live_rots_;
   hit("a byte rotted under a running node");
   n.rots = true;

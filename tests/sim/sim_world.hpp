@@ -335,6 +335,7 @@ class Cluster {
   void look_for_healed(SimNode& n);
   void check_line(SimNode& n, const std::string& line);
   bool incarnations_bound() const;
+  bool all_whole();
   void heal();
   bool clients_done() const;
   bool replicas_equal();
@@ -368,6 +369,8 @@ class Cluster {
   std::set<std::array<uint64_t, 3>> cuts_;  // from, to, whose it is: a link may be cut twice
   uint64_t next_cut_ = 0, isolation_ = 0;
   uint64_t fault_number_ = 0;
+  Mono lull_until_;
+  bool wiping_ = false;
   std::map<std::pair<uint64_t, uint64_t>, Mono> peer_fifo_;
   struct Late {
     NodeId from, to;

@@ -69,8 +69,11 @@ Status carry_out(sys::FileSystem& fs, const std::string& directory, const Healin
     for (const std::string& name : names) {
       const std::string path = join_path(directory, name);
       if (is_of_healing(name)) continue;
-      RCS_TRY(is_creation_leftover(name) ? fs.remove(path)
-                                         : fs.rename(path, join_path(damaged, name)));
+      // What has been set aside stays: a file of the same name is one of the new directory, whose
+      // identity could not be read.
+      const std::string aside = join_path(damaged, name);
+      RCS_ASSIGN(kept, fs.exists(aside));
+      RCS_TRY(kept || is_creation_leftover(name) ? fs.remove(path) : fs.rename(path, aside));
     }
     RCS_TRY(fs.sync_directory(damaged));
     RCS_TRY(fs.sync_directory(directory));

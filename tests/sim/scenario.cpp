@@ -133,12 +133,7 @@ void Scenario::restart(SimNode& n) {
   if (!n.up) start(n);
 }
 
-void Scenario::jump(SimNode& n, DurationNs by) {
-  jumps_ = true;
-  n.clock.offset_ns += by;
-  n.timer_at = Mono::never();
-  drive(n);
-}
+void Scenario::jump(SimNode& n, DurationNs by) { jump_clock(n, by); }
 
 void Scenario::jump_client(uint32_t c, DurationNs by) {
   clients_[c].clock.offset_ns += by;

@@ -43,9 +43,7 @@ client::SessionOptions Cluster::options_of(const SimClient& client) const {
   if (plugin_ != nullptr)
     for (const auto& capability : plugin_->options().capabilities)
       o.capabilities.push_back(capability);
-  o.session_timeout_ms = client.mute    ? kMuteTimeoutMs
-                         : client.frail ? p_.frail_timeout_ms
-                                        : 30'000;
+  o.session_timeout_ms = client.mute ? kMuteTimeoutMs : client.frail ? p_.frail_timeout_ms : 30'000;
   o.renew_on_expiry = client.frail;
   return o;
 }

@@ -50,20 +50,27 @@ void Cluster::make_nodes() {
 }
 
 void Cluster::start(SimNode& n) {
-  n.disk.fail_nth(Call::sync, UINT64_MAX / 2);
-  n.disk.fail_nth(Call::write, UINT64_MAX / 2);
+  n.disk.clear_faults();
   n.disk.set_capacity(std::nullopt);
+  n.spoiled = false;
+  if (faulty_ && p_.bad_starts && n.life > 0) spoil_start(n);
   std::vector<std::string> notes;
   const Uuid before = n.incarnation;
   auto dir = server::open_data_dir(n.disk, n.options, *n.random, &notes);
-  if (!dir)
-    return fail("node " + to_string(n.id) + " does not open its directory: " + dir.status().text());
+  if (!dir) return not_started(n, dir.status().with_context("opening the directory"));
+  auto image = server::boot_image(**dir, n.options);
+  if (!image) return not_started(n, image.status().with_context("the boot image"));
+  if (n.disk.powered_off()) return not_started(n, {RAFTCS_ERR_IO, "the machine is off"});
+  if (n.spoiled) {
+    n.disk.clear_faults();
+    n.disk.set_capacity(std::nullopt);
+  }
+  n.failed_starts = 0;
   n.dir = std::move(*dir);
   n.incarnation = n.dir->identity().incarnation;
+  if (!before.is_zero() && n.incarnation != before && !n.wiped && !n.rots)
+    return fail("node " + to_string(n.id) + " began anew without damage");
   opened_rotten(n, before);
-  auto image = server::boot_image(*n.dir, n.options);
-  if (!image)
-    return fail("node " + to_string(n.id) + " has no boot image: " + image.status().text());
   for (const auto& line : notes) check_line(n, line);
   n.types = make_types();
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
@@ -99,11 +106,20 @@ void Cluster::crash(SimNode& n, bool torn) {
   if (n.restart_only && !torn)
     n.disk.restart_process();
   else
-    n.disk.crash(faults_);
+    lose_power(n);
   n.restart_only = false;
-  uint64_t life = n.life;
-  DurationNs down = static_cast<DurationNs>(faults_.below(3000)) * kNsPerMs;
-  after(down, [this, &n, life] {
+  come_back(n);
+}
+
+void Cluster::lose_power(SimNode& n) {
+  CrashProfile profile;
+  profile.ordered_metadata = p_.ordered_metadata;
+  n.disk.crash(faults_, profile);
+}
+
+void Cluster::come_back(SimNode& n) {
+  const uint64_t most = faulty_ && faults_.chance(0.1) ? 30'000 : 3'000;
+  after(static_cast<DurationNs>(faults_.below(most)) * kNsPerMs, [this, &n, life = n.life] {
     if (!n.up && n.life == life) start(n);
   });
 }
@@ -150,6 +166,7 @@ void Cluster::drive(SimNode& n) {
   for (const auto& reply : e.local_replies) operation_ended(reply.token, reply.result);
   if (p_.churn) note_membership(n);
   check_node(n);
+  if (e.stopped) return stopped(n);
   run_lanes(n);
   Mono deadline = n.clock.global(n.node->next_deadline());
   if (deadline < n.timer_at || n.timer_at <= now_) {
@@ -223,7 +240,10 @@ void Cluster::run_apply_lane(SimNode& n) {
     auto done = std::make_shared<server::ApplyDone>();
     n.apply_lane->run(&n.apply_jobs, done.get());
     if (plugin_ != nullptr) check_plugin(n, *done);
-    if (!done->halted.is_ok())
+    // A snapshot that could not be read is tried again.
+    if (!done->halted.is_ok() && p_.disk_errors)
+      hit("a state machine stood still");
+    else if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
     check_applied(n, *done);
     if (done->restored) ++report_.snapshots_installed;

@@ -34,6 +34,7 @@ struct Profile {
   DurationNs fault_phase_ns = 20 * kNsPerSecond;
   DurationNs delay_mean_ns = 2 * kNsPerMs;
   DurationNs disk_mean_ns = 1 * kNsPerMs;
+  uint64_t fault_gap_ms = 500;  // between two faults, on average
   double loss = 0;  // of peer frames
   double duplicate = 0;
   bool reorder = false;  // peer frames do not keep their order
@@ -44,8 +45,14 @@ struct Profile {
   bool skewed_clocks = false;  // rates 0.9 .. 1.1
   bool client_cuts = false;
   bool transfers = false;
-  bool disk_errors = false;  // a write or a sync fails once
+  bool stops = false;        // nodes are told to stop, and are started again
+  bool drains = false;       // nodes are told to hand over leadership, and not any more
+  bool asked_snapshots = false;
+  bool clock_jumps = false;  // a node's clock is ahead all at once
+  bool disk_errors = false;  // a call of a disk fails once
   bool disk_full = false;    // for a while
+  bool bad_starts = false;   // starts meet what may befall this seed's disks
+  bool ordered_metadata = false;  // of what names and removes files a crash leaves a prefix
   bool slow_disks = false;
   bool corruption = false;     // of peer frames
   bool foreigners = false;     // frames of another cluster arrive

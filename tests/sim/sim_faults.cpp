@@ -1,4 +1,8 @@
 // sim_faults.cpp: what goes wrong, when, and the healing.
+//
+// One fault after the other, each of a kind that is on in this seed. What cuts links is in
+// sim_partitions.cpp, what befalls disks in sim_disk_faults.cpp and sim_rot.cpp, what frames meet
+// on their way in sim_net.cpp.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -6,6 +10,79 @@
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
+namespace {
+
+constexpr DurationNs kStopBoundNs = 2 * kNsPerSecond;  // above three election timeouts
+constexpr uint64_t kJumpMsMax = 3'600'000;
+
+}  // namespace
+
+const std::vector<Cluster::FaultKind>& Cluster::fault_kinds() {
+  static const std::vector<FaultKind> kinds = {
+      {"a crash", &Profile::crashes, [](Cluster& w, SimNode& n) { w.crash(n, false); }},
+      {"a crash in a write", &Profile::torn_writes,
+       [](Cluster& w, SimNode& n) {
+         if (n.up) n.disk.power_off_after(w.faults_.between(1, 6));
+       }},
+      {"a partition", &Profile::partitions, [](Cluster& w, SimNode& n) { w.partition(n); }},
+      {"a pause", &Profile::pauses, [](Cluster& w, SimNode& n) { w.pause(n); }},
+      {"cut connections", &Profile::client_cuts,
+       [](Cluster& w, SimNode&) {
+         for (auto& [key, link] : w.links_)
+           if (link.alive && w.faults_.chance(0.5)) w.kill_link(key, w.delay(w.p_.delay_mean_ns));
+       }},
+      {"a transfer", &Profile::transfers,
+       [](Cluster& w, SimNode& n) {
+         const uint64_t to = w.faults_.between(1, w.p_.nodes);
+         if (!n.up) return;
+         ++w.report_.transfers;
+         w.ask(n, "transfer", "{\"to\":" + std::to_string(to) + "}");
+       }},
+      {"a stop", &Profile::stops, [](Cluster& w, SimNode& n) { w.told_to_stop(n); }},
+      {"a drain", &Profile::drains, [](Cluster& w, SimNode& n) { w.drain(n); }},
+      {"a snapshot", &Profile::asked_snapshots,
+       [](Cluster& w, SimNode& n) {
+         if (n.up) w.ask(n, "snapshot", "");
+       }},
+      {"a jump of a clock", &Profile::clock_jumps,
+       [](Cluster& w, SimNode& n) {
+         const uint64_t most = kJumpMsMax >> w.faults_.below(20);
+         if (n.up) w.jump_clock(n, static_cast<DurationNs>(w.faults_.between(1, most)) * kNsPerMs);
+       }},
+      {"a failing disk", &Profile::disk_errors, [](Cluster& w, SimNode& n) { w.disk_error(n); }},
+      {"a full disk", &Profile::disk_full, [](Cluster& w, SimNode& n) { w.disk_full(n); }},
+      {"a slow disk", &Profile::slow_disks, [](Cluster& w, SimNode& n) { w.disk_slow(n); }},
+      {"a power cut", &Profile::power_cuts,
+       [](Cluster& w, SimNode&) {
+         if (w.faults_.chance(0.5)) return;
+         w.hit("all nodes lost power");
+         for (auto& each : w.nodes_) w.crash(*each, false);
+       }},
+      {"a wipe", &Profile::wipes,
+       [](Cluster& w, SimNode& n) {
+         if (!std::exchange(w.wiping_, true)) w.wipe(n);
+       }},
+      {"the death of a client", &Profile::client_deaths,
+       [](Cluster& w, SimNode&) {
+         if (w.faults_.chance(0.5)) return w.client_dies(w.any_client());
+         const uint32_t c = w.any_client();
+         w.client_retires(c, static_cast<DurationNs>(w.faults_.between(1, 400)) * kNsPerMs);
+       }},
+      {"a takeover", &Profile::takeovers,
+       [](Cluster& w, SimNode&) { w.client_taken_over(w.any_client()); }},
+      {"a pause of a client", &Profile::client_pauses,
+       [](Cluster& w, SimNode&) {
+         const auto c = static_cast<uint32_t>(w.faults_.below(w.clients_.size()));
+         w.client_pauses(c, static_cast<DurationNs>(w.faults_.between(50, 6000)) * kNsPerMs);
+       }},
+      {"the close of a session", &Profile::closes,
+       [](Cluster& w, SimNode&) {
+         const uint32_t c = w.any_client();
+         w.close_session(c, w.clients_[c].sessions[w.faults_.below(w.p_.sessions)]);
+       }},
+  };
+  return kinds;
+}
 
 // Each fault has a number, and draws from a generator of its own: when it comes, to whom and what
 // does not depend on which of the others are left out.
@@ -13,13 +90,12 @@ void Cluster::schedule_faults() {
   if (!faulty_ || !report_.ok) return;
   const uint64_t number = ++report_.faults;
   Prng own(p_.seed << 20 ^ number ^ 0xfau);
-  const auto gap = static_cast<DurationNs>(own.between(20, 900)) * kNsPerMs;
+  const auto gap = static_cast<DurationNs>(own.between(1, 2 * p_.fault_gap_ms)) * kNsPerMs;
   after(gap, [this, number, own]() mutable {
     if (!faulty_) return;
-    if (!p_.skip.contains(number)) {
-      note("fault " + std::to_string(number));
+    if (now_ >= lull_until_ && !p_.skip.contains(number)) {
       std::swap(faults_, own);
-      fault();
+      fault(number);
       std::swap(faults_, own);
     }
     schedule_faults();
@@ -33,212 +109,82 @@ void Cluster::planted_failure() {
     if (!n->up) fail("planted: node " + to_string(n->id) + " is down while the network is cut");
 }
 
-void Cluster::fault() {
-  SimNode& n = *nodes_[faults_.below(nodes_.size())];
-  switch (faults_.below(14)) {
-    case 0:
-      if (p_.crashes) crash(n, false);
-      break;
-    case 1:
-      if (p_.torn_writes && n.up) n.disk.power_off_after(faults_.between(1, 6));
-      break;
-    case 2:
-      if (p_.partitions) partition(n);
-      break;
-    case 3:
-      if (!p_.pauses || !n.up || n.paused_until > now_) break;
-      ++report_.pauses;
-      n.paused_until = now_ + static_cast<DurationNs>(faults_.between(50, 3000)) * kNsPerMs;
-      note("node " + to_string(n.id) + " pauses");
-      break;
-    case 4:
-      if (!p_.client_cuts) break;
-      for (auto& [key, link] : links_)
-        if (link.alive && faults_.chance(0.5)) kill_link(key, delay(p_.delay_mean_ns));
-      break;
-    case 5: {
-      if (!p_.transfers || !n.up) break;
-      uint64_t to = faults_.between(1, p_.nodes);
-      ++report_.transfers;
-      ask(n, "transfer", "{\"to\":" + std::to_string(to) + "}");
-      break;
-    }
-    default:
-      more_fault(n);
-  }
+void Cluster::fault(uint64_t number) {
+  std::vector<const FaultKind*> on;
+  for (const FaultKind& kind : fault_kinds())
+    if (p_.*kind.on) on.push_back(&kind);
+  if (on.empty()) return;
+  const FaultKind& kind = *on[faults_.below(on.size())];
+  SimNode& n = any_node();
+  note("fault " + std::to_string(number) + ": " + kind.name);
+  kind.action(*this, n);
 }
 
-void Cluster::more_fault(SimNode& n) {
-  switch (faults_.below(9)) {
-    case 0:
-      if (p_.disk_errors && n.up) disk_error(n);
-      break;
-    case 1:
-      if (p_.disk_full && n.up) disk_full(n);
-      break;
-    case 2:
-      if (!p_.slow_disks) break;
-      n.slowness = faults_.between(5, 60);
-      hit("a disk was slow");
-      after(static_cast<DurationNs>(faults_.between(200, 3000)) * kNsPerMs,
-            [&n] { n.slowness = 1; });
-      break;
-    case 3:
-      if (!p_.power_cuts || faults_.chance(0.5)) break;
-      hit("all nodes lost power");
-      for (auto& each : nodes_) crash(*each, false);
-      break;
-    case 4:
-      if (p_.wipes && report_.hits["a disk was wiped"] == 0 && incarnations_bound()) wipe(n);
-      break;
-    case 5:
-      if (!p_.client_deaths) break;
-      if (faults_.chance(0.5))
-        client_dies(static_cast<uint32_t>(faults_.below(p_.clients)));
-      else
-        client_retires(static_cast<uint32_t>(faults_.below(p_.clients)),
-                       static_cast<DurationNs>(faults_.between(1, 400)) * kNsPerMs);
-      break;
-    case 6:
-      if (p_.takeovers) client_taken_over(static_cast<uint32_t>(faults_.below(p_.clients)));
-      break;
-    case 7:
-      if (!p_.client_pauses) break;
-      client_pauses(static_cast<uint32_t>(faults_.below(clients_.size())),
-                    static_cast<DurationNs>(faults_.between(50, 6000)) * kNsPerMs);
-      break;
-    case 8: {
-      if (!p_.closes) break;
-      auto c = static_cast<uint32_t>(faults_.below(p_.clients));
-      close_session(c, clients_[c].sessions[faults_.below(p_.sessions)]);
-      break;
-    }
-    default:
-      break;
-  }
+// One that runs, while there is one: little more can go wrong with the others.
+SimNode& Cluster::any_node() {
+  std::vector<SimNode*> running;
+  for (auto& n : nodes_)
+    if (n->up && n->paused_until <= now_) running.push_back(n.get());
+  if (running.empty()) return *nodes_[faults_.below(nodes_.size())];
+  return *running[faults_.below(running.size())];
 }
 
-void Cluster::disk_error(SimNode& n) {
-  n.disk.fail_nth(faults_.chance(0.5) ? Call::sync : Call::write, faults_.between(1, 4));
-  note("a call of node " + to_string(n.id) + "'s disk will fail");
+void Cluster::pause(SimNode& n) {
+  const auto length = static_cast<DurationNs>(faults_.between(50, 3000)) * kNsPerMs;
+  if (!n.up || n.paused_until > now_) return;
+  ++report_.pauses;
+  n.paused_until = now_ + length;
+  note("node " + to_string(n.id) + " pauses");
 }
 
-void Cluster::disk_full(SimNode& n) {
-  n.disk.set_capacity(n.disk.used_bytes() + faults_.below(20'000));
-  note("the disk of node " + to_string(n.id) + " is full");
-  after(static_cast<DurationNs>(faults_.between(500, 4000)) * kNsPerMs,
-        [&n] { n.disk.set_capacity(std::nullopt); });
+// As a service manager does it: the node hands leadership over, ends, and is started again.
+void Cluster::told_to_stop(SimNode& n) {
+  if (!n.up || n.paused_until > now_) return;
+  note("node " + to_string(n.id) + " is told to stop");
+  n.node->begin_stop(n.clock.local(now_));
+  check_stopped(n, n.life, now_ + kStopBoundNs);
+  drive(n);
 }
 
-// Whether every node knows every other by its disk: only then is a wiped one told apart.
-// And every disk must hold everything, or the wipe could take the last copy of a quorum's.
-bool Cluster::incarnations_bound() const {
-  Index commit;
-  for (const auto& n : nodes_)
-    if (n->up) commit = std::max(commit, n->node->raft_status().commit);
-  for (const auto& n : nodes_) {
-    if (!n->up || n->broken || n->node->raft_status().durable < commit) return false;
-    for (const raft::Member& m : n->node->raft().membership().members)
-      if (m.incarnation.is_zero()) return false;
-  }
-  return true;
-}
-
-void Cluster::wipe(SimNode& n) {
-  hit("a disk was wiped");
-  note("node " + to_string(n.id) + " loses its disk");
-  n.lost_to = n.node->raft_status().durable;
-  crash(n, false);
-  n.disk.wipe();
-  n.wiped = true;
-  n.seen_term = Term();
-}
-
-void Cluster::partition(SimNode& n) {
-  ++report_.partitions;
-  cuts_.clear();
-  uint64_t shape = faults_.below(7);
-  if (shape == 6) return swizzle();
-  size_t count = nodes_.size();
-  auto both = [&](uint64_t a, uint64_t b) { cuts_.insert({a, b}), cuts_.insert({b, a}); };
-  for (uint64_t a = 1; a <= count; ++a)
-    for (uint64_t b = 1; b <= count; ++b) {
-      if (a == b) continue;
-      bool alone = a == n.id.value && !faults_.chance(0.2);
-      bool neighbours = (a % count) + 1 == b || (b % count) + 1 == a;
-      if (shape <= 1 && alone) both(a, b);                             // cut off
-      if (shape == 2 && alone) cuts_.insert({a, b});                   // cannot send
-      if (shape == 3 && a < n.id.value && b > n.id.value) both(a, b);  // a bridge
-      if (shape == 4 && !neighbours) cuts_.insert({a, b});             // a ring
-      if (shape == 5 && a <= count / 2 && b > count / 2) both(a, b);   // two halves
-    }
-  constexpr const char* kShapes[] = {"cut off",  "cut off", "one way",
-                                     "a bridge", "a ring",  "two halves"};
-  hit((std::string("partition: ") + kShapes[shape]).c_str());
-  note("partition around node " + to_string(n.id) + ": " + kShapes[shape]);
-  after(static_cast<DurationNs>(faults_.between(200, 4000)) * kNsPerMs, [this] { mend(); });
-}
-
-// Nodes are cut off one after another, and come back in another order.
-void Cluster::swizzle() {
-  hit("partition: one after another");
-  note("nodes are cut off one after another");
-  for (auto& n : nodes_) {
-    if (faults_.chance(0.3)) continue;
-    const NodeId id = n->id;
-    const auto begin = static_cast<DurationNs>(faults_.below(1500)) * kNsPerMs;
-    const auto end = static_cast<DurationNs>(faults_.between(1500, 4000)) * kNsPerMs;
-    after(begin, [this, id] {
-      for (auto& other : nodes_)
-        if (faulty_ && other->id != id)
-          cuts_.insert({id.value, other->id.value}), cuts_.insert({other->id.value, id.value});
-    });
-    after(end, [this, id] {
-      std::erase_if(cuts_, [&](const auto& cut) {
-        return cut.first == id.value || cut.second == id.value;
-      });
-    });
-  }
-}
-
-// Leadership goes round faster than logs are mended: whoever begins to lead is cut off soon, from
-// its peers only, and who was before comes back with what it had appended for nobody.
-// A leader that proposes a configuration is cut off before anybody has it, and ends when its own
-// disk may have it: who needs its vote for the entry to be kept or cut?
-void Cluster::leave_alone_with_a_change(SimNode& n) {
-  const raft::NodeStatus s = n.node->raft_status();
-  if (s.role != raft::Role::leader || n.led_term != s.term || s.membership_index <= n.led_config ||
-      !faults_.chance(0.2))
-    return;
-  hit("a leader was alone with a change of members");
-  isolate(n.id, false);
-  const uint64_t e = p_.election_ms;
-  after(static_cast<DurationNs>(faults_.between(1, e)) * kNsPerMs, [this, &n, life = n.life] {
-    if (faulty_ && p_.crashes && n.life == life) crash(n, false);
+void Cluster::check_stopped(SimNode& n, uint64_t life, Mono by) {
+  at(by, [this, &n, life] {
+    if (!n.up || n.life != life) return;
+    if (n.paused_until + kStopBoundNs > now_)
+      return check_stopped(n, life, n.paused_until + kStopBoundNs);
+    fail("node " + to_string(n.id) + " does not stop");
   });
-  after(static_cast<DurationNs>(faults_.between(e, 10 * e)) * kNsPerMs, [this] { mend(); });
 }
 
-void Cluster::isolate(NodeId id, bool one_way) {
-  cuts_.clear();
-  for (auto& other : nodes_) {
-    if (other->id == id) continue;
-    cuts_.insert({id.value, other->id.value});
-    if (!one_way) cuts_.insert({other->id.value, id.value});
-  }
+void Cluster::stopped(SimNode& n) {
+  hit("a node stopped when it was told");
+  note("node " + to_string(n.id) + " has stopped");
+  trace(0x57, n.id.value);
+  n.log_lane->run(&n.log_jobs);  // what was posted is done
+  stop_process(n);
+  if (faults_.chance(0.5))
+    n.disk.restart_process();
+  else
+    lose_power(n);
+  come_back(n);
 }
 
-void Cluster::hop(SimNode& n) {
-  if (!faults_.chance(0.7)) return;
-  const uint64_t e = p_.election_ms;
-  const NodeId id = n.id;
-  const bool one_way = faults_.chance(0.3);
-  after(static_cast<DurationNs>(faults_.below(3 * e)) * kNsPerMs, [this, id, one_way] {
-    if (!faulty_) return;
-    hit("a new leader was cut off");
-    isolate(id, one_way);
+void Cluster::drain(SimNode& n) {
+  const auto length = static_cast<DurationNs>(faults_.between(100, 5000)) * kNsPerMs;
+  if (!n.up) return;
+  ask(n, "drain", "{\"on\":true}");
+  after(length, [this, &n, life = n.life] {
+    with_node(n, life, [this, &n] { ask(n, "drain", "{\"on\":false}"); });
   });
-  after(static_cast<DurationNs>(faults_.between(4 * e, 10 * e)) * kNsPerMs, [this] { mend(); });
+}
+
+void Cluster::jump_clock(SimNode& n, DurationNs by) {
+  jumps_ = true;
+  hit("a clock jumped");
+  note("the clock of node " + to_string(n.id) + " jumps by " + std::to_string(by / kNsPerMs) +
+       " ms");
+  n.clock.offset_ns += by;
+  n.timer_at = Mono::never();
+  drive(n);
 }
 
 void Cluster::heal() {
@@ -246,15 +192,13 @@ void Cluster::heal() {
   healed_ = true;
   heal_at_ = now_;
   give_up_ = now_ + kHealBoundNs;
-  mend();
+  mend_all();
   while (!held_.empty()) release_late(held_.size() - 1);
   note("healed");
   for (auto& n : nodes_) {
     // A pause ends by itself: cut short, it would let later frames pass those it keeps.
     if (n->up && n->disk.powered_off()) crash(*n, true);
-    n->disk.power_off_after(UINT64_MAX / 2);
-    n->disk.fail_nth(Call::sync, UINT64_MAX / 2);
-    n->disk.fail_nth(Call::write, UINT64_MAX / 2);
+    n->disk.clear_faults();
     n->disk.set_capacity(std::nullopt);
     n->slowness = 1;
     if (n->broken) crash(*n, false);

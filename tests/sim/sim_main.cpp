@@ -48,6 +48,13 @@ constexpr const char* kSometimes[] = {
     "a majority was counted again",
     "a new holder took a session",
     "a new leader was cut off",
+    "a clock jumped",
+    "a disk stalled",
+    "a drain was done",
+    "a node stopped when it was told",
+    "a snapshot was asked for",
+    "a start failed",
+    "a transfer was done",
     "a node that joined led",
     "a leader was alone with a change of members",
     "a log was truncated",
@@ -82,6 +89,7 @@ constexpr const char* kSometimes[] = {
     "partition: one way",
     "partition: two halves",
     "storage stopped in a snapshot",
+    "two partitions at once",
 };
 
 struct Sum {
@@ -126,16 +134,15 @@ struct Sum {
       std::printf("  %" PRIu64 " x %u nodes\n", times, nodes);
   }
   // Quorums of even numbers and of a large one: two even sizes and seven nodes.
-  bool all_sizes() const {
-    return sizes.contains(2) && sizes.contains(4) && sizes.contains(7);
-  }
+  bool all_sizes() const { return sizes.contains(2) && sizes.contains(4) && sizes.contains(7); }
   // Of a plugin's run. Its author is told what was not exercised, and why that may be.
   bool enough_of(const PluginUnderTest& plugin) const {
     std::printf("  the plugin: %" PRIu64 " commands ran, %" PRIu64 " of them refused; %" PRIu64
-                " states of replicas compared, %" PRIu64 " snapshots restored\n"
+                " states of replicas compared, %" PRIu64
+                " snapshots restored\n"
                 "  commands came from %s\n",
-                total.plugin_ran, total.plugin_refused, total.plugin_states,
-                total.plugin_restores, plugin.source());
+                total.plugin_ran, total.plugin_refused, total.plugin_states, total.plugin_restores,
+                plugin.source());
     if (total.plugin_ran == 0 || total.plugin_states == 0) {
       std::printf("FAILED: nothing of the plugin was exercised\n");
       return false;

@@ -106,7 +106,7 @@ void Cluster::change_members() {
 
 void Cluster::ask(SimNode& n, const char* verb, const std::string& args) {
   const uint64_t token = ++next_token_;
-  asked_[token] = {n.id, n.life, std::string(verb) == "member_change", now_};
+  asked_[token] = {n.id, n.life, verb, now_};
   n.node->admin(token, verb, args, n.clock.local(now_));
   drive(n);
 }
@@ -114,23 +114,24 @@ void Cluster::ask(SimNode& n, const char* verb, const std::string& args) {
 void Cluster::operation_ended(uint64_t token, const server::AdminResult& result) {
   auto it = asked_.find(token);
   if (it == asked_.end()) return fail("an operation ended twice, or nobody asked for it");
-  if (it->second.change)
-    change_ended(result);
-  else
-    hit(result.status.is_ok() ? "a transfer was done" : "a transfer was refused or failed");
+  const std::string& verb = it->second.verb;
+  const bool ok = result.status.is_ok();
+  if (verb == "member_change") change_ended(result);
+  if (verb == "transfer") hit(ok ? "a transfer was done" : "a transfer was refused or failed");
+  if (verb == "drain") hit(ok ? "a drain was done" : "a drain was refused or failed");
+  if (verb == "snapshot") hit(ok ? "a snapshot was asked for" : "a snapshot was refused or failed");
   asked_.erase(it);
 }
 
-// L4, L6: changes of members and transfers end, done or not, where they were asked; and a joint
-// configuration does not outlast a healthy leader. (Operations end at most 3 s of the node's clock
-// after they were asked; nobody is asked while it pauses, but it may pause then.)
+// L4, L6: what was asked for ends, done or not, where it was asked; and a joint configuration does
+// not outlast a healthy leader. (Operations end at most 10 s of the node's clock after they were
+// asked; nobody is asked while it pauses, but it may pause then.)
 void Cluster::check_operations() {
   for (const auto& [token, asked] : asked_) {
     const SimNode& n = node(asked.node);
     const Mono since = std::max(asked.at, std::max(heal_at_, n.paused_until));
     if (n.up && n.life == asked.life && now_ > since + kOperationBoundNs)
-      fail(std::string(asked.change ? "a change of members" : "a transfer") + " at node " +
-           to_string(n.id) + " does not end");
+      fail("a " + asked.verb + " at node " + to_string(n.id) + " does not end");
   }
   if (!p_.churn || now_ <= heal_at_ + kLeaderBoundNs) return;
   SimNode* lead = leading_node();

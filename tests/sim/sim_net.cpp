@@ -125,14 +125,6 @@ bool Cluster::late_vote(NodeId from, NodeId to, const Bytes& frame) {
   return true;
 }
 
-void Cluster::mend() {
-  cuts_.clear();
-  for (Late& late : std::exchange(stale_, {})) {
-    hit("a stale queue was flushed");
-    put_peer(late.from, late.to, late.frame, now_ + delay(p_.delay_mean_ns));
-  }
-}
-
 // What moves sessions, for who replays a seed.
 void Cluster::tell(const std::string& who, const wire::ServerMessage& m) {
   if (const auto* c = std::get_if<wire::SessionContinued>(&m))

@@ -65,6 +65,8 @@ struct SimNode {
   bool rots = false;          // its disk is damaged, and it runs or will begin anew
   std::string rot_path;       // what is damaged
   bool restart_only = false;  // the next end is one of the process, not of the machine
+  int failed_starts = 0;      // since it was up
+  bool spoiled = false;       // its start was made to fail
   uint64_t slowness = 1;      // of its disk
 
   // What was seen of it.

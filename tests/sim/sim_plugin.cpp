@@ -60,8 +60,8 @@ void Cluster::check_plugin(SimNode& n, const server::ApplyDone& done) {
   const Index from = done.restored ? done.restored->meta.index : n.seen_applied;
   std::string broken = plugin_->finding;
   if (broken.empty() && done.halted.is_ok())
-    broken = reference_->compare(done.output, from, done.applied,
-                                 static_cast<ProbeTypes&>(*n.types));
+    broken =
+        reference_->compare(done.output, from, done.applied, static_cast<ProbeTypes&>(*n.types));
   if (!broken.empty()) fail(broken + " (node " + to_string(n.id) + ")");
 }
 

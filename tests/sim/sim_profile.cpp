@@ -29,6 +29,7 @@ constexpr Field kFields[] = {
     {"fault_phase_ns", &Profile::fault_phase_ns},
     {"delay_mean_ns", &Profile::delay_mean_ns},
     {"disk_mean_ns", &Profile::disk_mean_ns},
+    {"fault_gap_ms", &Profile::fault_gap_ms},
     {"loss", &Profile::loss},
     {"duplicate", &Profile::duplicate},
     {"reorder", &Profile::reorder},
@@ -39,8 +40,14 @@ constexpr Field kFields[] = {
     {"skewed_clocks", &Profile::skewed_clocks},
     {"client_cuts", &Profile::client_cuts},
     {"transfers", &Profile::transfers},
+    {"stops", &Profile::stops},
+    {"drains", &Profile::drains},
+    {"asked_snapshots", &Profile::asked_snapshots},
+    {"clock_jumps", &Profile::clock_jumps},
     {"disk_errors", &Profile::disk_errors},
     {"disk_full", &Profile::disk_full},
+    {"bad_starts", &Profile::bad_starts},
+    {"ordered_metadata", &Profile::ordered_metadata},
     {"slow_disks", &Profile::slow_disks},
     {"corruption", &Profile::corruption},
     {"foreigners", &Profile::foreigners},
@@ -128,6 +135,38 @@ void write(std::ostream& out, const Numbers& value) {
   }
 }
 
+// Logarithmic: as often between 30 and 60 as between 480 and 960.
+uint64_t draw_gap_ms(Prng* r, uint64_t octaves) {
+  const uint64_t low = uint64_t{30} << r->below(octaves);
+  return r->between(low, 2 * low);
+}
+
+// What goes wrong in a calm seed: one thing, and often.
+constexpr bool Profile::*kAlone[] = {
+    &Profile::crashes,       &Profile::torn_writes,     &Profile::partitions,
+    &Profile::pauses,        &Profile::skewed_clocks,   &Profile::client_cuts,
+    &Profile::transfers,     &Profile::reorder,         &Profile::disk_errors,
+    &Profile::disk_full,     &Profile::slow_disks,      &Profile::corruption,
+    &Profile::foreigners,    &Profile::holds,           &Profile::vote_storms,
+    &Profile::leader_hops,   &Profile::power_cuts,      &Profile::client_deaths,
+    &Profile::silent_deaths, &Profile::closes,          &Profile::takeovers,
+    &Profile::client_pauses, &Profile::client_skew,     &Profile::frail,
+    &Profile::hostile,       &Profile::stops,           &Profile::drains,
+    &Profile::clock_jumps,   &Profile::asked_snapshots, &Profile::churn,
+};
+
+void only_one(Profile* p, Prng* r) {
+  p->fault_gap_ms = draw_gap_ms(r, 4);
+  const uint64_t kind = r->below(std::size(kAlone) + 2);
+  if (kind == std::size(kAlone))
+    p->loss = 0.01 * static_cast<double>(r->between(5, 40));
+  else if (kind > std::size(kAlone))
+    p->duplicate = 0.01 * static_cast<double>(r->between(5, 30));
+  else
+    p->*kAlone[kind] = true;
+  if (p->churn) p->spares = static_cast<uint32_t>(r->between(1, 3));
+}
+
 }  // namespace
 
 bool set_field(Profile* profile, const std::string& name, const std::string& value) {
@@ -173,7 +212,7 @@ Profile profile_of(uint64_t seed) {
   p.sessions = static_cast<uint32_t>(r.between(1, 3));
   p.ops = static_cast<uint32_t>(r.between(60, 500));
   p.window = static_cast<uint32_t>(r.between(1, 8));
-  bool calm = r.chance(0.2);
+  bool calm = r.chance(0.25);
   auto on = [&](double chance) { return !calm && r.chance(chance); };
   p.crashes = on(0.5);
   p.torn_writes = on(0.5);
@@ -182,8 +221,8 @@ Profile profile_of(uint64_t seed) {
   p.skewed_clocks = on(0.5);
   p.client_cuts = on(0.5);
   p.transfers = on(0.4);
-  p.loss = on(0.4) ? 0.01 * static_cast<double>(r.between(1, 20)) : 0;
-  p.duplicate = on(0.4) ? 0.01 * static_cast<double>(r.between(1, 20)) : 0;
+  p.loss = on(0.4) ? 0.01 * static_cast<double>(r.between(1, 40)) : 0;
+  p.duplicate = on(0.4) ? 0.01 * static_cast<double>(r.between(1, 30)) : 0;
   p.reorder = on(0.4);
   p.snapshot_entries = r.chance(0.6) ? r.between(5, 60) : 100'000;
   p.segment_bytes = r.between(4, 64) << 10;
@@ -227,6 +266,14 @@ Profile profile_of(uint64_t seed) {
   // The others must find a majority without it, of voters that are all there in the end.
   p.bit_rot = on(0.3) && p.nodes >= 3 && p.nodes % 2 == 1 && !p.wipes && !p.churn;
   p.live_rot = p.bit_rot && r.chance(0.5);
+  p.stops = on(0.3);
+  p.drains = on(0.3);
+  p.asked_snapshots = on(0.3);
+  p.clock_jumps = on(0.2);
+  p.bad_starts = on(0.4);
+  p.ordered_metadata = r.chance(0.3);
+  p.fault_gap_ms = draw_gap_ms(&r, 6);
+  if (calm) only_one(&p, &r);
   return p;
 }
 

@@ -1,8 +1,9 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, oracles*.cpp. Only for these, sim_plugin.cpp
-// (the plugin of a user), and for scenarios that script the world themselves.
+// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, sim_partitions.cpp, sim_disk_faults.cpp,
+// oracles*.cpp. Only for these, sim_plugin.cpp (the plugin of a user), and for scenarios that
+// script the world themselves.
 #pragma once
 
 #include <array>
@@ -63,12 +64,12 @@ struct WorkSession {
 struct SimClient {
   std::unique_ptr<client::Engine> engine;
   std::vector<WorkSession> sessions;
-  uint64_t life = 0;    // fences what was meant for an earlier process
-  bool mute = false;    // dies without a word, and its sessions must expire
-  bool zombie = false;  // lives on after another process has resumed its sessions
+  uint64_t life = 0;     // fences what was meant for an earlier process
+  bool mute = false;     // dies without a word, and its sessions must expire
+  bool zombie = false;   // lives on after another process has resumed its sessions
   bool retires = false;  // has written its tokens and asks nothing more; will die
-  bool frail = false;   // has a short session timeout, and may lose its session and renew it
-  int64_t second = 0;   // of virtual time, and the connections opened in it
+  bool frail = false;    // has a short session timeout, and may lose its session and renew it
+  int64_t second = 0;    // of virtual time, and the connections opened in it
   uint64_t opened = 0;
   SimClock clock;
   Mono paused_until;  // global; handles nothing before
@@ -91,7 +92,7 @@ struct Hostile {
 struct Asked {
   NodeId node;
   uint64_t life = 0;  // of the node: with its process the answer goes
-  bool change = false;  // of members; else a transfer of leadership
+  std::string verb;
   Mono at;
 };
 
@@ -162,6 +163,9 @@ class Cluster {
   void make_nodes();
   void start(SimNode& n);
   void crash(SimNode& n, bool torn);
+  void lose_power(SimNode& n);
+  void come_back(SimNode& n);
+  void not_started(SimNode& n, const Status& status);
   void with_node(SimNode& n, uint64_t life, std::function<void()> what);
   void drive(SimNode& n);
   void storage_stopped(SimNode& n);
@@ -212,13 +216,20 @@ class Cluster {
   bool late_vote(NodeId from, NodeId to, const Bytes& frame);
   void hop(SimNode& n);
   void leave_alone_with_a_change(SimNode& n);
-  void isolate(NodeId id, bool one_way);  // from its peers; nothing else is cut then
+  // The number of the cut; 0: there is nobody to be cut off from.
+  uint64_t isolate(NodeId id, bool one_way);
   void swizzle();
-  void mend();
+  void cut_off(NodeId id, uint64_t owner, bool one_way);
+  DurationNs partition_length();
+  void mend(uint64_t owner);
+  void mend_all();
   void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when, bool late = false);
   void send_peer(SimNode& from, NodeId to, const Bytes& frame);
   void send_client(SimNode& from, net::ConnId conn, const Bytes& frame);
-  bool cut(NodeId a, NodeId b) const { return cuts_.contains({a.value, b.value}); }
+  bool cut(NodeId a, NodeId b) const {
+    const auto it = cuts_.lower_bound({a.value, b.value, 0});
+    return it != cuts_.end() && (*it)[0] == a.value && (*it)[1] == b.value;
+  }
   SimNode& node(NodeId id) { return *nodes_[id.value - 1]; }
 
   // clients
@@ -290,13 +301,28 @@ class Cluster {
   bool counts(SimNode& n);
 
   // faults and the end
+  struct FaultKind {
+    const char* name;
+    bool Profile::*on;
+    void (*action)(Cluster& world, SimNode& n);  // draws what else there is to draw
+  };
+  static const std::vector<FaultKind>& fault_kinds();
   void schedule_faults();
-  void fault();
+  void fault(uint64_t number);
   void planted_failure();
-  void more_fault(SimNode& n);
+  SimNode& any_node();
+  uint32_t any_client() { return static_cast<uint32_t>(faults_.below(p_.clients)); }
+  void pause(SimNode& n);
+  void told_to_stop(SimNode& n);
+  void stopped(SimNode& n);
+  void check_stopped(SimNode& n, uint64_t life, Mono by);
+  void drain(SimNode& n);
+  void jump_clock(SimNode& n, DurationNs by);
   void partition(SimNode& n);
   void disk_error(SimNode& n);
   void disk_full(SimNode& n);
+  void disk_slow(SimNode& n);
+  void spoil_start(SimNode& n);
   void wipe(SimNode& n);
   void rot();
   bool flip_something(SimNode& n);
@@ -309,6 +335,7 @@ class Cluster {
   void look_for_healed(SimNode& n);
   void check_line(SimNode& n, const std::string& line);
   bool incarnations_bound() const;
+  bool all_whole();
   void heal();
   bool clients_done() const;
   bool replicas_equal();
@@ -339,7 +366,10 @@ class Cluster {
   uint64_t next_token_ = 1000;
 
   std::vector<std::unique_ptr<SimNode>> nodes_;
-  std::set<std::pair<uint64_t, uint64_t>> cuts_;
+  std::set<std::array<uint64_t, 3>> cuts_;  // from, to, whose it is: a link may be cut twice
+  uint64_t next_cut_ = 0, isolation_ = 0;
+  Mono lull_until_;
+  bool wiping_ = false;
   std::map<std::pair<uint64_t, uint64_t>, Mono> peer_fifo_;
   struct Late {
     NodeId from, to;
@@ -349,24 +379,24 @@ class Cluster {
   };
   std::vector<Late> held_, stale_;
   size_t held_kind_ = 2;
-  std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;    // (voter, term) -> for whom
-  std::set<std::array<uint64_t, 3>> chosen_;                   // term, voter, for whom
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;     // (voter, term) -> for whom
+  std::set<std::array<uint64_t, 3>> chosen_;                    // term, voter, for whom
   std::map<std::pair<uint64_t, uint64_t>, LogEnd> asked_with_;  // (candidate, term): what it said
   struct Seen {
     uint64_t hash = 0;
     LogTime time;
     Mono born;  // when its leader appended it
   };
-  std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;      // (index, term)
-  std::map<uint64_t, uint64_t> committed_;                     // index -> term
-  std::map<uint64_t, Term> committed_in_;  // index -> term of who saw that first
-  std::map<Index, raft::Membership> configs_;  // committed
+  std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;  // (index, term)
+  std::map<uint64_t, uint64_t> committed_;                 // index -> term
+  std::map<uint64_t, Term> committed_in_;                  // index -> term of who saw that first
+  std::map<Index, raft::Membership> configs_;              // committed
   std::map<uint64_t, uint64_t> leader_of_term_;
-  std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
-  SessionModel model_;                    // of what is committed
-  std::vector<raft::Entry> log_;          // the same entries, for a replay at the end
-  uint64_t peer_frames_ = 0;              // sent
-  int live_rots_ = 0;                     // bytes that went bad under running nodes
+  std::map<uint64_t, uint64_t> hash_at_;            // index -> state hash
+  SessionModel model_;                              // of what is committed
+  std::vector<raft::Entry> log_;                    // the same entries, for a replay at the end
+  uint64_t peer_frames_ = 0;                        // sent
+  int live_rots_ = 0;                               // bytes that went bad under running nodes
   std::map<std::array<uint64_t, 3>, Mono> rounds_;  // leader, term, round -> first sent
   std::map<std::pair<uint64_t, uint64_t>, Mono> heard_;  // (leader, peer): it answered that one
   struct AskedRead {

@@ -282,8 +282,7 @@ void SimDisk::kill_handles() {
   ++state_->epoch;
   locked_.clear();
   powered_off_ = false;
-  changes_max_.reset();
-  fail_at_.clear();
+  clear_faults();
 }
 
 void SimDisk::fail_nth(Call call, uint64_t nth, raftcs_status_t code) {
@@ -292,6 +291,11 @@ void SimDisk::fail_nth(Call call, uint64_t nth, raftcs_status_t code) {
 }
 
 void SimDisk::power_off_after(uint64_t changes) { changes_max_ = changes_ + changes; }
+
+void SimDisk::clear_faults() {
+  changes_max_.reset();
+  fail_at_.clear();
+}
 
 bool SimDisk::flip(const std::string& path, uint64_t offset, uint8_t mask) {
   auto it = durable_.find(path);

@@ -74,6 +74,7 @@ class SimDisk final : public sys::FileSystem {
   // read, else an I/O error.
   void fail_nth(Call call, uint64_t nth, raftcs_status_t code = RAFTCS_OK);
   void power_off_after(uint64_t changes);  // calls that change something; then all fail
+  void clear_faults();                     // of those two; what is off stays off
   bool powered_off() const { return powered_off_; }
   void set_capacity(std::optional<uint64_t> bytes) { capacity_bytes_ = bytes; }
   // Changes one durable byte; false when there is none.

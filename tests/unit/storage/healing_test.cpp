@@ -117,6 +117,31 @@ TEST_F(HealingTest, AnInterruptionAnywhereIsFinishedByTheNextStart) {
   EXPECT_GT(untouched, 8u);
 }
 
+// The start that finishes it meets a disk that does not read: what was set aside stays there.
+TEST_F(HealingTest, AReadThatFailsWhileItIsFinishedTakesNothing) {
+  const auto before = files_below(disk_, kPath);
+  uint64_t finished = 0;
+  for (uint64_t changes = 0; changes < 40; ++changes)
+    for (const sim::Call call : {sim::Call::open, sim::Call::read})
+      for (uint64_t nth = 1; nth <= 3; ++nth) {
+        auto disk = disk_.clone();
+        disk->power_off_after(changes);
+        (void)heal_directory(*disk, kPath, fresh_).is_ok();
+        disk->crash(std::vector<sim::Fate>(disk->pending_count(), sim::Fate::kept));
+        disk->fail_nth(call, nth);
+        (void)finish_healing(*disk, kPath, nullptr).is_ok();
+        disk->restart_process();
+        ASSERT_OK(finish_healing(*disk, kPath, nullptr));
+        auto dir = DataDir::open(*disk, kPath, options_, nullptr);
+        ASSERT_OK(dir);
+        if ((*dir)->identity().incarnation != make_uuid(0x77)) continue;
+        ++finished;
+        EXPECT_TRUE(files_below(*disk, std::string(kPath) + "/damaged") == before)
+            << changes << " changes, call " << nth;
+      }
+  EXPECT_GT(finished, 100u);
+}
+
 TEST_F(HealingTest, SalvageFindsTheConfigurationBehindAndBeforeDamage) {
   ASSERT_TRUE(disk_.flip("/node/log-0000000000000001", 512 * 5, 4));
   EXPECT_EQ(DataDir::open(disk_, kPath, options_, nullptr).status().code(), RAFTCS_ERR_CORRUPT);

@@ -81,9 +81,11 @@ void Cluster::start(SimNode& n) {
   ++n.life;
   n.log_busy = n.apply_busy = n.snapshot_busy = n.halting_disk = false;
   n.timer_at = Mono::never();
-  n.seen_commit = n.seen_applied = n.seen_snapshot = Index();
+  n.seen_commit = n.seen_applied = n.seen_snapshot = n.seen_durable = n.seen_config = Index();
   n.led_term = Term();
   n.log_terms.clear();
+  n.configs.clear();
+  n.segment_of.clear();
   n.broken = false;
   note("node " + to_string(n.id) + " started");
   drive(n);
@@ -101,6 +103,7 @@ void Cluster::crash(SimNode& n, bool torn) {
   else
     n.disk.crash(faults_);
   n.restart_only = false;
+  if (oracle_.chance(0.05)) check_durable();
   uint64_t life = n.life;
   DurationNs down = static_cast<DurationNs>(faults_.below(3000)) * kNsPerMs;
   after(down, [this, &n, life] {
@@ -226,7 +229,7 @@ void Cluster::run_apply_lane(SimNode& n) {
     if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
     check_applied(n, *done);
-    if (done->restored) ++report_.snapshots_installed;
+    if (done->restored) hit("a state was restored");
     with_node(n, life, [this, &n, done] {
       n.apply_busy = false;
       n.node->apply_done(std::move(*done), n.clock.local(now_));
@@ -244,6 +247,7 @@ void Cluster::run_snapshot_lane(SimNode& n) {
     auto done =
         std::make_shared<server::SnapshotDone>(n.snapshot_lane->run(job, [] { return false; }));
     if (n.disk.powered_off()) return crash(n, true);
+    note_chunk(n, *done);
     with_node(n, life, [this, &n, done] {
       n.snapshot_busy = false;
       if (!n.dir->stopped().is_ok()) {

@@ -119,7 +119,7 @@ struct Sum {
                 total.queries, total.pushes);
     std::printf("  %" PRIu64 " leaders, %" PRIu64 " crashes (%" PRIu64 " in a write), %" PRIu64
                 " partitions, %" PRIu64 " pauses, %" PRIu64 " transfers, %" PRIu64
-                " snapshots restored, %" PRIu64 " resent, %" PRIu64 " connections\n",
+                " snapshots from peers, %" PRIu64 " resent, %" PRIu64 " connections\n",
                 total.leaders, total.crashes, total.torn, total.partitions, total.pauses,
                 total.transfers, total.snapshots_installed, total.resent, total.reconnects);
     for (const auto& [nodes, times] : sizes)
@@ -142,7 +142,7 @@ struct Sum {
     }
     if (total.plugin_ran == total.plugin_refused)
       std::printf("note: every command was refused; give real ones with --commands\n");
-    if (seeds >= 10 && total.snapshots_installed == 0)
+    if (seeds >= 10 && !total.hits.contains("a state was restored"))
       std::printf("note: no replica was restored from a snapshot\n");
     return true;
   }

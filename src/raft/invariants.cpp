@@ -74,8 +74,13 @@ void check_membership(const Node::Impl& n) {
 }  // namespace
 
 InvariantGuard::InvariantGuard(const Node::Impl& impl) : impl_(impl) {
-  before_ = {impl.hard_,       impl.role(),        impl.commit_,
-             impl.handed_out_, impl.log_.last(), impl.log_.base().index};
+  before_ = {impl.hard_,
+             impl.role(),
+             impl.commit_,
+             impl.handed_out_,
+             impl.log_.last(),
+             impl.log_.base().index,
+             impl.membership_index()};
 }
 
 InvariantGuard::~InvariantGuard() {
@@ -97,7 +102,9 @@ InvariantGuard::~InvariantGuard() {
   check_order(n);
   check_no_gap(n);
   if (const Leader* lead = n.leading()) check_progress(n, *lead);
-  if (!n.full_checks_ || ++n.unscanned_ < n.scan_every_) return;
+  if (!n.full_checks_) return;
+  const bool other_config = n.membership_index() != before_.config;
+  if (++n.unscanned_ < n.scan_every_ && !other_config) return;
   n.unscanned_ = 0;
   check_log(n);
   check_membership(n);

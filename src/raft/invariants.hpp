@@ -22,7 +22,7 @@ class InvariantGuard {
   struct Before {
     HardState hard;
     Role role = Role::follower;
-    Index commit, handed_out, last, base;
+    Index commit, handed_out, last, base, config;
   };
   const Node::Impl& impl_;
   Before before_;

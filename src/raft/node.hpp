@@ -222,7 +222,7 @@ class Node {
   // Run the full invariant checks (invariants.hpp) after every input. Debug builds run the
   // cheap ones always. A broken one goes to the check handler (base/check.hpp).
   // scan_every: the log is scanned after one input of so many only (what such a scan finds stays
-  // broken, so it is found later).
+  // broken, so it is found later), and whenever another configuration is in force.
   void set_invariant_checks(bool full, uint32_t scan_every = 1);
   // The entry at `index`, or nullptr if it is compacted or not there.
   const Entry* entry(Index index) const;

@@ -31,8 +31,10 @@ void Cluster::check_node(SimNode& n) {
   if (!n.wiped) {
     check_log(n, s);
     check_commit(n, s);
+    check_membership(n, s);
     if (s.snapshot != n.seen_snapshot) check_snapshot(n, s);
   }
+  note_written(n, s);
   const Index commit_before = std::exchange(n.seen_commit, s.commit);
   check_vote(n, s);
   const bool asks = s.role == raft::Role::candidate || s.role == raft::Role::pre_candidate;
@@ -47,12 +49,14 @@ void Cluster::check_node(SimNode& n) {
     return;
   }
   if (n.wiped) return fail("a wiped node leads");
+  check_may_lead(n, s);
   n.seen_term = s.term;
   auto [it, fresh] = leader_of_term_.emplace(s.term.value, n.id.value);
   if (fresh) {
     ++report_.leaders;
     note("node " + to_string(n.id) + " leads term " + to_string(s.term));
     trace(0x1e, s.term.value);
+    if (n.node->raft().membership().joint) hit("a leader began in a joint configuration");
     release_held(Release::next_leader, n.id);
     release_held(Release::receiver_leads, n.id);
     if (p_.leader_hops && faulty_) hop(n);
@@ -69,7 +73,7 @@ void Cluster::check_node(SimNode& n) {
   check_match(n, s);
   n.led_term = s.term;
   n.led_last = s.last;
-  if (net_.chance(0.02)) check_leader(n, s);
+  if (oracle_.chance(0.02)) check_leader(n, s);
 }
 
 // S6: a new leader has every entry that was committed before its term. (Its votes may have been
@@ -113,26 +117,35 @@ void Cluster::check_leader(SimNode& n, const raft::NodeStatus& s) {
 // S5: one entry for an index and a term, everywhere and for ever. From the end down to what
 // was seen before: below an equal (index, term) nothing can have changed.
 void Cluster::check_log(SimNode& n, const raft::NodeStatus& s) {
+  Index cut = Index(UINT64_MAX);
   if (!n.log_terms.empty() && n.log_terms.rbegin()->first > s.last) {
     hit("a log was truncated");
+    cut = s.last.next();
     n.log_terms.erase(n.log_terms.upper_bound(s.last), n.log_terms.end());
+    n.configs.erase(n.configs.upper_bound(s.last), n.configs.end());
   }
   for (Index i = s.last; i >= s.first && i.value > 0; i = i.prev()) {
     const raft::Entry* e = n.node->raft().entry(i);
     if (e == nullptr) break;
     Term& seen = n.log_terms[i];
     if (seen == e->term) break;
-    if (seen.value != 0) hit("an entry was replaced");
+    if (seen.value != 0) {
+      hit("an entry was replaced");
+      cut = i;
+    }
     seen = e->term;
+    n.configs.erase(i);
+    if (e->type == raft::EntryType::config) n.configs.insert(i), n.seen_config = Index();
     uint64_t hash = crc32c(static_cast<uint32_t>(e->time.ns), e->payload.data(), e->payload.size());
     auto [it, fresh] =
         entries_.emplace(std::pair(i.value, e->term.value), Seen{hash, e->time, now_});
     if (!fresh && it->second.hash != hash)
       fail("two entries of index " + to_string(i) + " and term " + to_string(e->term));
   }
+  note_cut(n, cut);
 }
 
-// S7: what is committed is one sequence. S8: and is durable on a quorum (sampled: it costs).
+// S7: what is committed is one sequence. S8, S9: and is durable on a quorum (sampled: it costs).
 void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
   if (s.commit <= n.seen_commit) return;
   for (Index i = n.seen_commit.next(); i <= s.commit; ++i) {
@@ -150,18 +163,24 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     }
     if (std::string broken = model_.apply(*e, truth); !broken.empty()) fail(broken);
     log_.push_back(*e);
-    if (e->type == raft::EntryType::config) configs_[i] = *raft::decode_membership(e->payload);
+    if (e->type == raft::EntryType::config) {
+      raft::Membership members = *raft::decode_membership(e->payload);
+      config_committed(*e, members);
+      configs_[i] = std::move(members);
+    }
     check_pace(i, e->term);
   }
   if (s.commit > model_.applied())
     fail("node " + to_string(n.id) + " committed what nobody has seen");
   if (s.first > s.snapshot.next())  // S14
     fail("node " + to_string(n.id) + " has a gap in its log");
-  if (s.role == raft::Role::leader && net_.chance(0.01)) check_durable(s.commit);
+  if (s.role != raft::Role::leader) return;
+  if (s.membership_index > s.commit) counted_by_[s.commit] = n.node->raft().membership();
+  if (oracle_.chance(0.01)) check_durable();
 }
 
 // S13: a snapshot says of the entry at its index what that was, and has the configuration of that
-// index, whatever has come since (SN-04).
+// index, whatever has come since (SN-04). S15: all of one index are the same bytes.
 void Cluster::check_snapshot(SimNode& n, const raft::NodeStatus& s) {
   n.seen_snapshot = s.snapshot;
   const std::optional<raft::SnapshotMeta> meta = n.dir->latest_snapshot();
@@ -169,6 +188,11 @@ void Cluster::check_snapshot(SimNode& n, const raft::NodeStatus& s) {
   const auto term = committed_.find(meta->index.value);
   if (term != committed_.end() && term->second != meta->term.value)
     fail("node " + to_string(n.id) + " has a snapshot of another term than its entry");
+  const auto [same, first] = snapshots_.emplace(meta->index, *meta);
+  if (!first) hit("two snapshots of an index were compared");
+  if (same->second != *meta)
+    fail("node " + to_string(n.id) + " has a snapshot at index " + to_string(meta->index) +
+         " that differs from another one of that index");
   const auto config = configs_.upper_bound(meta->index);
   if (meta->index > model_.applied() || config == configs_.begin()) return;
   hit("a snapshot's configuration was checked");
@@ -202,47 +226,13 @@ void Cluster::check_applied(SimNode& n, const server::ApplyDone& done) {
   auto [it, fresh] = hash_at_.emplace(done.applied.value, done.state_hash);
   if (!fresh && it->second != done.state_hash)
     fail("replicas differ at index " + to_string(done.applied) + who);
-  if (SessionModel::digest_of(n.apply_lane->machine().sessions()) !=
-      model_.digest_at(done.applied))
+  if (SessionModel::digest_of(n.apply_lane->machine().sessions()) != model_.digest_at(done.applied))
     fail("sessions differ from what the log says at index " + to_string(done.applied) + who);
 }
 
-// What every disk would give back if the power went now and nothing unsynced survived.
-void Cluster::check_durable(Index index) {
-  // The quorum is that of the configuration in force, where it is beyond doubt which that is.
-  SimNode* lead = leading_node();
-  if (lead == nullptr || !lead->node->raft_status().membership_settled) return;
-  if (anybody_rots()) return;  // a copy less, until it is mended
-  for (const auto& n : nodes_)
-    if (index <= n->lost_to) return;  // its answer may have counted, and came before the damage
-  const raft::Membership members = lead->node->raft().membership();
-  size_t holders = 0, voters = 0;
-  for (auto& n : nodes_) {
-    const raft::Member* member = raft::find_member(members, n->id);
-    if (member == nullptr || member->role != raft::MemberRole::voter) continue;
-    ++voters;
-    if (n->wiped) continue;
-    std::unique_ptr<SimDisk> disk = n->disk.clone();
-    disk->crash(std::vector<Fate>{});
-    storage::Options options;
-    options.segment_bytes = p_.segment_bytes;
-    auto dir = storage::DataDir::open(*disk, "/data", options, nullptr);
-    if (!dir) continue;
-    raft::BootImage image = (*dir)->take_boot_image();
-    bool holds = image.snapshot && image.snapshot->index >= index;
-    for (const raft::Entry& e : image.entries)
-      holds = holds || (e.index == index && e.term.value == committed_[index.value]);
-    holders += holds ? 1 : 0;
-  }
-  hit("durability was checked");
-  if (holders < voters / 2 + 1)
-    fail("index " + to_string(index) + " is committed and durable on " + std::to_string(holders) +
-         " nodes only");
-}
-
-// S2: one vote in a term, over restarts. S3: no term that was spoken is forgotten (check_node;
-// an answer that waited for its write may be of an older term than what overtook it). A candidate
-// says where its log ends (EL-11).
+// S2: one vote of a disk in a term, over restarts. S3: no term that was spoken is forgotten
+// (check_node; an answer that waited for its write may be of an older term than what overtook it).
+// A candidate says where its log ends (EL-11).
 void Cluster::check_frame(SimNode& n, const Bytes& frame) {
   wire::PeerEnvelope envelope;
   std::vector<raft::Message> messages;
@@ -253,8 +243,10 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
     if (!wire::decode_peer_contact(frame, {}, &envelope, &contact, &error) &&
         !wire::decode_peer_check(frame, {}, &envelope, &check, &error))
       fail("a node sent a frame that does not decode");
-    return;
+    messages.clear();
   }
+  if (envelope.incarnation != n.incarnation)
+    fail("node " + to_string(n.id) + " speaks for another disk than it has");  // S22
   for (const raft::Message& m : messages) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
@@ -268,8 +260,9 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
     n.seen_term = std::max(n.seen_term, m.term);
     if (asked != nullptr)
       asked_with_[{n.id.value, m.term.value}] = {asked->last_term.value, asked->last_index};
-    if (voted == nullptr || !voted->granted || n.wiped) continue;
-    auto [it, fresh] = votes_.emplace(std::pair(n.id.value, m.term.value), m.to.value);
+    if (voted == nullptr || !voted->granted) continue;
+    auto [it, fresh] = votes_.emplace(std::pair(n.incarnation, m.term.value), m.to.value);
+    if (fresh) check_vote_durable(n, m.term, m.to);
     if (!fresh && it->second != m.to.value)
       fail("node " + to_string(n.id) + " voted twice in term " + to_string(m.term));
   }
@@ -280,11 +273,12 @@ void Cluster::check_ack(SimNode& n, Term term, const raft::AppendResponse& ack) 
   // What is committed matches by definition (LR-07): the search for agreement never goes below it.
   if (!ack.success && ack.hint_index > ack.rejected)
     fail("node " + to_string(n.id) + " refuses an append to what it has committed");
-  if (!ack.success || n.wiped || !n.up) return;
+  if (!ack.success || !n.up) return;
   raft::NodeStatus own = n.node->raft_status();
   if (own.term != term) return;  // it waited for its write, and something overtook it
   if (ack.match > own.durable)
     fail("node " + to_string(n.id) + " acknowledges what it has not stored");
+  check_ack_durable(n, ack.match);
   auto leader = leader_of_term_.find(term.value);
   if (leader == leader_of_term_.end()) return;
   SimNode& from = node(NodeId(leader->second));

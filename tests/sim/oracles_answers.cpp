@@ -33,7 +33,7 @@ std::optional<Cluster::Answer> Cluster::note_answers(const SimNode& n, const Byt
     if (ack == nullptr) continue;
     const auto sent = rounds_.find({n.id.value, m.term.value, ack->round});
     if (sent == rounds_.end()) continue;
-    Mono& heard = heard_[{n.id.value, m.from.value}];
+    Mono& heard = heard_[{n.id, m.from, envelope.incarnation}];
     heard = std::max(heard, sent->second);
   }
   if (messages.size() != 1) return std::nullopt;
@@ -70,6 +70,18 @@ void Cluster::check_effect(const SimNode& n, const Answer& answer) {
   }
 }
 
+// When the last round was sent that the peer has answered with the disk that the configuration
+// names (S17, S22).
+Mono Cluster::heard_from(const raft::Membership& members, NodeId leader, NodeId peer) const {
+  Mono at;
+  for (auto it = heard_.lower_bound({leader, peer, Uuid()}); it != heard_.end(); ++it) {
+    const auto& [by, from, disk] = it->first;
+    if (by != leader || from != peer) break;
+    if (names_disk(members, peer, disk)) at = std::max(at, it->second);
+  }
+  return at;
+}
+
 // Requires: the frame is about to be given to n.
 void Cluster::note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame) {
   wire::ClientSink messages;
@@ -98,12 +110,35 @@ void Cluster::check_answers(const SimNode& n, net::ConnId conn, const Bytes& fra
     if (answer->status != RAFTCS_OK || n.node->raft_status().membership_index != asked.config)
       continue;
     hit("a read was held against its round");
-    const bool confirmed = majority_of(n.node->raft().membership(), [&](NodeId id) {
-      const auto heard = heard_.find({n.id.value, id.value});
-      return id == n.id || (heard != heard_.end() && heard->second >= asked.at);
+    const raft::Membership& members = n.node->raft().membership();
+    const bool confirmed = majority_of(members, [&](NodeId id) {
+      return id == n.id || heard_from(members, n.id, id) >= asked.at;
     });
     if (!confirmed)
       fail("node " + to_string(n.id) + " answers a read that no majority has confirmed");
+  }
+}
+
+// S21: a node whose disk has failed answers nothing any more. It still says what it is and who
+// leads, refuses, and tells administrators.
+void Cluster::check_silent(const SimNode& n, const Bytes& frame) {
+  wire::ServerSink messages;
+  wire::DecodeError error;
+  if (!n.broken || !wire::decode_server_frame(frame, {}, &messages, &error)) return;
+  for (const wire::ServerMessage& m : messages) {
+    const auto* query = std::get_if<wire::QueryResponse>(&m);
+    hit("a node with a failed disk was asked");
+    const bool refuses = std::holds_alternative<wire::SessionRejected>(m) ||
+                         std::holds_alternative<wire::SessionClosed>(m) ||
+                         std::holds_alternative<wire::RequestError>(m) ||
+                         std::holds_alternative<wire::Unsupported>(m) ||
+                         (query != nullptr && query->status != RAFTCS_OK);
+    const bool tells = std::holds_alternative<wire::Welcome>(m) ||
+                       std::holds_alternative<wire::Topology>(m) ||
+                       std::holds_alternative<wire::AdminReply>(m);
+    if (!refuses && !tells)
+      fail("node " + to_string(n.id) + " answers a client after its disk failed (kind " +
+           std::to_string(m.index()) + ")");
   }
 }
 

@@ -33,11 +33,13 @@ std::optional<Cluster::LogEnd> Cluster::log_end(const SimNode& n, const raft::No
 // A vote goes only to who asked with a log that is no older than the voter's own (thesis 3.6.1;
 // EL-10, EL-11, EL-14). Judged when the vote is first seen: later both logs may have changed.
 void Cluster::check_vote(SimNode& n, const raft::NodeStatus& s) {
-  if (!s.vote || (n.voted_term == s.term && n.voted_for == s.vote)) return;
+  if (!s.vote || (n.voted_term == s.term && n.voted_for == s.vote && n.voted_disk == n.incarnation))
+    return;
   n.voted_term = s.term;
   n.voted_for = s.vote;
-  const bool fresh = chosen_.insert({s.term.value, n.id.value, s.vote.value}).second;
-  if (!fresh || s.vote == n.id || n.wiped) return;
+  n.voted_disk = n.incarnation;
+  const bool fresh = chosen_.insert({s.term.value, n.id.value, s.vote.value, n.incarnation}).second;
+  if (!fresh || s.vote == n.id) return;
   const auto asked = asked_with_.find({s.vote.value, s.term.value});
   const auto own = log_end(n, s);
   if (asked == asked_with_.end() || !own) return;
@@ -47,20 +49,32 @@ void Cluster::check_vote(SimNode& n, const raft::NodeStatus& s) {
          to_string(s.vote) + ", whose log ends before its own");
 }
 
-// S17: who begins to lead a term was chosen in it by a majority of each voter set (EL-05, EL-06,
-// CM-07).
+bool Cluster::has_chosen(const raft::Membership& members, Term term, NodeId voter,
+                         NodeId whom) const {
+  auto it = chosen_.lower_bound({term.value, voter.value, whom.value, Uuid()});
+  for (; it != chosen_.end(); ++it) {
+    if (it->term != term.value || it->voter != voter.value || it->whom != whom.value) return false;
+    if (names_disk(members, voter, it->disk)) return true;
+  }
+  return false;
+}
+
+// S17, S22: who begins to lead a term was chosen in it by a majority of each voter set (EL-05,
+// EL-06, CM-07), each with the disk that the configuration names: the vote of another one counts
+// for nothing.
 void Cluster::check_elected(const SimNode& n, const raft::NodeStatus& s) {
-  const bool chosen = majority_of(n.node->raft().membership(), [&](NodeId id) {
-    return chosen_.contains({s.term.value, id.value, n.id.value});
-  });
+  const raft::Membership& members = n.node->raft().membership();
+  const bool chosen =
+      majority_of(members, [&](NodeId id) { return has_chosen(members, s.term, id, n.id); });
   if (!chosen)
     fail("node " + to_string(n.id) + " leads term " + to_string(s.term) +
          " without a majority that chose it");
 }
 
 // A leader commits what a majority of each voter set stores as far as it knows, itself only what is
-// durable (CM-05, CM-07), and of its own term (CM-01). Not asked when a snapshot told it, or when
-// the configuration that it counted by has changed in the same step.
+// durable (CM-05, CM-07), and of its own term (CM-01). What another disk than the member's says it
+// stores does not count (S22), but for what the member said before it lost its own. Not asked when
+// a snapshot told it, or when the configuration that it counted by has changed in the same step.
 void Cluster::check_counted(const SimNode& n, const raft::NodeStatus& s, Index before) {
   if (s.commit <= before || n.led_term != s.term || s.snapshot >= s.commit) return;
   const raft::Entry* e = n.node->raft().entry(s.commit);
@@ -69,7 +83,10 @@ void Cluster::check_counted(const SimNode& n, const raft::NodeStatus& s, Index b
          " of an older term by counting");
   if (n.led_config != s.membership_index) return;
   hit("a majority was counted again");
-  const bool counted = majority_of(n.node->raft().membership(), [&](NodeId id) {
+  const raft::Membership& members = n.node->raft().membership();
+  const bool counted = majority_of(members, [&](NodeId id) {
+    const SimNode& member = node(id);
+    if (!names_disk(members, id, member.incarnation) && s.commit > member.lost_to) return false;
     if (id == n.id) return s.durable >= s.commit;
     return std::any_of(s.peers.begin(), s.peers.end(), [&](const raft::PeerProgress& p) {
       return p.id == id && p.match >= s.commit;

@@ -41,6 +41,11 @@ SessionModel::Session* SessionModel::find(SessionNum num) {
   return it == sessions_.end() ? nullptr : &it->second;
 }
 
+void SessionModel::heard(Session& s) {
+  s.info.last_active = now_;
+  s.heard_in = term_;
+}
+
 bool SessionModel::is_live(const Uuid& id) const {
   for (const auto& [num, s] : sessions_)
     if (s.info.id == id) return true;
@@ -75,7 +80,7 @@ void SessionModel::on(const rsm::CreateSession& op) {
   for (auto& [num, s] : sessions_) {
     if (s.info.id == op.id && s.info.proof != op.proof) broken_ = "two sessions with one id";
     if (s.info.proof != op.proof) continue;  // X9
-    s.info.last_active = now_;
+    heard(s);
     ++kinds_["a session was asked for twice"];
     expected_.back().started.push_back({s.info.num, s.info.id, true});
     return;
@@ -86,7 +91,8 @@ void SessionModel::on(const rsm::CreateSession& op) {
   s.info.id = op.id;
   s.info.proof = op.proof;
   s.info.timeout_ms = op.timeout_ms;
-  s.info.created = s.info.last_active = now_;
+  s.info.created = now_;
+  heard(s);
   expected_.back().started.push_back({s.info.num, op.id, false});
   sessions_[s.info.num.value] = std::move(s);
 }
@@ -98,13 +104,13 @@ void SessionModel::on(const rsm::CloseSession& op) {
 void SessionModel::on(const rsm::Acknowledge& op) {
   Session* s = find(op.session);
   if (s == nullptr) return;
-  s->info.last_active = now_;
+  heard(*s);
   s->info.acked_push = std::max(s->info.acked_push, std::min(op.up_to, s->info.last_push));
 }
 
 void SessionModel::on(const rsm::Touch& op) {
   for (SessionNum num : op.sessions)
-    if (Session* s = find(num)) s->info.last_active = now_;
+    if (Session* s = find(num)) heard(*s);
 }
 
 // X8: a proposal ends only who was silent in the log for the whole timeout of cluster time.
@@ -117,6 +123,7 @@ void SessionModel::on(const rsm::Expire& op) {
       continue;
     }
     ++expired_;
+    if (s->heard_in != term_) ++kinds_["a session expired in another term than it was heard in"];
     end(num.value, RAFTCS_SESSION_END_EXPIRED);
   }
 }
@@ -132,7 +139,7 @@ void SessionModel::on(const rsm::TakeOver& op) {
   if (s == nullptr) return;
   if (generation_of(op.holder) > generation_of(s->info.holder)) {
     s->info.holder = op.holder;
-    s->info.last_active = now_;
+    heard(*s);
     ++kinds_["a new holder took a session"];
   } else {
     ++kinds_["a holder came too late"];
@@ -175,7 +182,7 @@ void SessionModel::on(const rsm::Command& op) {
 
 rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
   rsm::Reply reply;
-  s.info.last_active = now_;
+  heard(s);
   s.floor = std::max(s.floor, std::min(op.lowest_pending, op.id).value);  // W-M6
   s.replies.erase(s.replies.begin(), s.replies.lower_bound(s.floor));
   s.info.replies_cached = s.replies.size();

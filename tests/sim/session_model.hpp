@@ -59,6 +59,7 @@ class SessionModel {
   };
   struct Session {
     rsm::SessionInfo info;
+    Term heard_in;  // the term of last_active
     uint64_t floor = 1;
     std::map<uint64_t, CachedReply> replies;
   };
@@ -78,6 +79,7 @@ class SessionModel {
   void run_ledger(Session& s, const rsm::Command& op, rsm::Reply* reply);
   void take_pushes(const std::vector<rsm::Push>& pushes);
   void end(uint64_t num, int32_t reason);
+  void heard(Session& s);
   Session* find(SessionNum num);
 
   std::map<uint64_t, Session> sessions_;

@@ -88,9 +88,11 @@ void Cluster::start(SimNode& n) {
   ++n.life;
   n.log_busy = n.apply_busy = n.snapshot_busy = n.halting_disk = false;
   n.timer_at = Mono::never();
-  n.seen_commit = n.seen_applied = n.seen_snapshot = Index();
+  n.seen_commit = n.seen_applied = n.seen_snapshot = n.seen_durable = n.seen_config = Index();
   n.led_term = Term();
   n.log_terms.clear();
+  n.configs.clear();
+  n.segment_of.clear();
   n.broken = false;
   note("node " + to_string(n.id) + " started");
   drive(n);
@@ -108,6 +110,7 @@ void Cluster::crash(SimNode& n, bool torn) {
   else
     lose_power(n);
   n.restart_only = false;
+  if (oracle_.chance(0.05)) check_durable();
   come_back(n);
 }
 
@@ -246,7 +249,7 @@ void Cluster::run_apply_lane(SimNode& n) {
     else if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
     check_applied(n, *done);
-    if (done->restored) ++report_.snapshots_installed;
+    if (done->restored) hit("a state was restored");
     with_node(n, life, [this, &n, done] {
       n.apply_busy = false;
       n.node->apply_done(std::move(*done), n.clock.local(now_));
@@ -264,6 +267,7 @@ void Cluster::run_snapshot_lane(SimNode& n) {
     auto done =
         std::make_shared<server::SnapshotDone>(n.snapshot_lane->run(job, [] { return false; }));
     if (n.disk.powered_off()) return crash(n, true);
+    note_chunk(n, *done);
     with_node(n, life, [this, &n, done] {
       n.snapshot_busy = false;
       if (!n.dir->stopped().is_ok()) {

@@ -195,6 +195,7 @@ void Cluster::heal() {
   mend_all();
   while (!held_.empty()) release_late(held_.size() - 1);
   note("healed");
+  check_durable();
   for (auto& n : nodes_) {
     // A pause ends by itself: cut short, it would let later frames pass those it keeps.
     if (n->up && n->disk.powered_off()) crash(*n, true);

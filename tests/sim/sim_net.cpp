@@ -146,6 +146,7 @@ void Cluster::tell(const std::string& who, const wire::ClientMessage& m) {
 }
 
 void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
+  check_silent(from, frame);
   if (conn == hostile_.conn) return hostile_receives(conn, frame);
   auto it = link_of_conn_.find(conn);
   if (it == link_of_conn_.end()) return;

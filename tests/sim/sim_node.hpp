@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "sim/sim_cluster.hpp"
@@ -73,15 +74,27 @@ struct SimNode {
   Term seen_term;  // over restarts: leading, or in a frame that left
   Index seen_commit;
   Index seen_snapshot;  // of this process
+  Index seen_durable;   // of this process
+  Index seen_config;    // the configuration in force when it was looked at last
   Index seen_applied;  // by the apply lane of this process
   Term asked_term;     // it asked for votes in this term
   Term voted_term;     // its vote when it was looked at last
   NodeId voted_for;
+  Uuid voted_disk;
   Term led_term;       // it led this term when it was looked at last
   Index led_last;      // and its log ended here (S4)
   Index led_config;    // and its configuration was this one
   std::map<NodeId, Index> led_match;  // and it counted this of its peers (LR-04)
   std::map<Index, Term> log_terms;  // of this process
+  std::set<Index> configs;               // those of them that are configurations
+  std::map<Index, uint64_t> segment_of;  // the durable ones
+  struct Receiving {                     // a snapshot from a peer
+    raft::SnapshotMeta meta;
+    NodeId from;
+    uint64_t life = 0;
+    uint32_t chunks = 0;
+  } receiving;
+  bool from_snapshot = false;  // it came, and the member has had no vote since
 };
 
 }  // namespace raftcs::sim

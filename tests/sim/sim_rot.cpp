@@ -36,7 +36,6 @@ void Cluster::rot() {
   hit("a byte rotted");
   n.wiped = n.rotten = true;
   n.seen_term = Term();
-  std::erase_if(votes_, [&](const auto& vote) { return vote.first.first == n.id.value; });
 }
 
 // Something durable, with other durable things behind it: what verifying calls damage.
@@ -117,9 +116,9 @@ void Cluster::opened_rotten(SimNode& n, const Uuid& before) {
   n.rots = false;
   if (n.incarnation == before) return;
   hit("rot was found at a start");
+  n.lost_to = std::max(n.lost_to, n.seen_durable);
   n.wiped = n.rotten = true;
   n.seen_term = Term();
-  std::erase_if(votes_, [&](const auto& vote) { return vote.first.first == n.id.value; });
 }
 
 void Cluster::rot_line(SimNode& n, const std::string& line) {
@@ -166,6 +165,8 @@ void Cluster::look_for_healed(SimNode& n) {
 void Cluster::check_line(SimNode& n, const std::string& line) {
   note("node " + to_string(n.id) + ": " + line);
   rot_line(n, line);
+  if (line.find("it was not finished when") != std::string::npos)
+    hit("a torn write was cut at a start");
   if (line.find("the state of node") != std::string::npos)
     fail("node " + to_string(n.id) + " believes that replicas differ: " + line);
 }

@@ -31,6 +31,8 @@ constexpr DurationNs kOperationBoundNs = 20 * kNsPerSecond;
 
 // More than half of each voter set, counted without the core's own arithmetic.
 bool majority_of(const raft::Membership& members, const std::function<bool(NodeId)>& holds);
+// The member has this disk as far as the configuration says.
+bool names_disk(const raft::Membership& members, NodeId id, const Uuid& disk);
 std::string address_of(uint64_t id);
 std::string peer_address_of(uint64_t id);
 
@@ -105,6 +107,8 @@ struct Link {  // a client connection
   Mono last_to_server, last_to_client;  // FIFO: nothing arrives before what was sent earlier
 };
 
+struct Left;  // of a disk, oracles_durable.cpp
+
 extern const char* g_check;
 extern int g_check_line;
 void remember_check(const char* expression, const char* file, int line);
@@ -119,7 +123,8 @@ class Cluster {
         reference_(plugin == nullptr ? nullptr : std::make_unique<PluginReference>(*plugin)),
         rng_(profile.seed),
         faults_(profile.seed ^ 0xfau),
-        net_(profile.seed ^ 0x4e7u) {}
+        net_(profile.seed ^ 0x4e7u),
+        oracle_(profile.seed ^ 0x0aacu) {}
   Report run();
 
  protected:
@@ -179,7 +184,14 @@ class Cluster {
   void check_log(SimNode& n, const raft::NodeStatus& s);
   void check_commit(SimNode& n, const raft::NodeStatus& s);
   void check_snapshot(SimNode& n, const raft::NodeStatus& s);
-  void check_durable(Index index);
+  void check_membership(SimNode& n, const raft::NodeStatus& s);
+  void check_may_lead(const SimNode& n, const raft::NodeStatus& s);
+  void config_committed(const raft::Entry& entry, const raft::Membership& now);
+  void check_durable();
+  void check_committed_there(Index index, const std::map<NodeId, Left>& left);
+  void check_believed(const SimNode& n, const std::map<NodeId, Left>& left);
+  void check_vote_durable(const SimNode& n, Term term, NodeId to);
+  void check_ack_durable(const SimNode& n, Index match);
   void check_leader(SimNode& n, const raft::NodeStatus& s);
   void check_first_of_term(SimNode& n);
   struct LogEnd {
@@ -189,6 +201,7 @@ class Cluster {
   };
   std::optional<LogEnd> log_end(const SimNode& n, const raft::NodeStatus& s) const;
   void check_vote(SimNode& n, const raft::NodeStatus& s);
+  bool has_chosen(const raft::Membership& members, Term term, NodeId voter, NodeId whom) const;
   void check_elected(const SimNode& n, const raft::NodeStatus& s);
   void check_counted(const SimNode& n, const raft::NodeStatus& s, Index before);
   void check_match(SimNode& n, const raft::NodeStatus& s);
@@ -205,8 +218,13 @@ class Cluster {
   };
   std::optional<Answer> note_answers(const SimNode& n, const Bytes& frame);
   void check_effect(const SimNode& n, const Answer& answer);
+  Mono heard_from(const raft::Membership& members, NodeId leader, NodeId peer) const;
   void note_queries(const SimNode& n, net::ConnId conn, const Bytes& frame);
   void check_answers(const SimNode& n, net::ConnId conn, const Bytes& frame);
+  void check_silent(const SimNode& n, const Bytes& frame);
+  void note_written(SimNode& n, const raft::NodeStatus& s);
+  void note_cut(SimNode& n, Index from);
+  void note_chunk(SimNode& n, const server::SnapshotDone& done);
   Bytes corrupt(const Bytes& frame);
   Bytes foreign(const Bytes& frame);
   bool held_back(NodeId from, NodeId to, const Bytes& frame);
@@ -230,7 +248,7 @@ class Cluster {
     const auto it = cuts_.lower_bound({a.value, b.value, 0});
     return it != cuts_.end() && (*it)[0] == a.value && (*it)[1] == b.value;
   }
-  SimNode& node(NodeId id) { return *nodes_[id.value - 1]; }
+  SimNode& node(NodeId id) const { return *nodes_[id.value - 1]; }
 
   // clients
   void make_clients();
@@ -353,7 +371,7 @@ class Cluster {
   PluginUnderTest* plugin_;
   std::unique_ptr<PluginReference> reference_;
   Index enough_;  // with a plugin: replicas need not stand still, but have applied this much
-  Prng rng_, faults_, net_;
+  Prng rng_, faults_, net_, oracle_;
   Mono now_{1'000'000'000};
   uint64_t seq_ = 0, hash_ = 0;
   std::priority_queue<Item> queue_;
@@ -379,18 +397,25 @@ class Cluster {
   };
   std::vector<Late> held_, stale_;
   size_t held_kind_ = 2;
-  std::map<std::pair<uint64_t, uint64_t>, uint64_t> votes_;     // (voter, term) -> for whom
-  std::set<std::array<uint64_t, 3>> chosen_;                    // term, voter, for whom
+  std::map<std::pair<Uuid, uint64_t>, uint64_t> votes_;  // (disk of the voter, term) -> for whom
+  struct Chosen {
+    uint64_t term, voter, whom;
+    Uuid disk;  // of the voter
+    auto operator<=>(const Chosen&) const = default;
+  };
+  std::set<Chosen> chosen_;
   std::map<std::pair<uint64_t, uint64_t>, LogEnd> asked_with_;  // (candidate, term): what it said
   struct Seen {
     uint64_t hash = 0;
     LogTime time;
     Mono born;  // when its leader appended it
   };
-  std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;  // (index, term)
-  std::map<uint64_t, uint64_t> committed_;                 // index -> term
-  std::map<uint64_t, Term> committed_in_;                  // index -> term of who saw that first
-  std::map<Index, raft::Membership> configs_;              // committed
+  std::map<std::pair<uint64_t, uint64_t>, Seen> entries_;      // (index, term)
+  std::map<uint64_t, uint64_t> committed_;                     // index -> term
+  std::map<uint64_t, Term> committed_in_;  // index -> term of who saw that first
+  std::map<Index, raft::Membership> configs_;  // committed
+  std::map<Index, raft::Membership> counted_by_;   // committed up to here by one that was not
+  std::map<Index, raft::SnapshotMeta> snapshots_;  // the first that was seen of each index
   std::map<uint64_t, uint64_t> leader_of_term_;
   std::map<uint64_t, uint64_t> hash_at_;            // index -> state hash
   SessionModel model_;                              // of what is committed
@@ -398,7 +423,8 @@ class Cluster {
   uint64_t peer_frames_ = 0;                        // sent
   int live_rots_ = 0;                               // bytes that went bad under running nodes
   std::map<std::array<uint64_t, 3>, Mono> rounds_;  // leader, term, round -> first sent
-  std::map<std::pair<uint64_t, uint64_t>, Mono> heard_;  // (leader, peer): it answered that one
+  // Leader, peer and its disk: when the last round was sent that it has answered.
+  std::map<std::tuple<NodeId, NodeId, Uuid>, Mono> heard_;
   struct AskedRead {
     Mono at;
     Index config;

@@ -9,16 +9,21 @@ namespace {
 struct Instance {
   Ledger ledger;
   std::shared_ptr<Ledger*> current;
+  uint64_t ballast = 0;
 };
 struct Copy {
   std::vector<LedgerOp> records;
+  std::vector<uint8_t> ballast;
 };
 // Records of a snapshot that are no operations.
 constexpr uint32_t kAlarmRecord = 100, kRungRecord = 101, kGoneRecord = 102, kEventsRecord = 103;
+constexpr uint32_t kBallastRecord = 104;  // the last one: so many bytes follow
 
 raftcs_status_t create(const raftcs_host_t* host, const raftcs_sm_args_t*, void** out) {
   auto* instance = new Instance;
-  instance->current = static_cast<LedgerTypes*>(host->ctx)->current_;
+  auto* types = static_cast<LedgerTypes*>(host->ctx);
+  instance->current = types->current_;
+  instance->ballast = types->ballast_;
   *instance->current = &instance->ledger;
   *out = instance;
   return RAFTCS_OK;
@@ -40,34 +45,32 @@ raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_
   const auto* at = reinterpret_cast<const char*>(batch->commands);
   for (uint32_t i = 0; i < batch->count; ++i, at += batch->entry_stride) {
     const auto* command = reinterpret_cast<const raftcs_command_t*>(at);
-    LedgerOp op;
-    if (command->len != sizeof op) {
+    const auto decoded = decode_command(command->data, command->len);
+    if (!decoded) {
+      ++ledger.damaged;
       sink->reply(sink, i, 1, nullptr, 0);
       continue;
     }
-    std::memcpy(&op, command->data, sizeof op);
+    const auto& [op, load] = *decoded;
     append(ledger, op);
-    uint64_t position = ledger.ops.size() + ledger.lie;
+    const uint64_t position = ledger.ops.size() + ledger.lie;
+    const std::vector<uint8_t> reply = answer_of(position, load.reply);
+    if (sink->reply(sink, i, 0, reply.data(), reply.size()) == RAFTCS_ERR_TOO_LARGE)
     sink->reply(sink, i, 0, &position, sizeof position);
     if (op.kind == 3 && ledger.alarm_ns == INT64_MAX)
       ledger.alarm_ns = batch->cluster_time_ns + kAlarmNs;
-    if (op.kind == 2) sink->push(sink, command->session, &position, sizeof position);
-    if (op.kind == 4) {
-      const std::vector<char> large(kLargePush, 'l');
-      sink->push(sink, command->session, large.data(), large.size());
-    }
+    if (op.kind != 2 && op.kind != 4) continue;
+    const std::vector<uint8_t> push = answer_of(position, op.kind == 4 ? kLargePush : load.push);
+    sink->push(sink, command->session, push.data(), push.size());
   }
   return RAFTCS_OK;
 }
 
 raftcs_status_t query(void* sm, const raftcs_query_t* q, const raftcs_sink_t* sink) {
-  if (uint64_t size = 0; q->len == sizeof size) {
-    std::memcpy(&size, q->data, sizeof size);
-    const std::vector<char> large(size, 'l');
-    return sink->reply(sink, 0, 0, large.data(), large.size());
-  }
-  uint64_t count = static_cast<Instance*>(sm)->ledger.ops.size();
-  return sink->reply(sink, 0, 0, &count, sizeof count);
+  uint64_t size = 0;
+  if (q->len == sizeof size) std::memcpy(&size, q->data, sizeof size);
+  const std::vector<uint8_t> count = answer_of(static_cast<Instance*>(sm)->ledger.ops.size(), size);
+  return sink->reply(sink, 0, 0, count.data(), count.size());
 }
 
 int64_t next_timer_ns(void* sm) { return static_cast<Instance*>(sm)->ledger.alarm_ns; }
@@ -95,35 +98,47 @@ raftcs_status_t session_ended(void* sm, const raftcs_session_event_t* e, const r
 }
 
 raftcs_status_t snapshot_begin(void* sm, void** out) {
-  const Ledger& ledger = static_cast<Instance*>(sm)->ledger;
-  auto copy = std::make_unique<Copy>(Copy{ledger.ops});
+  const auto& [ledger, current, ballast] = *static_cast<Instance*>(sm);
+  auto copy = std::make_unique<Copy>(Copy{ledger.ops, {}});
   copy->records.push_back({kAlarmRecord, 0, static_cast<uint64_t>(ledger.alarm_ns)});
   copy->records.push_back({kRungRecord, 0, ledger.rung});
   copy->records.push_back({kEventsRecord, 0, ledger.presence_events});
   for (uint64_t session : ledger.gone) copy->records.push_back({kGoneRecord, 0, session});
+  if (ballast > 0) {
+    copy->records.push_back({kBallastRecord, 0, ballast});
+    copy->ballast = pattern_of(ledger.ops.size(), ballast);
+  }
   *out = copy.release();
   return RAFTCS_OK;
 }
 raftcs_status_t snapshot_write(void*, void* snapshot, const raftcs_writer_t* writer) {
-  const auto& records = static_cast<Copy*>(snapshot)->records;
-  return writer->write(writer, records.data(), records.size() * sizeof(LedgerOp));
+  const auto& [records, ballast] = *static_cast<Copy*>(snapshot);
+  const raftcs_status_t status =
+      writer->write(writer, records.data(), records.size() * sizeof(LedgerOp));
+  if (status != RAFTCS_OK || ballast.empty()) return status;
+  return writer->write(writer, ballast.data(), ballast.size());
 }
 void snapshot_end(void*, void* snapshot) { delete static_cast<Copy*>(snapshot); }
 
 raftcs_status_t restore(void* sm, const raftcs_snapshot_info_t*, const raftcs_reader_t* reader) {
   Ledger& ledger = static_cast<Instance*>(sm)->ledger;
-  std::vector<char> bytes;
-  char chunk[4096];
+  std::vector<uint8_t> bytes;
+  uint8_t chunk[4096];
   size_t n = 0;
   do {
     raftcs_status_t status = reader->read(reader, chunk, sizeof chunk, &n);
     if (status != RAFTCS_OK) return status;
     bytes.insert(bytes.end(), chunk, chunk + n);
   } while (n > 0);
-  if (bytes.size() % sizeof(LedgerOp) != 0) return RAFTCS_ERR_CORRUPT;
   for (size_t at = 0; at < bytes.size(); at += sizeof(LedgerOp)) {
     LedgerOp op;
+    if (bytes.size() - at < sizeof op) return RAFTCS_ERR_CORRUPT;
     std::memcpy(&op, bytes.data() + at, sizeof op);
+    if (op.kind == kBallastRecord) {
+      bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(at + sizeof op));
+      const bool good = bytes == pattern_of(ledger.ops.size(), op.what);
+      return good ? RAFTCS_OK : RAFTCS_ERR_CORRUPT;
+    }
     if (op.kind == kAlarmRecord)
       ledger.alarm_ns = static_cast<int64_t>(op.what);
     else if (op.kind == kRungRecord)

@@ -1,11 +1,12 @@
 // ledger_machine.hpp: the state machine that the simulator's oracles can read.
 //
-// Its state is the sequence of commands applied so far. A command is 16 bytes: who (client
-// session of the workload) and what (operation number); its reply is its position in the
-// sequence. A command that is there already is the proof of a broken exactly-once promise.
-// Kind 2 commands also push their position back to their session; kind 3 ones set an alarm, 100 ms
-// of log time later, unless one is set; kind 4 ones push a mebibyte. It follows the presence of
-// sessions. A query of 8 bytes, a number, is answered with so many bytes.
+// Its state is the sequence of commands applied so far. A command says who (client session of the
+// workload) and what (operation number); its reply is its position in the sequence, in as many
+// bytes as it asks for (ledger_bytes.hpp). A command that is there already is the proof of a broken
+// exactly-once promise. Kind 2 commands also push their position back to their session; kind 3 ones
+// set an alarm, 100 ms of log time later, unless one is set; kind 4 ones push a mebibyte. It
+// follows the presence of sessions. A query is answered with the number of commands applied, one
+// of 8 bytes, a number, in so many bytes. A snapshot may carry ballast, which is read again.
 #pragma once
 
 #include <map>
@@ -16,20 +17,15 @@
 
 #include "raftcs_plugin.h"
 #include "rsm/machine.hpp"
+#include "sim/ledger_bytes.hpp"
 
 namespace raftcs::sim {
-
-struct LedgerOp {
-  uint32_t kind = 1;  // 1 append; 2, 3, 4 see above
-  uint32_t who = 0;
-  uint64_t what = 0;
-  auto operator<=>(const LedgerOp&) const = default;
-};
 
 struct Ledger {
   std::vector<LedgerOp> ops;
   std::set<std::pair<uint32_t, uint64_t>> seen;
   uint64_t doubled = 0;
+  uint64_t damaged = 0;  // commands that are not what was sent
   int64_t alarm_ns = INT64_MAX;
   uint64_t rung = 0;             // alarms that came
   uint64_t early = 0;            // and came before their time: must never be
@@ -49,9 +45,11 @@ class LedgerTypes : public rsm::TypeSource {
   const raftcs_host_t* host() override { return &host_; }
   const Ledger* ledger() const { return *current_; }
   void lie(uint64_t by) { (*current_)->lie = by; }
+  void carry(uint64_t ballast) { ballast_ = ballast; }  // machines that are created from now on
 
   // Set by the machine's create; shared, because a snapshot may outlive its node's process.
   std::shared_ptr<Ledger*> current_ = std::make_shared<Ledger*>(nullptr);
+  uint64_t ballast_ = 0;  // bytes of a snapshot
 
  private:
   raftcs_host_t host_{};

@@ -153,6 +153,7 @@ void Cluster::check_commit(SimNode& n, const raft::NodeStatus& s) {
     if (e == nullptr) continue;
     auto [it, fresh] = committed_.emplace(i.value, e->term.value);
     if (fresh) committed_in_[i.value] = s.term;
+    if (fresh && e->payload.size() > p_.segment_bytes) hit("an entry was larger than a segment");
     if (!fresh && it->second != e->term.value)
       fail("index " + to_string(i) + " was committed in two terms");
     if (i != model_.applied().next()) continue;
@@ -251,6 +252,9 @@ void Cluster::check_frame(SimNode& n, const Bytes& frame) {
     const auto* asked = std::get_if<raft::VoteRequest>(&m.body);
     const auto* voted = std::get_if<raft::VoteResponse>(&m.body);
     if (const auto* ack = std::get_if<raft::AppendResponse>(&m.body)) check_ack(n, m.term, *ack);
+    if (const auto* chunk = std::get_if<raft::SnapshotChunk>(&m.body);
+        chunk != nullptr && chunk->last && chunk->offset > 10 * p_.chunk_bytes)
+      hit("a snapshot of more than ten chunks was sent");
     if (const auto* append = std::get_if<raft::AppendRequest>(&m.body))
       note_round_sent(n, m.term, append->round);
     if (asked != nullptr && asked->last_index.value > 0 &&

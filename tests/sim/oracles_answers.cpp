@@ -100,6 +100,8 @@ void Cluster::check_answers(const SimNode& n, net::ConnId conn, const Bytes& fra
   wire::DecodeError error;
   if (!wire::decode_server_frame(frame, {}, &messages, &error)) return;
   for (const wire::ServerMessage& m : messages) {
+    const auto* refused = std::get_if<wire::RequestError>(&m);
+    if (refused != nullptr && refused->status == RAFTCS_ERR_BUSY) hit("BUSY was answered");
     const auto* answer = std::get_if<wire::QueryResponse>(&m);
     if (answer == nullptr) continue;
     const auto it = queries_.find({conn, answer->channel, answer->correlation});

@@ -18,6 +18,10 @@ uint64_t fnv(uint64_t h, const Uuid& id) {
   return h;
 }
 
+Bytes bytes_of(const std::vector<uint8_t>& bytes) {
+  return Bytes::copy(bytes.data(), bytes.size());
+}
+
 uint64_t add(uint64_t h, const rsm::SessionInfo& s) {
   h = fnv(fnv(fnv(h, s.num.value), s.id), s.proof);
   h = fnv(fnv(h, s.timeout_ms), static_cast<uint64_t>(s.created.ns));
@@ -28,7 +32,8 @@ uint64_t add(uint64_t h, const rsm::SessionInfo& s) {
 
 }  // namespace
 
-SessionModel::SessionModel() : expected_(1), digests_{digest_of({})} {}
+SessionModel::SessionModel(const rsm::Limits& limits)
+    : limits_(limits), ledger_at_(1), expected_(1), digests_{digest_of({})} {}
 
 uint64_t SessionModel::digest_of(const std::vector<rsm::SessionInfo>& sessions) {
   uint64_t h = 0xcbf29ce484222325ull;
@@ -73,6 +78,7 @@ std::string SessionModel::apply(const raft::Entry& entry, const rsm::ApplyOutput
   uint64_t h = 0xcbf29ce484222325ull;
   for (const auto& [num, s] : sessions_) h = add(h, s.info);
   digests_.push_back(h);
+  ledger_at_.push_back(ledger_.size());
   return std::exchange(broken_, {});
 }
 
@@ -106,6 +112,7 @@ void SessionModel::on(const rsm::Acknowledge& op) {
   if (s == nullptr) return;
   heard(*s);
   s->info.acked_push = std::max(s->info.acked_push, std::min(op.up_to, s->info.last_push));
+  s->push_bytes.erase(s->push_bytes.begin(), s->push_bytes.upper_bound(s->info.acked_push));
 }
 
 void SessionModel::on(const rsm::Touch& op) {
@@ -180,6 +187,15 @@ void SessionModel::on(const rsm::Command& op) {
   expected_.back().replies.push_back(std::move(reply));
 }
 
+// The replies of earlier entries take the room; the lowest id, which frees it, always has a place.
+bool SessionModel::has_place(const Session& s, RequestId id) const {
+  uint64_t held = 0;
+  for (const auto& [other, cached] : s.replies)
+    if (cached.reply.index < index_) held += cached.reply.data.size();
+  return id.value - s.floor < limits_.replies_max &&
+         (id.value == s.floor || held < limits_.reply_bytes_max);
+}
+
 rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
   rsm::Reply reply;
   heard(s);
@@ -200,7 +216,7 @@ rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
     if (reply.kind == rsm::ReplyKind::applied) reply.kind = rsm::ReplyKind::duplicate;
     return reply;
   }
-  if (op.id.value - s.floor >= rsm::Limits{}.replies_max) {
+  if (!has_place(s, op.id)) {
     reply.kind = rsm::ReplyKind::too_many_replies;
     return reply;
   }
@@ -224,18 +240,28 @@ rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
 }
 
 void SessionModel::run_ledger(Session& s, const rsm::Command& op, rsm::Reply* reply) {
-  LedgerOp line;
-  if (op.payload.size() != sizeof line) {
-    reply->app_code = 1;
+  const auto command = decode_command(op.payload.data(), op.payload.size());
+  if (!command) {
+    broken_ = "a command was committed that nobody sent";
     return;
   }
-  std::memcpy(&line, op.payload.data(), sizeof line);
+  const auto& [line, load] = *command;
   ledger_.push_back(line);
-  uint64_t position = ledger_.size();
-  reply->data = Bytes::copy(&position, sizeof position);
-  if (line.kind != 2 || truth_ != nullptr) return;
+  const uint64_t position = ledger_.size();
+  if (load.reply > limits_.reply_bytes_max) ++kinds_["a reply was too large"];
+  reply->data =
+      bytes_of(answer_of(position, load.reply > limits_.reply_bytes_max ? 0 : load.reply));
+  if ((line.kind != 2 && line.kind != 4) || truth_ != nullptr) return;
+  const Bytes push = bytes_of(answer_of(position, line.kind == 4 ? kLargePush : load.push));
+  uint64_t held = push.size();
+  for (const auto& [id, size] : s.push_bytes) held += size;
+  if (held > limits_.push_bytes_max) {
+    ++kinds_["a push found no room"];
+    return;
+  }
   ++s.info.last_push;  // X10
-  expected_.back().pushes.push_back({op.session, s.info.last_push, reply->data, now_});
+  s.push_bytes[s.info.last_push] = push.size();
+  expected_.back().pushes.push_back({op.session, s.info.last_push, push, now_});
 }
 
 void SessionModel::take_pushes(const std::vector<rsm::Push>& pushes) {

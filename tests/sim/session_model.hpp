@@ -32,7 +32,7 @@ struct Expected {  // of one entry
 
 class SessionModel {
  public:
-  SessionModel();
+  explicit SessionModel(const rsm::Limits& limits);
 
   Index applied() const { return Index(expected_.size() - 1); }
   // Empty, or which rule the entry breaks. What services other than the ledger answer and push
@@ -50,6 +50,8 @@ class SessionModel {
   bool is_live(const Uuid& id) const;
   LogTime time() const { return now_; }
   const std::vector<LedgerOp>& ledger() const { return ledger_; }
+  // How long that was after an entry.
+  uint64_t ledger_at(Index index) const { return ledger_at_[index.value]; }
   const std::map<std::string, uint64_t>& kinds() const { return kinds_; }
 
  private:
@@ -62,6 +64,7 @@ class SessionModel {
     Term heard_in;  // the term of last_active
     uint64_t floor = 1;
     std::map<uint64_t, CachedReply> replies;
+    std::map<PushId, uint64_t> push_bytes;  // of those that are not acknowledged
   };
 
   void on(const rsm::CreateSession& op);
@@ -76,18 +79,21 @@ class SessionModel {
   void on(const rsm::RaiseVersion&) {}
   void on(const rsm::TakeOver& op);
   rsm::Reply decide(Session& s, const rsm::Command& op);
+  bool has_place(const Session& s, RequestId id) const;
   void run_ledger(Session& s, const rsm::Command& op, rsm::Reply* reply);
   void take_pushes(const std::vector<rsm::Push>& pushes);
   void end(uint64_t num, int32_t reason);
   void heard(Session& s);
   Session* find(SessionNum num);
 
+  rsm::Limits limits_;
   std::map<uint64_t, Session> sessions_;
   std::set<Uuid> ended_;
   std::vector<std::string> services_;  // by number, from 1
   const rsm::ApplyOutput* truth_ = nullptr;
   std::set<std::pair<uint64_t, uint64_t>> ran_;
   std::vector<LedgerOp> ledger_;
+  std::vector<uint64_t> ledger_at_;  // [index]
   std::vector<Expected> expected_;  // [index]
   std::vector<uint64_t> digests_;
   std::map<std::string, uint64_t> kinds_;  // what happened how often

@@ -1,6 +1,5 @@
 // sim_clients.cpp: clients: what they ask, what they are told.
 #include <algorithm>
-#include <cstring>
 
 #include "raftcs.h"
 #include "sim/sim_world.hpp"
@@ -236,6 +235,8 @@ void Cluster::submit_more(uint32_t c, WorkSession& s) {
     r.op = {rng_.chance(0.2) ? 2u : 1u, s.who, s.next};
     if (s.next % 16 == 7) r.op.kind = 3;  // sets an alarm
     if (plugin_ != nullptr) for_plugin(&r);
+    draw_load(&r);
+    r.known = told_;
     client::Engine::Call call = call_of(s, r);
     if (rng_.chance(0.05))
       call.deadline = time_of(c) + static_cast<DurationNs>(rng_.between(5, 2000)) * kNsPerMs;
@@ -269,9 +270,8 @@ void Cluster::end_op(uint32_t c, WorkSession& s, const client::Event& e) {
   r.outcome = e.outcome;
   if (r.plugin) {
     plugin_replied(r, e);
-  } else if (e.status == RAFTCS_OK) {
-    if (e.data.size() != 8 || e.app_code != 0) return fail("a reply that the ledger did not give");
-    std::memcpy(&r.position, e.data.data(), 8);
+  } else {
+    ledger_replied(&r, e);
   }
   if (e.status != RAFTCS_OK)
     note("client " + std::to_string(c) + " session " + std::to_string(s.who) + " operation " +
@@ -296,8 +296,9 @@ void Cluster::on_event(uint32_t c, const client::Event& e) {
       break;
     }
     case client::EventKind::push: {
-      uint64_t position = 0;
-      if (e.data.size() == 8) std::memcpy(&position, e.data.data(), 8);
+      const auto pushed = decode_answer(e.data.data(), e.data.size());
+      if (!pushed && plugin_ == nullptr) fail("a push that the ledger did not send");
+      const uint64_t position = pushed.value_or(0);
       if (e.op_id != s->pushes + 1)
         fail("pushes of session " + std::to_string(s->who) + " have a gap or a repeat");
       if (position <= s->last_push_position && plugin_ == nullptr) fail("pushes out of order");

@@ -35,6 +35,11 @@ void Cluster::make_nodes() {
     n->options.batch_bytes_max = p_.batch_bytes;
     n->options.append_bytes_max = p_.append_bytes;
     n->options.requests_per_session_max = p_.requests_max;
+    if (p_.payload_max > 0 && (i % 2 == 1 || !p_.uneven_limits))
+      n->options.payload_bytes_max = p_.payload_max;
+    if (p_.inflight_bytes > 0)
+      n->options.inflight_bytes_max = n->options.uncommitted_bytes_max = p_.inflight_bytes;
+    if (p_.snapshot_log_bytes > 0) n->options.snapshot_log_bytes = p_.snapshot_log_bytes;
     n->options.auto_services = true;
     n->options.scrub_bytes_per_second = p_.live_rot ? 16 << 20 : 0;
     n->options.scrub_period_ns = 300 * kNsPerMs;
@@ -74,7 +79,7 @@ void Cluster::start(SimNode& n) {
   for (const auto& line : notes) check_line(n, line);
   n.types = make_types();
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
-  n.apply_lane = std::make_unique<server::ApplyLane>(*n.dir, *n.types, rsm::Limits{});
+  n.apply_lane = std::make_unique<server::ApplyLane>(*n.dir, *n.types, limits_of(p_));
   n.snapshot_lane = std::make_unique<server::SnapshotLane>(*n.dir);
   server::NodeEnvironment environment;
   environment.random = n.random.get();
@@ -332,6 +337,7 @@ Report Cluster::run() {
   CheckHandler before = set_check_handler(remember_check);
   begin();
   if (p_.hostile) make_hostile();
+  if (p_.client_islands) schedule_islands();
   schedule_faults();
   heal_at_ = now_ + p_.fault_phase_ns;
   bool done = false;

@@ -85,9 +85,21 @@ struct Profile {
   uint64_t segment_bytes = 64 << 10;
   std::set<uint64_t> skip;  // numbers of faults that are left out
   bool planted = false;     // for the test of shrinking: see planted_failure()
+  bool payloads = false;        // commands, replies, pushes and results of all sizes
+  bool stale_queries = false;   // half of the queries
+  bool client_islands = false;  // clients reach some of the nodes only, for a while
+  // Limits, where they are not the usual ones.
+  uint64_t payload_max = 0;         // of a command
+  bool uneven_limits = false;       // that one on nodes with an odd id only
+  uint64_t reply_bytes = 0;         // that a session holds
+  uint64_t push_bytes = 0;          // likewise
+  uint64_t inflight_bytes = 0;      // let in and unanswered, and uncommitted
+  uint64_t snapshot_log_bytes = 0;  // after which a snapshot is written
+  uint64_t ballast_bytes = 0;       // of a snapshot
   std::string describe() const;
 };
 Profile profile_of(uint64_t seed);
+rsm::Limits limits_of(const Profile& profile);
 // Sets one field by its name, as printed by describe_fields(); false: no such field.
 bool set_field(Profile* profile, const std::string& name, const std::string& value);
 // Every field as name=value.

@@ -94,7 +94,9 @@ wire::ClientMessage Cluster::hostile_request() {
   uint64_t variant = faults_.chance(0.2) ? 1 : 0;
   LedgerOp op{r.id.value % 5 == 0 ? 2u : 1u, kHostileWho,
               hostile_.era << 32 | r.id.value << 4 | variant};
-  r.payload = Bytes::copy(&op, sizeof op);
+  LedgerLoad load;  // it knows no limit
+  if (p_.payloads && r.id.value % 7 == 3) load.padding = 200 * static_cast<uint32_t>(r.id.value);
+  r.payload = encode({op, load});
   return r;
 }
 
@@ -154,6 +156,7 @@ void Cluster::hostile_hears(const wire::ServerMessage& message) {
     auto [it, fresh] = hostile_.replies.emplace(r->id.value, reply);
     if (!fresh && it->second != reply) fail("a request id has two replies");  // X2
   } else if (const auto* e = std::get_if<wire::RequestError>(&message)) {
+    if (e->status == RAFTCS_ERR_TOO_LARGE) hit("TOO_LARGE was answered");
     if (e->status == RAFTCS_ERR_MISUSE) hit("misuse was answered");
     if (e->status == RAFTCS_ERR_EVICTED) hit("evicted was answered");
   }

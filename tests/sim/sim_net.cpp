@@ -167,7 +167,8 @@ void Cluster::send_client(SimNode& from, net::ConnId conn, const Bytes& frame) {
     from.node->client_gone(conn);
     return;
   }
-  link.last_to_client = std::max(link.last_to_client, now_ + delay(p_.delay_mean_ns));
+  link.last_to_client =
+      std::max(link.last_to_client, sets_out(link.client, link.node) + delay(p_.delay_mean_ns));
   at(link.last_to_client, [this, key, frame] {
     if (!lives(key)) return;
     uint32_t c = links_[key].client;
@@ -212,7 +213,8 @@ void Cluster::send_server(client::LinkId id, uint32_t c, const Bytes& frame) {
                  to_string(link.node),
              m);
   }
-  link.last_to_server = std::max(link.last_to_server, now_ + delay(p_.delay_mean_ns));
+  link.last_to_server =
+      std::max(link.last_to_server, sets_out(c, link.node) + delay(p_.delay_mean_ns));
   at(link.last_to_server, [this, key, frame] {
     Link& l = links_[key];
     SimNode& n = node(l.node);

@@ -12,8 +12,10 @@
 namespace raftcs::sim {
 
 std::unique_ptr<LedgerTypes> Cluster::make_types() {
-  if (plugin_ == nullptr) return std::make_unique<LedgerTypes>();
-  return std::make_unique<ProbeTypes>(*plugin_);
+  auto types =
+      plugin_ == nullptr ? std::make_unique<LedgerTypes>() : std::make_unique<ProbeTypes>(*plugin_);
+  types->carry(p_.ballast_bytes);
+  return types;
 }
 
 std::vector<server::PluginFile> Cluster::plugin_files() const {
@@ -30,7 +32,10 @@ client::Engine::Call Cluster::call_of(const WorkSession& s, const OpRecord& r) {
   if (r.plugin)
     call.payload = r.payload;
   else if (!r.is_query)
-    call.payload = Bytes::copy(&r.op, sizeof r.op);
+    call.payload = encode({r.op, r.load});
+  else if (const uint64_t size = r.load.reply; size > 0)
+    call.payload = Bytes::copy(&size, sizeof size);
+  if (r.stale) call.consistency = wire::Consistency::stale;
   return call;
 }
 

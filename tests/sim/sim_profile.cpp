@@ -81,6 +81,16 @@ constexpr Field kFields[] = {
     {"segment_bytes", &Profile::segment_bytes},
     {"skip", &Profile::skip},
     {"planted", &Profile::planted},
+    {"payloads", &Profile::payloads},
+    {"stale_queries", &Profile::stale_queries},
+    {"client_islands", &Profile::client_islands},
+    {"payload_max", &Profile::payload_max},
+    {"uneven_limits", &Profile::uneven_limits},
+    {"reply_bytes", &Profile::reply_bytes},
+    {"push_bytes", &Profile::push_bytes},
+    {"inflight_bytes", &Profile::inflight_bytes},
+    {"snapshot_log_bytes", &Profile::snapshot_log_bytes},
+    {"ballast_bytes", &Profile::ballast_bytes},
 };
 
 constexpr uint64_t kNumbersMax = 100'000;
@@ -153,6 +163,7 @@ constexpr bool Profile::*kAlone[] = {
     &Profile::client_pauses, &Profile::client_skew,     &Profile::frail,
     &Profile::hostile,       &Profile::stops,           &Profile::drains,
     &Profile::clock_jumps,   &Profile::asked_snapshots, &Profile::churn,
+    &Profile::client_islands,
 };
 
 void only_one(Profile* p, Prng* r) {
@@ -196,6 +207,38 @@ std::string Profile::describe() const {
     if (value != "1") s << "=" << value;
   }
   return s.str();
+}
+
+namespace {
+
+// How large things are and how low the limits, of numbers of its own: without payloads the rest of
+// a seed is as it was.
+void draw_loads(Profile* p) {
+  Prng r(p->seed * 6151 + 29);
+  p->stale_queries = r.chance(0.3);
+  p->payloads = r.chance(0.4);
+  if (!p->payloads) return;
+  // What snapshots hold of large replies and pushes must get across within the bounds.
+  if (p->chunk_bytes < 4 << 10) p->chunk_bytes = r.between(4, 32) << 10;
+  if (r.chance(0.3)) p->payload_max = r.between(1500, 4000);
+  p->uneven_limits = p->payload_max > 0 && r.chance(0.4);
+  if (r.chance(0.3)) p->reply_bytes = r.between(1000, 6000);
+  if (r.chance(0.3)) p->push_bytes = r.between(1000, 6000);
+  if (r.chance(0.3)) p->inflight_bytes = r.between(4, 64) << 10;
+  if (r.chance(0.3)) p->snapshot_log_bytes = r.between(20, 200) << 10;
+  if (!r.chance(0.3)) return;
+  p->ballast_bytes = r.between(100, 600) << 10;
+  p->chunk_bytes = p->ballast_bytes / r.between(12, 40);
+  p->snapshot_entries = r.between(20, 80);
+}
+
+}  // namespace
+
+rsm::Limits limits_of(const Profile& profile) {
+  rsm::Limits limits;
+  if (profile.reply_bytes > 0) limits.reply_bytes_max = profile.reply_bytes;
+  if (profile.push_bytes > 0) limits.push_bytes_max = profile.push_bytes;
+  return limits;
 }
 
 // Swarm: each fault class is on or off by the seed, so that rare combinations get their turn.
@@ -273,7 +316,9 @@ Profile profile_of(uint64_t seed) {
   p.bad_starts = on(0.4);
   p.ordered_metadata = r.chance(0.3);
   p.fault_gap_ms = draw_gap_ms(&r, 6);
+  p.client_islands = on(0.3);
   if (calm) only_one(&p, &r);
+  draw_loads(&p);
   return p;
 }
 

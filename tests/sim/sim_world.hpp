@@ -1,9 +1,9 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
 // One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
-// sim_clients.cpp, sim_hostile.cpp, sim_faults.cpp, sim_partitions.cpp, sim_disk_faults.cpp,
-// oracles*.cpp. Only for these, sim_plugin.cpp (the plugin of a user), and for scenarios that
-// script the world themselves.
+// sim_clients.cpp, sim_loads.cpp, sim_islands.cpp, sim_hostile.cpp, sim_faults.cpp,
+// sim_partitions.cpp, sim_disk_faults.cpp, oracles*.cpp. Only for these, sim_plugin.cpp (the plugin
+// of a user), and for scenarios that script the world themselves.
 #pragma once
 
 #include <array>
@@ -38,10 +38,13 @@ std::string peer_address_of(uint64_t id);
 
 struct OpRecord {
   LedgerOp op;
+  LedgerLoad load;
   bool is_query = false;
+  bool stale = false;  // a query of what the member that is asked has applied
   Mono begun, ended = Mono::never();
   int32_t outcome = RAFTCS_OUTCOME_UNKNOWN;
   uint64_t position = 0;  // command: told position; query: told count
+  uint64_t known = 0;     // the highest position that anybody was told before it began
   bool plugin = false;    // for the plugin under test, with these bytes
   Bytes payload;
 };
@@ -76,6 +79,8 @@ struct SimClient {
   SimClock clock;
   Mono paused_until;  // global; handles nothing before
   Mono timer_at = Mono::never();
+  std::set<NodeId> beyond;  // nodes out of reach, until then (sim_islands.cpp)
+  Mono stranded_until;
 };
 
 // A program without an engine that says what no client should (sim_hostile.cpp).
@@ -124,7 +129,9 @@ class Cluster {
         rng_(profile.seed),
         faults_(profile.seed ^ 0xfau),
         net_(profile.seed ^ 0x4e7u),
-        oracle_(profile.seed ^ 0x0aacu) {}
+        oracle_(profile.seed ^ 0x0aacu),
+        loads_(profile.seed ^ 0x10adu),
+        islands_(profile.seed ^ 0x151au) {}
   Report run();
 
  protected:
@@ -270,6 +277,14 @@ class Cluster {
   void client_mute(uint32_t c);
   void close_session(uint32_t c, WorkSession& s);
   void end_op(uint32_t c, WorkSession& s, const client::Event& e);
+  void ledger_replied(OpRecord* r, const client::Event& e);
+  void check_query(const OpRecord& r, Index index);
+  void draw_load(OpRecord* r);
+  uint32_t some_size(uint64_t large);
+  void schedule_islands();
+  void strand(uint32_t c);
+  const SimNode* oldest_leader() const;
+  Mono sets_out(uint32_t c, NodeId node) const;
   uint64_t key_of(uint32_t c, client::LinkId link) const {
     return static_cast<uint64_t>(c) << 48 | (clients_[c].life & 0xffff) << 32 | link;
   }
@@ -371,7 +386,7 @@ class Cluster {
   PluginUnderTest* plugin_;
   std::unique_ptr<PluginReference> reference_;
   Index enough_;  // with a plugin: replicas need not stand still, but have applied this much
-  Prng rng_, faults_, net_, oracle_;
+  Prng rng_, faults_, net_, oracle_, loads_, islands_;
   Mono now_{1'000'000'000};
   uint64_t seq_ = 0, hash_ = 0;
   std::priority_queue<Item> queue_;
@@ -417,11 +432,11 @@ class Cluster {
   std::map<Index, raft::Membership> counted_by_;   // committed up to here by one that was not
   std::map<Index, raft::SnapshotMeta> snapshots_;  // the first that was seen of each index
   std::map<uint64_t, uint64_t> leader_of_term_;
-  std::map<uint64_t, uint64_t> hash_at_;            // index -> state hash
-  SessionModel model_;                              // of what is committed
-  std::vector<raft::Entry> log_;                    // the same entries, for a replay at the end
-  uint64_t peer_frames_ = 0;                        // sent
-  int live_rots_ = 0;                               // bytes that went bad under running nodes
+  std::map<uint64_t, uint64_t> hash_at_;  // index -> state hash
+  SessionModel model_{limits_of(p_)};     // of what is committed
+  std::vector<raft::Entry> log_;          // the same entries, for a replay at the end
+  uint64_t peer_frames_ = 0;              // sent
+  int live_rots_ = 0;                     // bytes that went bad under running nodes
   std::map<std::array<uint64_t, 3>, Mono> rounds_;  // leader, term, round -> first sent
   // Leader, peer and its disk: when the last round was sent that it has answered.
   std::map<std::tuple<NodeId, NodeId, Uuid>, Mono> heard_;
@@ -437,6 +452,7 @@ class Cluster {
   net::ConnId next_conn_ = 0;
   Hostile hostile_;
   std::vector<OpRecord> records_;
+  uint64_t told_ = 0;  // the highest position that a client was told
   uint64_t next_op_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// sim_faults.cpp: what goes wrong, when, and the healing.
+// sim_faults.cpp: what goes wrong, and when.
 #include <algorithm>
 #include <cstring>
 
@@ -221,32 +221,6 @@ void Cluster::hop(SimNode& n) {
     isolate(id, one_way);
   });
   after(static_cast<DurationNs>(faults_.between(4 * e, 10 * e)) * kNsPerMs, [this] { mend(); });
-}
-
-void Cluster::heal() {
-  faulty_ = false;
-  healed_ = true;
-  heal_at_ = now_;
-  give_up_ = now_ + kHealBoundNs;
-  mend();
-  while (!held_.empty()) release_late(held_.size() - 1);
-  note("healed");
-  for (auto& n : nodes_) {
-    // A pause ends by itself: cut short, it would let later frames pass those it keeps.
-    if (n->up && n->disk.powered_off()) crash(*n, true);
-    n->disk.power_off_after(UINT64_MAX / 2);
-    n->disk.fail_nth(Call::sync, UINT64_MAX / 2);
-    n->disk.fail_nth(Call::write, UINT64_MAX / 2);
-    n->disk.set_capacity(std::nullopt);
-    n->slowness = 1;
-    if (n->broken) crash(*n, false);
-    if (!n->up) start(*n);
-  }
-  for (uint32_t c = 0; c < clients_.size(); ++c)
-    if (clients_[c].mute) client_mute(c);
-  // What is left to do must fit the bound even on the slowest network that a seed can have.
-  for (SimClient& c : clients_)
-    for (WorkSession& s : c.sessions) s.last = std::min(s.last, s.next + kOpsAfterHealing);
 }
 
 }  // namespace raftcs::sim

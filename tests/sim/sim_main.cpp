@@ -88,6 +88,7 @@ struct Sum {
   Report total;
   uint64_t seeds = 0;
   std::map<uint32_t, uint64_t> sizes;  // nodes at the beginning -> seeds
+  uint64_t late = 0, last = 0;         // seeds: the slowest to have a leader, to end
   void add(const Profile& p, const Report& r) {
     ++seeds;
     ++sizes[p.nodes];
@@ -107,6 +108,8 @@ struct Sum {
     total.resent += r.resent;
     for (const auto& [event, times] : r.hits) total.hits[event] += times;
     total.reconnects += r.reconnects;
+    if (r.leader_share >= total.leader_share) total.leader_share = r.leader_share, late = p.seed;
+    if (r.end_share >= total.end_share) total.end_share = r.end_share, last = p.seed;
     total.plugin_ran += r.plugin_ran;
     total.plugin_refused += r.plugin_refused;
     total.plugin_states += r.plugin_states;
@@ -122,6 +125,9 @@ struct Sum {
                 " snapshots restored, %" PRIu64 " resent, %" PRIu64 " connections\n",
                 total.leaders, total.crashes, total.torn, total.partitions, total.pauses,
                 total.transfers, total.snapshots_installed, total.resent, total.reconnects);
+    std::printf("  after healing: a leader within %.0f %% of its bound (seed %" PRIu64
+                "), the end within %.0f %% (seed %" PRIu64 ")\n",
+                100 * total.leader_share, late, 100 * total.end_share, last);
     for (const auto& [nodes, times] : sizes)
       std::printf("  %" PRIu64 " x %u nodes\n", times, nodes);
   }

@@ -128,6 +128,10 @@ bool Cluster::late_vote(NodeId from, NodeId to, const Bytes& frame) {
 void Cluster::mend() {
   cuts_.clear();
   for (Late& late : std::exchange(stale_, {})) {
+    if (cut(late.from, late.to)) {  // for as long as one of them is frozen
+      stale_.push_back(std::move(late));
+      continue;
+    }
     hit("a stale queue was flushed");
     put_peer(late.from, late.to, late.frame, now_ + delay(p_.delay_mean_ns));
   }

@@ -33,6 +33,9 @@ struct SimClock {
   }
 };
 
+// What keeps a node from the others' work while a majority has healed (sim_healing.cpp).
+enum class Frozen : uint8_t { no, down, paused, slow_disk, cut, unheard, deaf };
+
 struct SimNode {
   NodeId id;
   server::Options options;
@@ -44,7 +47,8 @@ struct SimNode {
   bool up = false;
   Uuid incarnation;   // of the directory when it was opened last
   uint64_t life = 0;  // fences what belonged to an earlier process
-  Mono paused_until;  // global; handles nothing before
+  Mono paused_until;  // global; handles nothing before; never: keeps all until it thaws
+  std::vector<std::function<void()>> kept;
   std::unique_ptr<storage::DataDir> dir;
   std::unique_ptr<LedgerTypes> types;
   std::unique_ptr<server::LogLane> log_lane;
@@ -55,6 +59,9 @@ struct SimNode {
   std::vector<server::ApplyJob> apply_jobs;
   std::deque<server::SnapshotJob> snapshot_jobs;
   bool log_busy = false, apply_busy = false, snapshot_busy = false;
+  Mono log_told, apply_told, snapshot_told;  // when the last result of the lane arrives
+  size_t unreported = 0;                     // results that are on their way to the process
+  Mono stalled_until;                        // a lane stands still
   Mono timer_at = Mono::never();  // global, of the earliest scheduled tick
   bool halting_disk = false;      // a power cut was armed: the next failing write is the crash
 
@@ -66,6 +73,7 @@ struct SimNode {
   std::string rot_path;       // what is damaged
   bool restart_only = false;  // the next end is one of the process, not of the machine
   uint64_t slowness = 1;      // of its disk
+  Frozen frozen = Frozen::no;
 
   // What was seen of it.
   Term seen_term;  // over restarts: leading, or in a frame that left

@@ -9,6 +9,9 @@ namespace {
 
 constexpr DurationNs kCalmNs = 20 * kNsPerSecond;
 constexpr uint64_t kTermsAfterHealing = 2;
+// A process that was resumed keeps new commands back for what its token names and nobody asks for
+// again, as long as its session may be silent.
+constexpr DurationNs kClaimNs = 30 * kNsPerSecond;
 
 }  // namespace
 
@@ -27,20 +30,22 @@ DurationNs Cluster::election_max() const {
 }
 
 DurationNs Cluster::leader_bound() const {
-  return 10 * election_max() + 100 * (p_.delay_mean_ns + p_.disk_mean_ns);
+  return 6 * election_max() + 60 * (p_.delay_mean_ns + p_.disk_mean_ns);
 }
 
 DurationNs Cluster::end_bound() const {
-  return 20 * kNsPerSecond + 20 * election_max() + 400 * (p_.delay_mean_ns + p_.disk_mean_ns);
+  const DurationNs claims = p_.client_deaths ? kClaimNs : 0;
+  return 15 * kNsPerSecond + 15 * election_max() + claims +
+         300 * (p_.delay_mean_ns + p_.disk_mean_ns);
 }
 
 // L1, at every event.
 void Cluster::look_for_leader() {
   if (leader_at_ != Mono::never()) return;
   const DurationNs waited = now_ - awake_at_;
-  if (leader_known()) {
+  if (const SimNode* leader = known_leader()) {
     leader_at_ = now_;
-    settled_term_ = serving_leader()->node->raft().term();
+    settled_term_ = leader->node->raft().term();
     const double share = static_cast<double>(waited) / static_cast<double>(leader_bound());
     report_.leader_share = std::max(report_.leader_share, share);
   } else if (waited > leader_bound()) {
@@ -127,7 +132,7 @@ void Cluster::check_bounds() {
     });
     if (awaited) continue;
     uint64_t held = s.last.value + 1 - s.first.value;
-    if (!n->snapshot_busy && !n->log_busy && held > 4 * p_.snapshot_entries + 200)
+    if (!n->snapshot_busy && !n->log_busy && held > 2 * p_.snapshot_entries + p_.trailing_entries + 50)
       fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +
            to_string(s.first) + ", commit " + to_string(s.commit) + ", snapshot " +
            to_string(s.snapshot));
@@ -144,13 +149,18 @@ SimNode* Cluster::serving_leader() {
   return found;
 }
 
-bool Cluster::leader_known() {
-  SimNode* leader = serving_leader();
-  if (leader == nullptr) return false;
-  for (auto& n : nodes_)
-    if (counts(*n) && n->up && n->paused_until <= now_ && n->node->raft().leader() != leader->id)
-      return false;
-  return true;
+// Whom all who count follow; it need not serve yet: that may take the length of a snapshot.
+SimNode* Cluster::known_leader() {
+  SimNode* leader = nullptr;
+  for (auto& n : nodes_) {
+    if (!counts(*n) || !n->up || n->paused_until > now_) continue;
+    const NodeId theirs = n->node->raft().leader();
+    if (!theirs || (leader != nullptr && theirs != leader->id)) return nullptr;
+    leader = &node(theirs);
+  }
+  if (leader == nullptr || !leader->up || leader->paused_until > now_) return nullptr;
+  if (leader->frozen != Frozen::no && leader->frozen != Frozen::slow_disk) return nullptr;
+  return leader->node->raft_status().role == raft::Role::leader ? leader : nullptr;
 }
 
 // Sessions that are there are touched eight times in the shortest of their timeouts.

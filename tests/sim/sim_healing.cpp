@@ -10,8 +10,8 @@
 namespace raftcs::sim {
 namespace {
 
-constexpr uint32_t kOpsAfterHealing = 40;
-constexpr uint32_t kOpsAfterThaw = 3;
+// What is left to do must fit the bound even on the slowest network that a seed can have.
+constexpr uint32_t kOpsLeastAfterHealing = 8, kOpsMostAfterHealing = 40, kOpsAfterThaw = 3;
 
 constexpr const char* kFrozenHits[] = {
     "",
@@ -44,10 +44,8 @@ void Cluster::heal() {
   }
   for (uint32_t c = 0; c < clients_.size(); ++c)
     if (clients_[c].mute) client_mute(c);
-  // What is left to do must fit the bound even on the slowest network that a seed can have.
-  for (SimClient& c : clients_)
-    for (WorkSession& s : c.sessions) s.last = std::min(s.last, s.next + kOpsAfterHealing);
   if (can_freeze() && faults_.chance(0.5)) freeze_some();
+  ask_more(kOpsLeastAfterHealing, kOpsMostAfterHealing);
   expect_an_end();
 }
 
@@ -100,14 +98,18 @@ void Cluster::thaw() {
     for (auto& what : std::exchange(n->kept, {})) at(now_, std::move(what));
   }
   mend();
+  ask_more(kOpsAfterThaw, kOpsAfterThaw);
   expect_an_end();
+}
+
+void Cluster::ask_more(uint32_t least, uint32_t most) {
   for (uint32_t c = 0; c < clients_.size(); ++c) {
-    if (clients_[c].engine == nullptr || clients_[c].zombie) continue;
-    for (WorkSession& s : clients_[c].sessions) {
-      s.last = s.next + kOpsAfterThaw;
-      submit_more(c, s);
-    }
-    drive_client(c);
+    if (clients_[c].zombie) continue;
+    for (WorkSession& s : clients_[c].sessions)
+      s.last = std::clamp(s.last, s.next + least, s.next + most);
+    with_client(c, clients_[c].life, [this, c] {
+      for (WorkSession& s : clients_[c].sessions) submit_more(c, s);
+    });
   }
 }
 

@@ -22,7 +22,7 @@ constexpr uint32_t kHostileWho = 900'000;
 constexpr uint64_t kForeignTerm = 1'000'000;
 constexpr uint64_t kMuteTimeoutMs = 2'001;
 constexpr uint64_t kConnectionsPerSecond = 100;
-constexpr DurationNs kOperationBoundNs = 20 * kNsPerSecond;
+constexpr DurationNs kOperationBoundNs = 8 * kNsPerSecond;
 
 // More than half of each voter set, counted without the core's own arithmetic.
 bool majority_of(const raft::Membership& members, const std::function<bool(NodeId)>& holds);
@@ -315,6 +315,7 @@ class Cluster {
   void freeze(SimNode& n, Frozen how);
   bool anybody_frozen() const;
   void thaw();
+  void ask_more(uint32_t least, uint32_t most);
 
   // what must come of it (oracles_liveness.cpp)
   void expect_an_end();
@@ -327,7 +328,7 @@ class Cluster {
   bool clients_done() const;
   bool replicas_equal();
   SimNode* serving_leader();
-  bool leader_known();
+  SimNode* known_leader();
   void stay_calm();
   static double touches_per_second(const SimNode& leader);
   void check_bounds();

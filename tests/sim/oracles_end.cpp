@@ -1,4 +1,4 @@
-// oracles_end.cpp: what must hold after healing: that it ends (L1..L9), and what has become of it.
+// oracles_end.cpp: what has become of everything in the end.
 #include <algorithm>
 #include <cstring>
 
@@ -6,41 +6,6 @@
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
-
-bool Cluster::clients_done() const {
-  for (const SimClient& c : clients_)
-    for (const WorkSession& s : c.sessions)
-      if (c.mute || c.zombie)
-        continue;
-      else if (s.closing || s.next < s.last || !s.open.empty())
-        return false;
-  return true;
-}
-
-bool Cluster::replicas_equal() {
-  Index index;
-  if (p_.churn && leading_node() == nullptr) return false;
-  for (auto& n : nodes_) {
-    if (n->rotten || n->rots) return false;  // it must be healed
-    if (!counts(*n)) continue;
-    if (!n->up) return false;
-    server::Info info = n->node->info();
-    if (plugin_ != nullptr) {
-      if (!applied_enough(info) || n->types->ledger() == nullptr) return false;
-      continue;
-    }
-    if (!index) index = info.applied;
-    if (info.applied != index || info.commit != index) return false;
-    // What a leader that is gone has committed is learnt from the next one.
-    if (!log_.empty() && index < log_.back().index) return false;
-    if (n->types->ledger() == nullptr) return false;
-    if (n->types->ledger()->alarm_ns != INT64_MAX) return false;  // every alarm comes
-    // Sessions of clients that died silently must expire within the bound.
-    for (const rsm::SessionInfo& s : n->apply_lane->machine().sessions())
-      if (s.timeout_ms == kMuteTimeoutMs) return false;
-  }
-  return true;
-}
 
 void Cluster::final_checks() {
   const Ledger* ledger = nullptr;
@@ -113,76 +78,6 @@ void Cluster::check_replay() {
     auto it = hash_at_.find(e.index.value);
     if (it != hash_at_.end() && it->second != machine.state_hash())
       return fail("a replay of the log differs at index " + to_string(e.index));
-  }
-}
-
-// L8, S24: when all is quiet, logs have been cut. (A snapshot that failed on the disk is tried
-// again after ten seconds, which may be after the end. A leader keeps what follows the snapshot
-// that it has sent to a peer until that peer has answered.)
-void Cluster::check_bounds() {
-  if (p_.disk_full || p_.disk_errors) return;
-  for (auto& n : nodes_) {
-    if (n->wiped || !n->up || p_.snapshot_entries >= 100'000) continue;
-    raft::NodeStatus s = n->node->raft_status();
-    const bool awaited = std::any_of(s.peers.begin(), s.peers.end(), [&](const auto& p) {
-      return p.match < s.snapshot;
-    });
-    if (awaited) continue;
-    uint64_t held = s.last.value + 1 - s.first.value;
-    if (!n->snapshot_busy && !n->log_busy && held > 4 * p_.snapshot_entries + 200)
-      fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +
-           to_string(s.first) + ", commit " + to_string(s.commit) + ", snapshot " +
-           to_string(s.snapshot));
-  }
-}
-
-SimNode* Cluster::serving_leader() {
-  SimNode* found = nullptr;
-  for (auto& n : nodes_)
-    if (n->up && n->paused_until <= now_ && n->node->serving() &&
-        (found == nullptr || n->node->raft().term() > found->node->raft().term()))
-      found = n.get();
-  return found;
-}
-
-bool Cluster::leader_known() {
-  SimNode* leader = serving_leader();
-  if (leader == nullptr) return false;
-  for (auto& n : nodes_)
-    if (counts(*n) && n->up && n->paused_until <= now_ && n->node->raft().leader() != leader->id)
-      return false;
-  return true;
-}
-
-// L1, L7, L9: with nothing to do the leader stays, terms stand still, and what is said is
-// heartbeats.
-void Cluster::stay_calm() {
-  bool wiped = false;
-  for (auto& n : nodes_) wiped = wiped || n->wiped || n->paused_until > now_;
-  SimNode* leader = serving_leader();
-  if (wiped || leader == nullptr) return;
-  hit("a calm was watched");
-  Term term = leader->node->raft().term();
-  Mono end = now_ + kCalmNs;
-  uint64_t frames = peer_frames_, before = report_.events;
-  while (now_ < end && step()) {
-  }
-  if (!report_.ok) return;
-  double seconds = static_cast<double>(kCalmNs) / 1e9;
-  double beats = seconds * 1e9 / static_cast<double>(leader->options.heartbeat_ns);
-  const size_t members = leader->node->raft().membership().members.size();
-  double most = beats * static_cast<double>(members - 1) * 2 * 1.3;
-  double touches = seconds * 20 * 4 * static_cast<double>(members);
-  // Who is no member asks each of them twice a second, and is told so.
-  double strangers = seconds * 4 * static_cast<double>(members * (nodes_.size() - members));
-  if (static_cast<double>(peer_frames_ - frames) > most + touches + strangers + 50)
-    fail("a calm cluster sent " + std::to_string(peer_frames_ - frames) + " frames in " +
-         std::to_string(kCalmNs / kNsPerSecond) + " s");
-  if (leader->node->raft().term() != term || serving_leader() != leader)
-    fail("leadership moved in a calm");
-  trace(0xca, report_.events - before);
-  // What a calm brings (alarms, changes of presence) may be on its way to some replicas.
-  while (now_ < end + kCalmNs && !replicas_equal() && step()) {
   }
 }
 

@@ -1,10 +1,9 @@
-// sim_cluster.cpp: processes, lanes and the event loop.
+// sim_cluster.cpp: processes and the event loop.
 //
-// What must hold is in oracles.cpp (while it runs) and oracles_end.cpp.
+// Lanes are in sim_lanes.cpp; what must hold is in oracles*.cpp.
 #include "sim/sim_cluster.hpp"
 
 #include <algorithm>
-#include <sstream>
 
 #include "base/check.hpp"
 #include "raftcs.h"
@@ -92,6 +91,8 @@ void Cluster::start(SimNode& n) {
   n.up = true;
   ++n.life;
   n.log_busy = n.apply_busy = n.snapshot_busy = n.halting_disk = false;
+  n.unreported = 0;
+  n.stalled_until = Mono();
   n.timer_at = Mono::never();
   n.seen_commit = n.seen_applied = n.seen_snapshot = n.seen_durable = n.seen_config = Index();
   n.led_term = Term();
@@ -107,6 +108,7 @@ void Cluster::crash(SimNode& n, bool torn) {
   if (!n.up) return;
   ++report_.crashes;
   if (torn) ++report_.torn;
+  if (n.unreported > 0) hit("a crash came between work and its report");
   note("node " + to_string(n.id) + " crashes" + (torn ? " in a write" : ""));
   trace(0xc0, n.id.value);
   stop_process(n);
@@ -150,6 +152,10 @@ void Cluster::stop_process(SimNode& n) {
 
 void Cluster::with_node(SimNode& n, uint64_t life, std::function<void()> what) {
   if (!n.up || n.life != life || !report_.ok) return;
+  if (n.paused_until == Mono::never()) {
+    n.kept.push_back([this, &n, life, what = std::move(what)] { with_node(n, life, what); });
+    return;
+  }
   if (n.paused_until > now_) {
     at(n.paused_until, [this, &n, life, what = std::move(what)] { with_node(n, life, what); });
     return;
@@ -191,99 +197,6 @@ void Cluster::drive(SimNode& n) {
   }
 }
 
-void Cluster::run_lanes(SimNode& n) {
-  if (!n.log_busy && !n.log_jobs.empty()) run_log_lane(n);
-  if (!n.apply_busy && !n.apply_jobs.empty()) run_apply_lane(n);
-  if (!n.snapshot_busy && !n.snapshot_jobs.empty()) run_snapshot_lane(n);
-}
-
-void Cluster::run_log_lane(SimNode& n) {
-  if (n.broken) return;
-  uint64_t life = n.life;
-  n.log_busy = true;
-  DurationNs stall = faults_.chance(0.002) && faulty_ ? 300 * kNsPerMs : 0;
-  DurationNs mean = p_.disk_mean_ns * static_cast<DurationNs>(n.slowness);
-  after(delay(mean) + stall, [this, &n, life] {
-    if (!n.up || n.life != life) return;
-    std::vector<server::LogDone> done = n.log_lane->run(&n.log_jobs);
-    if (n.disk.powered_off()) return crash(n, true);
-    with_node(n, life, [this, &n, done = std::move(done)] { log_lane_done(n, done); });
-  });
-}
-
-void Cluster::log_lane_done(SimNode& n, const std::vector<server::LogDone>& done) {
-  n.log_busy = false;
-  for (const server::LogDone& d : done) {
-    n.node->log_done(d, n.clock.local(now_));
-    if (d.status.is_ok()) continue;
-    if (d.status.code() == RAFTCS_ERR_NO_SPACE) {
-      hit("no space for a write");
-      n.log_busy = true;  // the lane waits before it tries again
-      uint64_t life = n.life;
-      after(50 * kNsPerMs, [this, &n, life] { with_node(n, life, [&n] { n.log_busy = false; }); });
-      continue;
-    }
-    if (!p_.disk_errors) fail("node " + to_string(n.id) + ": " + d.status.text());
-    hit("a write failed");
-    storage_stopped(n);
-  }
-}
-
-// From here on the node must be silent. Somebody restarts it after a while.
-void Cluster::storage_stopped(SimNode& n) {
-  if (n.broken) return;
-  n.broken = true;
-  n.restart_only = faults_.chance(0.5);
-  uint64_t life = n.life;
-  after(static_cast<DurationNs>(faults_.between(500, 4000)) * kNsPerMs, [this, &n, life] {
-    if (n.up && n.life == life) crash(n, false);
-  });
-}
-
-void Cluster::run_apply_lane(SimNode& n) {
-  uint64_t life = n.life;
-  n.apply_busy = true;
-  after(delay(p_.disk_mean_ns / 4 + 1000), [this, &n, life] {
-    if (!n.up || n.life != life) return;
-    auto done = std::make_shared<server::ApplyDone>();
-    n.apply_lane->run(&n.apply_jobs, done.get());
-    if (plugin_ != nullptr) check_plugin(n, *done);
-    // A snapshot that could not be read is tried again.
-    if (!done->halted.is_ok() && p_.disk_errors)
-      hit("a state machine stood still");
-    else if (!done->halted.is_ok())
-      return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
-    check_applied(n, *done);
-    if (done->restored) hit("a state was restored");
-    with_node(n, life, [this, &n, done] {
-      n.apply_busy = false;
-      n.node->apply_done(std::move(*done), n.clock.local(now_));
-    });
-  });
-}
-
-void Cluster::run_snapshot_lane(SimNode& n) {
-  uint64_t life = n.life;
-  n.snapshot_busy = true;
-  after(delay(p_.disk_mean_ns * 2 * static_cast<DurationNs>(n.slowness)), [this, &n, life] {
-    if (!n.up || n.life != life) return;
-    server::SnapshotJob job = std::move(n.snapshot_jobs.front());
-    n.snapshot_jobs.pop_front();
-    auto done =
-        std::make_shared<server::SnapshotDone>(n.snapshot_lane->run(job, [] { return false; }));
-    if (n.disk.powered_off()) return crash(n, true);
-    note_chunk(n, *done);
-    with_node(n, life, [this, &n, done] {
-      n.snapshot_busy = false;
-      if (!n.dir->stopped().is_ok()) {
-        hit("storage stopped in a snapshot");
-        storage_stopped(n);
-      }
-      n.node->snapshot_done(std::move(*done), n.clock.local(now_));
-    });
-  });
-}
-
 void Cluster::begin() {
   g_check = nullptr;
   make_nodes();
@@ -301,26 +214,6 @@ bool Cluster::step() {
   item.what();
   if (p_.planted) planted_failure();
   return true;
-}
-
-// Called from time to time after healing; `done`: clients and replicas.
-void Cluster::told_too_late(bool done) {
-  check_operations();
-  const Mono bound = heal_at_ + kLeaderBoundNs;
-  if (!done && now_ > bound && now_ < bound + kNsPerSecond && !leader_known())
-    fail("no leader that all know of 20 s after healing");  // L1
-  if (now_ <= give_up_) return;
-  std::ostringstream why;  // L2, L3
-  why << "no end " << kHealBoundNs / kNsPerSecond << " s after healing: clients "
-      << (clients_done() ? "done" : "not done") << ", operations "
-      << (operations_done() ? "done" : "not done") << ";";
-  for (auto& n : nodes_)
-    if (n->up) {
-      server::Info i = n->node->info();
-      why << " node " << n->id.value << " term " << i.term.value << " commit " << i.commit.value
-          << " applied " << i.applied.value << (i.leads ? " leads" : "") << ";";
-    }
-  fail(why.str());
 }
 
 void Cluster::finish() {
@@ -343,9 +236,16 @@ Report Cluster::run() {
   bool done = false;
   while (!done && step()) {
     if (!healed_ && (now_ >= heal_at_ || clients_done())) heal();
-    if (!healed_ || (report_.events & 63) != 0) continue;
-    done = clients_done() && replicas_equal() && operations_done();
-    told_too_late(done);
+    if (!healed_) continue;
+    look_for_leader();
+    if ((report_.events & 63) != 0) continue;
+    done = leader_at_ != Mono::never() && clients_done() && replicas_equal() && operations_done();
+    told_too_late();
+    if (!done) continue;
+    phase_ended();
+    if (!anybody_frozen()) break;
+    thaw();
+    done = false;
   }
   if (report_.ok && !done) fail("the simulation ran dry");
   if (report_.ok && p_.seed % 4 == 1 && plugin_ == nullptr) stay_calm();

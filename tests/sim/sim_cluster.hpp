@@ -113,6 +113,8 @@ struct Report {
            pushes = 0;
   uint64_t leaders = 0, crashes = 0, torn = 0, partitions = 0, snapshots_installed = 0, resent = 0;
   std::map<std::string, uint64_t> hits;  // named events, see sim_main.cpp
+  // After healing, as shares of what is allowed: until all knew a leader, until all had ended.
+  double leader_share = 0, end_share = 0;
   uint64_t truncations = 0, reconnects = 0, transfers = 0, pauses = 0;
   uint64_t faults = 0;  // that have a number; those that are left out too
   // With a plugin: its commands, those it refused, states of replicas compared, restores tried.

@@ -1,4 +1,4 @@
-// sim_faults.cpp: what goes wrong, when, and the healing.
+// sim_faults.cpp: what goes wrong, when.
 //
 // One fault after the other, each of a kind that is on in this seed. What cuts links is in
 // sim_partitions.cpp, what befalls disks in sim_disk_faults.cpp and sim_rot.cpp, what frames meet
@@ -185,31 +185,6 @@ void Cluster::jump_clock(SimNode& n, DurationNs by) {
   n.clock.offset_ns += by;
   n.timer_at = Mono::never();
   drive(n);
-}
-
-void Cluster::heal() {
-  faulty_ = false;
-  healed_ = true;
-  heal_at_ = now_;
-  give_up_ = now_ + kHealBoundNs;
-  mend_all();
-  while (!held_.empty()) release_late(held_.size() - 1);
-  note("healed");
-  check_durable();
-  for (auto& n : nodes_) {
-    // A pause ends by itself: cut short, it would let later frames pass those it keeps.
-    if (n->up && n->disk.powered_off()) crash(*n, true);
-    n->disk.clear_faults();
-    n->disk.set_capacity(std::nullopt);
-    n->slowness = 1;
-    if (n->broken) crash(*n, false);
-    if (!n->up) start(*n);
-  }
-  for (uint32_t c = 0; c < clients_.size(); ++c)
-    if (clients_[c].mute) client_mute(c);
-  // What is left to do must fit the bound even on the slowest network that a seed can have.
-  for (SimClient& c : clients_)
-    for (WorkSession& s : c.sessions) s.last = std::min(s.last, s.next + kOpsAfterHealing);
 }
 
 }  // namespace raftcs::sim

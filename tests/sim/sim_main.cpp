@@ -46,6 +46,7 @@ constexpr const char* kSometimes[] = {
     "a clock jumped",
     "a command was evicted",
     "a configuration in force was checked",
+    "a crash came between work and its report",
     "a disk stalled",
     "a disk was slow",
     "a disk was wiped",
@@ -111,6 +112,12 @@ constexpr const char* kSometimes[] = {
     "durability was checked",
     "durability was checked in a joint configuration",
     "evicted was answered",
+    "healed without a node that heard nothing",
+    "healed without a node that paused",
+    "healed without a node that was cut off",
+    "healed without a node that was down",
+    "healed without a node that was not heard",
+    "healed without a node with a slow disk",
     "misuse was answered",
     "no space for a write",
     "partition: a bridge",
@@ -129,6 +136,7 @@ struct Sum {
   Report total;
   uint64_t seeds = 0;
   std::map<uint32_t, uint64_t> sizes;  // nodes at the beginning -> seeds
+  uint64_t late = 0, last = 0;         // seeds: the slowest to have a leader, to end
   void add(const Profile& p, const Report& r) {
     ++seeds;
     ++sizes[p.nodes];
@@ -148,6 +156,8 @@ struct Sum {
     total.resent += r.resent;
     for (const auto& [event, times] : r.hits) total.hits[event] += times;
     total.reconnects += r.reconnects;
+    if (r.leader_share >= total.leader_share) total.leader_share = r.leader_share, late = p.seed;
+    if (r.end_share >= total.end_share) total.end_share = r.end_share, last = p.seed;
     total.plugin_ran += r.plugin_ran;
     total.plugin_refused += r.plugin_refused;
     total.plugin_states += r.plugin_states;
@@ -163,6 +173,9 @@ struct Sum {
                 " snapshots from peers, %" PRIu64 " resent, %" PRIu64 " connections\n",
                 total.leaders, total.crashes, total.torn, total.partitions, total.pauses,
                 total.transfers, total.snapshots_installed, total.resent, total.reconnects);
+    std::printf("  after healing: a leader within %.0f %% of its bound (seed %" PRIu64
+                "), the end within %.0f %% (seed %" PRIu64 ")\n",
+                100 * total.leader_share, late, 100 * total.end_share, last);
     for (const auto& [nodes, times] : sizes)
       std::printf("  %" PRIu64 " x %u nodes\n", times, nodes);
   }

@@ -129,20 +129,23 @@ void Cluster::operation_ended(uint64_t token, const server::AdminResult& result)
 void Cluster::check_operations() {
   for (const auto& [token, asked] : asked_) {
     const SimNode& n = node(asked.node);
+    if (n.frozen != Frozen::no) continue;
     const Mono since = std::max(asked.at, std::max(heal_at_, n.paused_until));
     if (n.up && n.life == asked.life && now_ > since + kOperationBoundNs)
       fail("a " + asked.verb + " at node " + to_string(n.id) + " does not end");
   }
-  if (!p_.churn || now_ <= heal_at_ + kLeaderBoundNs) return;
+  if (!p_.churn || now_ <= awake_at_ + leader_bound()) return;
   SimNode* lead = leading_node();
   if (lead != nullptr && lead->node->raft().membership().joint)
-    fail("a joint configuration is still in force 20 s after healing");
+    fail("a joint configuration outlasts healing");
 }
 
 // Nothing that was asked for is open, and with churn a voter leads a plain configuration.
 bool Cluster::operations_done() {
   for (const auto& [token, asked] : asked_)
-    if (node(asked.node).up && node(asked.node).life == asked.life) return false;
+    if (const SimNode& n = node(asked.node);
+        n.up && n.life == asked.life && n.frozen == Frozen::no)
+      return false;
   if (!p_.churn) return true;
   SimNode* lead = leading_node();
   if (lead == nullptr || lead->node->raft().membership().joint) return false;
@@ -167,9 +170,10 @@ void Cluster::note_membership(SimNode& n) {
     hit("a node that joined led");
 }
 
-// Whether this node has to agree in the end: with churn only members of the last configuration.
+// Whether this node has to agree: not while it is frozen, and with churn only members of the last
+// configuration.
 bool Cluster::counts(SimNode& n) {
-  if (n.wiped) return false;
+  if (n.wiped || n.frozen != Frozen::no) return false;
   if (!p_.churn) return true;
   SimNode* lead = leading_node();
   return lead != nullptr && raft::find_member(lead->node->raft().membership(), n.id) != nullptr;

@@ -34,6 +34,9 @@ struct SimClock {
   }
 };
 
+// What keeps a node from the others' work while a majority has healed (sim_healing.cpp).
+enum class Frozen : uint8_t { no, down, paused, slow_disk, cut, unheard, deaf };
+
 struct SimNode {
   NodeId id;
   server::Options options;
@@ -45,7 +48,8 @@ struct SimNode {
   bool up = false;
   Uuid incarnation;   // of the directory when it was opened last
   uint64_t life = 0;  // fences what belonged to an earlier process
-  Mono paused_until;  // global; handles nothing before
+  Mono paused_until;  // global; handles nothing before; never: keeps all until it thaws
+  std::vector<std::function<void()>> kept;
   std::unique_ptr<storage::DataDir> dir;
   std::unique_ptr<LedgerTypes> types;
   std::unique_ptr<server::LogLane> log_lane;
@@ -56,6 +60,9 @@ struct SimNode {
   std::vector<server::ApplyJob> apply_jobs;
   std::deque<server::SnapshotJob> snapshot_jobs;
   bool log_busy = false, apply_busy = false, snapshot_busy = false;
+  Mono log_told, apply_told, snapshot_told;  // when the last result of the lane arrives
+  size_t unreported = 0;                     // results that are on their way to the process
+  Mono stalled_until;                        // a lane stands still
   Mono timer_at = Mono::never();  // global, of the earliest scheduled tick
   bool halting_disk = false;      // a power cut was armed: the next failing write is the crash
 
@@ -69,6 +76,7 @@ struct SimNode {
   int failed_starts = 0;      // since it was up
   bool spoiled = false;       // its start was made to fail
   uint64_t slowness = 1;      // of its disk
+  Frozen frozen = Frozen::no;
 
   // What was seen of it.
   Term seen_term;  // over restarts: leading, or in a frame that left

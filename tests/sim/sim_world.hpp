@@ -1,9 +1,9 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
-// One class, cut into topic files: sim_cluster.cpp (processes, lanes, the loop), sim_net.cpp,
+// One class, cut into topic files: sim_cluster.cpp (processes, the loop), sim_lanes.cpp, sim_net.cpp,
 // sim_clients.cpp, sim_loads.cpp, sim_islands.cpp, sim_hostile.cpp, sim_faults.cpp,
-// sim_partitions.cpp, sim_disk_faults.cpp, oracles*.cpp. Only for these, sim_plugin.cpp (the plugin
-// of a user), and for scenarios that script the world themselves.
+// sim_partitions.cpp, sim_disk_faults.cpp, sim_healing.cpp, oracles*.cpp. Only for these,
+// sim_plugin.cpp (the plugin of a user), and for scenarios that script the world themselves.
 #pragma once
 
 #include <array>
@@ -19,15 +19,11 @@
 
 namespace raftcs::sim {
 
-constexpr DurationNs kHealBoundNs = 60 * kNsPerSecond;
-constexpr DurationNs kLeaderBoundNs = 20 * kNsPerSecond;  // L1: ten election timeouts, doubled
-constexpr DurationNs kCalmNs = 5 * kNsPerSecond;          // of L7 and L9, at the end of some seeds
 constexpr uint32_t kHostileWho = 900'000;
 constexpr uint64_t kForeignTerm = 1'000'000;
 constexpr uint64_t kMuteTimeoutMs = 2'001;
 constexpr uint64_t kConnectionsPerSecond = 100;
-constexpr uint32_t kOpsAfterHealing = 40;
-constexpr DurationNs kOperationBoundNs = 20 * kNsPerSecond;
+constexpr DurationNs kOperationBoundNs = 8 * kNsPerSecond;
 
 // More than half of each voter set, counted without the core's own arithmetic.
 bool majority_of(const raft::Membership& members, const std::function<bool(NodeId)>& holds);
@@ -169,7 +165,6 @@ class Cluster {
   void begin();
   bool step();  // one thing that happens; false: there is nothing left
   void finish();
-  void told_too_late(bool done);
 
   // nodes
   void make_nodes();
@@ -186,6 +181,12 @@ class Cluster {
   void run_log_lane(SimNode& n);
   void run_apply_lane(SimNode& n);
   void run_snapshot_lane(SimNode& n);
+  struct Stall {
+    double chance = 0;
+    uint64_t least_ms = 0, most_ms = 0;
+  };
+  DurationNs lane_time(SimNode& n, DurationNs mean, const Stall& stall);
+  void report(SimNode& n, Mono* told, std::function<void()> what);
   void log_lane_done(SimNode& n, const std::vector<server::LogDone>& done);
   void check_node(SimNode& n);
   void check_log(SimNode& n, const raft::NodeStatus& s);
@@ -251,10 +252,7 @@ class Cluster {
   void put_peer(NodeId from, NodeId to, const Bytes& frame, Mono when, bool late = false);
   void send_peer(SimNode& from, NodeId to, const Bytes& frame);
   void send_client(SimNode& from, net::ConnId conn, const Bytes& frame);
-  bool cut(NodeId a, NodeId b) const {
-    const auto it = cuts_.lower_bound({a.value, b.value, 0});
-    return it != cuts_.end() && (*it)[0] == a.value && (*it)[1] == b.value;
-  }
+  bool cut(NodeId a, NodeId b) const;
   SimNode& node(NodeId id) const { return *nodes_[id.value - 1]; }
 
   // clients
@@ -370,11 +368,27 @@ class Cluster {
   bool incarnations_bound() const;
   bool all_whole();
   void heal();
+  bool can_freeze() const;
+  void freeze_some();
+  void freeze(SimNode& n, Frozen how);
+  bool anybody_frozen() const;
+  void thaw();
+  void ask_more(uint32_t least, uint32_t most);
+
+  // what must come of it (oracles_liveness.cpp)
+  void expect_an_end();
+  DurationNs election_max() const;
+  DurationNs leader_bound() const;
+  DurationNs end_bound() const;
+  void look_for_leader();
+  void told_too_late();
+  void phase_ended();
   bool clients_done() const;
   bool replicas_equal();
   SimNode* serving_leader();
-  bool leader_known();
+  SimNode* known_leader();
   void stay_calm();
+  static double touches_per_second(const SimNode& leader);
   void check_bounds();
   void check_replay();
   void check_program_order();
@@ -394,7 +408,10 @@ class Cluster {
   bool faulty_ = true;
   bool jumps_ = false;  // clocks have jumped: their rate says nothing
   bool healed_ = false;
-  Mono heal_at_, give_up_;
+  Mono heal_at_;   // when healing began, or a minority has thawed
+  Mono awake_at_;  // since then nobody who counts pauses or stalls
+  Mono leader_at_ = Mono::never();  // since then all have known one
+  Term settled_term_;               // and this was its term
   std::map<uint64_t, Asked> asked_;  // token -> what has no answer yet
   uint64_t next_token_ = 1000;
 

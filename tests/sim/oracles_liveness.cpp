@@ -1,0 +1,206 @@
+// oracles_liveness.cpp: that it ends after healing, and is quiet then (L1..L9).
+#include <algorithm>
+#include <sstream>
+
+#include "sim/sim_world.hpp"
+
+namespace raftcs::sim {
+namespace {
+
+constexpr DurationNs kCalmNs = 20 * kNsPerSecond;
+constexpr uint64_t kTermsAfterHealing = 2;
+// A process that was resumed keeps new commands back for what its token names and nobody asks for
+// again, as long as its session may be silent.
+constexpr DurationNs kClaimNs = 30 * kNsPerSecond;
+
+}  // namespace
+
+// Healing or thawing begins now. Bounds run from when those who count are awake.
+void Cluster::expect_an_end() {
+  heal_at_ = awake_at_ = now_;
+  for (const auto& n : nodes_)
+    if (counts(*n)) awake_at_ = std::max({awake_at_, n->paused_until, n->stalled_until});
+  for (const SimClient& c : clients_) awake_at_ = std::max(awake_at_, c.paused_until);
+  leader_at_ = Mono::never();
+}
+
+// The longest that somebody waits before it seeks election, on the slowest of clocks.
+DurationNs Cluster::election_max() const {
+  return 2 * static_cast<DurationNs>(p_.election_ms) * kNsPerMs * 10 / 9;
+}
+
+DurationNs Cluster::leader_bound() const {
+  return 6 * election_max() + 60 * (p_.delay_mean_ns + p_.disk_mean_ns);
+}
+
+DurationNs Cluster::end_bound() const {
+  const DurationNs claims = p_.client_deaths ? kClaimNs : 0;
+  return 15 * kNsPerSecond + 15 * election_max() + claims +
+         300 * (p_.delay_mean_ns + p_.disk_mean_ns);
+}
+
+// L1, at every event.
+void Cluster::look_for_leader() {
+  if (leader_at_ != Mono::never()) return;
+  const DurationNs waited = now_ - awake_at_;
+  if (const SimNode* leader = known_leader()) {
+    leader_at_ = now_;
+    settled_term_ = leader->node->raft().term();
+    const double share = static_cast<double>(waited) / static_cast<double>(leader_bound());
+    report_.leader_share = std::max(report_.leader_share, share);
+  } else if (waited > leader_bound()) {
+    fail("no leader that all know of " + std::to_string(leader_bound() / kNsPerMs) +
+         " ms after healing");
+  }
+}
+
+// Called from time to time after healing.
+void Cluster::told_too_late() {
+  check_operations();
+  if (now_ <= awake_at_ + end_bound()) return;
+  std::ostringstream why;  // L2, L3
+  why << "no end " << end_bound() / kNsPerMs << " ms after healing: clients "
+      << (clients_done() ? "done" : "not done") << ", operations "
+      << (operations_done() ? "done" : "not done") << ";";
+  for (auto& n : nodes_)
+    if (n->up) {
+      server::Info i = n->node->info();
+      why << " node " << n->id.value << (n->frozen != Frozen::no ? " (frozen)" : "") << " term "
+          << i.term.value << " commit " << i.commit.value << " applied " << i.applied.value
+          << (i.leads ? " leads" : "") << ";";
+    }
+  fail(why.str());
+}
+
+// All have ended what they had to do, perhaps without some who are frozen. Whatever these have
+// tried, it has not cost the others their leader again and again (L7).
+void Cluster::phase_ended() {
+  const double share = static_cast<double>(now_ - awake_at_) / static_cast<double>(end_bound());
+  report_.end_share = std::max(report_.end_share, share);
+  for (const auto& n : nodes_)
+    if (n->up && n->node->raft().term().value > settled_term_.value + kTermsAfterHealing)
+      fail("node " + to_string(n->id) + " is in term " + to_string(n->node->raft().term()) +
+           " and a leader was known in term " + to_string(settled_term_));
+  check_bounds();
+}
+
+bool Cluster::clients_done() const {
+  for (const SimClient& c : clients_)
+    for (const WorkSession& s : c.sessions)
+      if (c.mute || c.zombie)
+        continue;
+      else if (s.closing || s.next < s.last || !s.open.empty())
+        return false;
+  return true;
+}
+
+bool Cluster::replicas_equal() {
+  Index index;
+  if (p_.churn && leading_node() == nullptr) return false;
+  for (auto& n : nodes_) {
+    if (n->rotten || n->rots) return false;  // it must be healed
+    if (!counts(*n)) continue;
+    if (!n->up) return false;
+    server::Info info = n->node->info();
+    if (plugin_ != nullptr) {
+      if (!applied_enough(info) || n->types->ledger() == nullptr) return false;
+      continue;
+    }
+    if (!index) index = info.applied;
+    if (info.applied != index || info.commit != index) return false;
+    // What a leader that is gone has committed is learnt from the next one.
+    if (!log_.empty() && index < log_.back().index) return false;
+    if (n->types->ledger() == nullptr) return false;
+    if (n->types->ledger()->alarm_ns != INT64_MAX) return false;  // every alarm comes
+    // Sessions of clients that died silently must expire within the bound.
+    for (const rsm::SessionInfo& s : n->apply_lane->machine().sessions())
+      if (s.timeout_ms == kMuteTimeoutMs) return false;
+  }
+  return true;
+}
+
+// L8, S24: when all is quiet, logs have been cut, and nobody who is frozen keeps them long. (A
+// snapshot that failed on the disk is tried again after ten seconds, which may be after the end. A
+// leader keeps what follows the snapshot that it has sent to a peer while that peer answers.)
+void Cluster::check_bounds() {
+  if (p_.disk_full || p_.disk_errors) return;
+  for (auto& n : nodes_) {
+    if (n->wiped || n->frozen != Frozen::no || !n->up || p_.snapshot_entries >= 100'000) continue;
+    raft::NodeStatus s = n->node->raft_status();
+    const bool awaited = std::any_of(s.peers.begin(), s.peers.end(), [&](const auto& p) {
+      return p.recently_active && p.match < s.snapshot;
+    });
+    if (awaited) continue;
+    uint64_t held = s.last.value + 1 - s.first.value;
+    if (!n->snapshot_busy && !n->log_busy && held > 2 * p_.snapshot_entries + p_.trailing_entries + 50)
+      fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +
+           to_string(s.first) + ", commit " + to_string(s.commit) + ", snapshot " +
+           to_string(s.snapshot));
+  }
+}
+
+SimNode* Cluster::serving_leader() {
+  SimNode* found = nullptr;
+  for (auto& n : nodes_)
+    if (n->up && n->paused_until <= now_ && n->node->serving() &&
+        (n->frozen == Frozen::no || n->frozen == Frozen::slow_disk) &&
+        (found == nullptr || n->node->raft().term() > found->node->raft().term()))
+      found = n.get();
+  return found;
+}
+
+// Whom all who count follow; it need not serve yet: that may take the length of a snapshot.
+SimNode* Cluster::known_leader() {
+  SimNode* leader = nullptr;
+  for (auto& n : nodes_) {
+    if (!counts(*n) || !n->up || n->paused_until > now_) continue;
+    const NodeId theirs = n->node->raft().leader();
+    if (!theirs || (leader != nullptr && theirs != leader->id)) return nullptr;
+    leader = &node(theirs);
+  }
+  if (leader == nullptr || !leader->up || leader->paused_until > now_) return nullptr;
+  if (leader->frozen != Frozen::no && leader->frozen != Frozen::slow_disk) return nullptr;
+  return leader->node->raft_status().role == raft::Role::leader ? leader : nullptr;
+}
+
+// Sessions that are there are touched eight times in the shortest of their timeouts.
+double Cluster::touches_per_second(const SimNode& leader) {
+  double most = 0;
+  for (const rsm::SessionInfo& s : leader.apply_lane->machine().sessions())
+    most = std::max(most, 8e3 / static_cast<double>(s.timeout_ms));
+  return std::min(most, 20.0);
+}
+
+// L1, L7, L9: with nothing to do the leader stays, terms stand still, and what is said is
+// heartbeats.
+void Cluster::stay_calm() {
+  bool wiped = false;
+  for (auto& n : nodes_) wiped = wiped || n->wiped || n->paused_until > now_;
+  SimNode* leader = serving_leader();
+  if (wiped || leader == nullptr) return;
+  hit("a calm was watched");
+  Term term = leader->node->raft().term();
+  Mono end = now_ + kCalmNs;
+  uint64_t frames = peer_frames_, before = report_.events;
+  while (now_ < end && step()) {
+  }
+  if (!report_.ok) return;
+  double seconds = static_cast<double>(kCalmNs) / 1e9;
+  double beats = seconds * 1e9 / static_cast<double>(leader->options.heartbeat_ns);
+  const size_t members = leader->node->raft().membership().members.size();
+  double most = beats * static_cast<double>(members - 1) * 2 * 1.3;
+  double touches = touches_per_second(*leader) * seconds * 4 * static_cast<double>(members);
+  // Who is no member asks each of them twice a second, and is told so.
+  double strangers = seconds * 4 * static_cast<double>(members * (nodes_.size() - members));
+  if (static_cast<double>(peer_frames_ - frames) > most + touches + strangers + 50)
+    fail("a calm cluster sent " + std::to_string(peer_frames_ - frames) + " frames in " +
+         std::to_string(kCalmNs / kNsPerSecond) + " s");
+  if (leader->node->raft().term() != term || serving_leader() != leader)
+    fail("leadership moved in a calm");
+  trace(0xca, report_.events - before);
+  // What a calm brings (alarms, changes of presence) may be on its way to some replicas.
+  while (now_ < end + kCalmNs && !replicas_equal() && step()) {
+  }
+}
+
+}  // namespace raftcs::sim

@@ -32,8 +32,6 @@ MEMORY_BYTES = 4 << 30  # a bug may also be an endless loop that allocates
 DIRECT_S, EXPLORE_S, SIM_S, CLEAN_S = 120, 240, 900, 3600
 ENDLESS_S = 60  # for a bug that is known to end only by this
 SLOWER = 5      # told when a bug needs so many times the seeds it needed when it was measured
-
-
 FOUND, ENDLESS = True, False  # by the simulator: by what fails, by a run that does not end
 
 
@@ -245,7 +243,8 @@ class Page:
     def measured(self, mutant, explored, simulated):
         cells = self.cells(self.at[mutant.ident])
         if explored and explored[1]:
-            cells[2] = f'{explored[0]} {explored[1]:,}, {explored[2]}'
+            broken = explored[2].replace('check', 'a check of the core')
+            cells[2] = f'{explored[0]} {explored[1]:,}, {broken}'
         if simulated and simulated[0]:
             cells[3] = f'{simulated[0]}, {simulated[1].replace("|", "/")}'
         self.lines[self.at[mutant.ident]] = f'| {" | ".join(cells)} |'

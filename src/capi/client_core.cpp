@@ -139,7 +139,12 @@ raftcs_status_t ClientCore::post(client::Runtime& runtime, Operation&& op, uint6
   std::lock_guard hold(gate_);
   if (raftcs_status_t bad = admit(&op)) return bad;
   uint64_t op_id = op.call.op_id;
-  post_admitted(runtime, std::move(op));
+  try {
+    post_admitted(runtime, std::move(op));
+  } catch (...) {  // out of memory: nothing was posted
+    account_->release();
+    throw;
+  }
   if (out_op_id) *out_op_id = op_id;
   return RAFTCS_OK;
 }

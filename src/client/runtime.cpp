@@ -89,10 +89,11 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   void post(QueuedCall&& call) {
     std::lock_guard hold(inbox_lock_);
-    if (call.kind == QueuedCall::Kind::submit || call.kind == QueuedCall::Kind::query ||
-        call.kind == QueuedCall::Kind::admin)
-      ++open_ops_;
+    const bool is_operation = call.kind == QueuedCall::Kind::submit ||
+                              call.kind == QueuedCall::Kind::query ||
+                              call.kind == QueuedCall::Kind::admin;
     inbox_.push_back(std::move(call));
+    if (is_operation) ++open_ops_;
     wake_locked();
   }
 

@@ -32,6 +32,36 @@ TEST(SnapshotLane, AnIoErrorThereEndsTheNodesParticipation) {
   EXPECT_TRUE(cluster.node(1).info().health.is_ok());
 }
 
+// Nor does it answer what the apply lane had when the disk failed, or what is asked for later.
+TEST(SnapshotLane, WhoseDiskFailedAnswersNoQuery) {
+  NodeHarness cluster(1);
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  ASSERT_TRUE(client.create(1, 7));
+  wire::Query query;
+  query.channel = 1;
+  query.service = "ledger";
+  const auto ask = [&](wire::Consistency consistency) {
+    ++query.correlation;
+    query.consistency = consistency;
+    client.send(query);
+  };
+  cluster.hold_apply(1);
+  ask(wire::Consistency::linearizable);
+  ask(wire::Consistency::stale);
+  cluster.disk(1).fail_nth(sim::Call::sync, 1);
+  client.command(1, 1);
+  cluster.run(100 * kMs);
+  ASSERT_EQ(cluster.node(1).info().health.code(), RAFTCS_ERR_IO);
+  cluster.hold_apply(1, false);
+  ask(wire::Consistency::stale);
+  cluster.run(100 * kMs);
+  const auto answers = client.all<wire::QueryResponse>();
+  EXPECT_EQ(answers.size(), 3u);
+  for (const wire::QueryResponse& answer : answers)
+    EXPECT_EQ(answer.status, RAFTCS_ERR_NO_LEADER) << answer.correlation;
+}
+
 // A full disk is no such thing: a later snapshot is taken when there is room.
 TEST(SnapshotLane, AFullDiskIsSaidAndAnotherSnapshotIsTakenLater) {
   NodeHarness cluster(1);

@@ -90,12 +90,8 @@ void Cluster::note_queries(const SimNode& n, net::ConnId conn, const Bytes& fram
   for (const wire::ClientMessage& m : messages) {
     const auto* query = std::get_if<wire::Query>(&m);
     if (query == nullptr || query->consistency != wire::Consistency::linearizable) continue;
-    const raft::NodeStatus s = n.node->raft_status();
-    // It is not kept until then but refused, and the client asks again.
-    if (s.role == raft::Role::leader && !s.leader_ready)
-      hit("a read came before its leader had committed anything");
     const std::array<uint64_t, 3> key = {conn, query->channel, query->correlation};
-    queries_.emplace(key, AskedRead{now_, s.membership_index});
+    queries_.emplace(key, AskedRead{now_, n.node->raft_status().membership_index});
   }
 }
 

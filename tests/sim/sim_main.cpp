@@ -27,51 +27,69 @@ namespace {
 
 // What a campaign of 500 seeds or more must have met. Not asked for: "a session was asked for
 // twice". A leader answers a repeated create from its table, so two of a proof are in the log only
-// when leadership changed between them; Sessions.SE08_SameProofGivesTheSameSession has that.
+// when leadership changed between them; Sessions.SE08_SameProofGivesTheSameSession has that. Nor a
+// read that waits for its leader's first commit: a whole node takes none before that (unit_raft).
+// Printed only, as some ranges go without: a log that was cut through two segments, a snapshot on its
+// way that went on with another leader.
 constexpr const char* kSometimes[] = {
     "a calm was watched",
     "a change of members was done",
     "a client died silently",
+    "a client paused",
     "a client process died and resumed",
     "a client process died some time after it had exported",
-    "a client paused",
     "a command was evicted",
+    "a configuration in force was checked",
     "a disk was slow",
     "a disk was wiped",
-    "a rotten disk was healed",
+    "a duplicate got its reply",
     "a foreign frame came",
     "a frame was corrupted",
-    "a duplicate got its reply",
     "a held frame was released",
     "a joint configuration was in force",
+    "a leader began in a joint configuration",
+    "a leader took its own vote away",
+    "a leader was alone with a change of members",
     "a leader's view was checked",
+    "a log was truncated",
     "a majority was counted again",
+    "a member got its vote after a snapshot",
     "a new holder took a session",
     "a new leader was cut off",
     "a node that joined led",
-    "a leader was alone with a change of members",
-    "a log was truncated",
+    "a node with a failed disk was asked",
     "a read was held against its round",
+    "a rotten disk was healed",
+    "a rotten record was written anew",
     "a search for agreement went on",
     "a session expired",
     "a session expired and was renewed",
+    "a session expired in another term than it was heard in",
     "a session was closed",
     "a session was resumed twice",
     "a session was taken over",
+    "a snapshot came in one chunk",
+    "a snapshot came in several chunks",
+    "a snapshot came over a log that had gone another way",
+    "a snapshot on its way was replaced by another",
     "a snapshot's configuration was checked",
     "a stale queue was flushed",
-    "scrubbing found a rotten record",
-    "a rotten record was written anew",
-    "a write failed",
+    "a state was restored",
+    "a torn write was cut at a start",
+    "a transfer was done",
+    "a vote was held against its disk",
     "a vote was held against two logs",
     "a vote was late or lost",
+    "a write failed",
     "a wrong proof was tried",
     "all nodes lost power",
+    "an acknowledgement was held against its disk",
     "an answer of an older term came",
     "an entry was replaced",
     "an id came with another payload",
     "an operation was cancelled",
     "durability was checked",
+    "durability was checked in a joint configuration",
     "evicted was answered",
     "misuse was answered",
     "no space for a write",
@@ -81,7 +99,9 @@ constexpr const char* kSometimes[] = {
     "partition: one after another",
     "partition: one way",
     "partition: two halves",
+    "scrubbing found a rotten record",
     "storage stopped in a snapshot",
+    "two snapshots of an index were compared",
 };
 
 struct Sum {
@@ -161,7 +181,8 @@ struct Sum {
     return total.ops_applied > seeds * 50 && total.leaders > seeds && total.crashes > seeds / 4 &&
            total.torn > seeds / 20 && total.partitions > seeds / 4 &&
            total.snapshots_installed > seeds / 10 && total.resent > 0 &&
-           total.queries > seeds * 10 && total.pushes > seeds;
+           total.queries > seeds * 10 && total.pushes > seeds && total.transfers > seeds / 10 &&
+           total.pauses > seeds / 10;
   }
 };
 

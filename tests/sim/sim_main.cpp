@@ -29,8 +29,8 @@ namespace {
 // twice". A leader answers a repeated create from its table, so two of a proof are in the log only
 // when leadership changed between them; Sessions.SE08_SameProofGivesTheSameSession has that. Nor a
 // read that waits for its leader's first commit: a whole node takes none before that (unit_raft).
-// Printed only, as some ranges go without: a log that was cut through two segments, a snapshot on its
-// way that went on with another leader.
+// Printed only, as some ranges go without: a log that was cut through two segments, a snapshot on
+// its way that went on with another leader.
 constexpr const char* kSometimes[] = {
     "a calm was watched",
     "a change of members was done",

@@ -213,7 +213,7 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
     heard_of(*it->second, now);
   }
   bool stale = m.consistency == wire::Consistency::stale;
-  if (!stale && !serving())
+  if ((!stale || !failed_.is_ok()) && !serving())
     return query_failed(item, leader_ ? RAFTCS_ERR_NOT_LEADER : RAFTCS_ERR_NO_LEADER);
   auto service = services_.find(m.service);
   if (service == services_.end()) return query_failed(item, RAFTCS_ERR_NOT_FOUND);
@@ -308,6 +308,10 @@ Status Node::Impl::too_large(const char* what, size_t bytes) const {
 
 void Node::Impl::answer_queries(std::vector<QueryDone>& queries) {
   for (QueryDone& q : queries) {
+    if (!failed_.is_ok()) {  // no answer any more (S21), also to what the lane had already
+      fail_accepted(q.item, RAFTCS_ERR_NO_LEADER);
+      continue;
+    }
     settle(q.item);
     auto conn = connections_.find(q.item.conn);
     if (conn == connections_.end()) continue;

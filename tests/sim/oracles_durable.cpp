@@ -27,6 +27,7 @@ namespace {
 std::optional<Left> left_of(const SimNode& n) {
   const std::unique_ptr<SimDisk> disk = n.disk.clone();
   disk->crash(std::vector<Fate>{});
+  disk->set_capacity(std::nullopt);  // asked is what is there, not whether there is room to start
   storage::Options options;
   options.segment_bytes = n.options.segment_bytes;
   auto dir = storage::DataDir::open(*disk, n.options.data_dir, options, nullptr);

@@ -122,6 +122,44 @@ TEST(DiskFull, PS_13_ASnapshotMakesRoomForTheEntriesThatWait) {
   EXPECT_LT(d.dir->segments().size(), 4u);
 }
 
+// Likewise one that comes from the leader: nobody else would ask for what it has replaced.
+TEST(DiskFull, PS_13_AReceivedSnapshotMakesRoom) {
+  NodeHarness cluster(3, [](server::Options& o) {
+    o.segment_bytes = 256 << 10;
+    o.disk_reserve_bytes = 1 << 20;
+    o.snapshot_entries = 20;
+    o.trailing_entries = 0;
+  });
+  const uint64_t leader = cluster.wait_for_leader();
+  ASSERT_NE(leader, 0u);
+  TestClient client(cluster, leader);
+  ASSERT_TRUE(client.create(1, 1));
+  uint64_t id = 0;
+  const auto send = [&](int count, size_t bytes) {
+    for (int i = 0; i < count; ++i) {
+      client.command(1, ++id, bytes);
+      cluster.run(20 * kMs);
+    }
+  };
+  send(8, 200'000);
+  const uint64_t full = leader % 3 + 1;
+  const auto status = [&] { return cluster.node(full).raft_status(); };
+  ASSERT_EQ(status().snapshot, Index());
+  cluster.disk(full).set_capacity(cluster.disk(full).used_bytes() + (512 << 10));
+  send(1, 16);
+  ASSERT_LT(status().durable, status().last) << "it waits for space";
+  cluster.isolate(full);
+  send(60, 16);
+  ASSERT_GT(cluster.node(leader).raft_status().first, status().last);
+  cluster.isolate(full, false);
+  EXPECT_TRUE(cluster.run_until(
+      [&] {
+        return status().snapshot > Index() &&
+               status().durable == cluster.node(leader).raft_status().last;
+      },
+      10 * kNsPerSecond));
+}
+
 TEST(DiskFull, AFollowerThatCannotStoreStillVotes) {
   NodeHarness cluster(3, [](server::Options& o) { o.segment_bytes = 256 << 10; });
   const uint64_t leader = cluster.wait_for_leader();

@@ -131,8 +131,9 @@ void Cluster::check_bounds() {
       return p.recently_active && p.match < s.snapshot;
     });
     if (awaited) continue;
-    uint64_t held = s.last.value + 1 - s.first.value;
-    if (!n->snapshot_busy && !n->log_busy && held > 2 * p_.snapshot_entries + p_.trailing_entries + 50)
+    const uint64_t held = s.last.value + 1 - s.first.value;
+    const uint64_t most = 2 * p_.snapshot_entries + p_.trailing_entries + 50;
+    if (!n->snapshot_busy && !n->log_busy && held > most)
       fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +
            to_string(s.first) + ", commit " + to_string(s.commit) + ", snapshot " +
            to_string(s.snapshot));

@@ -1,7 +1,7 @@
 // sim_world.hpp: the simulated world: nodes, clients, links, and the queue of what will happen.
 //
-// One class, cut into topic files: sim_cluster.cpp (processes, the loop), sim_lanes.cpp, sim_net.cpp,
-// sim_clients.cpp, sim_loads.cpp, sim_islands.cpp, sim_hostile.cpp, sim_faults.cpp,
+// One class, cut into topic files: sim_cluster.cpp (processes, the loop), sim_lanes.cpp,
+// sim_net.cpp, sim_clients.cpp, sim_loads.cpp, sim_islands.cpp, sim_hostile.cpp, sim_faults.cpp,
 // sim_partitions.cpp, sim_disk_faults.cpp, sim_healing.cpp, oracles*.cpp. Only for these,
 // sim_plugin.cpp (the plugin of a user), and for scenarios that script the world themselves.
 #pragma once

@@ -67,7 +67,8 @@ void Cluster::start(SimNode& n) {
   for (const auto& line : notes) check_line(n, line);
   n.types = make_types();
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
-  n.apply_lane = std::make_unique<server::ApplyLane>(*n.dir, *n.types, rsm::Limits{});
+  n.apply_lane =
+      std::make_unique<server::ApplyLane>(*n.dir, *n.types, rsm::Limits{}, p_.result_bytes);
   n.snapshot_lane = std::make_unique<server::SnapshotLane>(*n.dir);
   server::NodeEnvironment environment;
   environment.random = n.random.get();
@@ -225,6 +226,7 @@ void Cluster::run_apply_lane(SimNode& n) {
     if (plugin_ != nullptr) check_plugin(n, *done);
     if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
+    if (!n.apply_jobs.empty()) hit("results were handed over in parts");
     check_applied(n, *done);
     if (done->restored) ++report_.snapshots_installed;
     with_node(n, life, [this, &n, done] {

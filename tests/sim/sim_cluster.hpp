@@ -76,6 +76,7 @@ struct Profile {
   uint64_t trailing_entries = 8;       // that stay behind a snapshot
   uint64_t snapshot_entries = 100'000;
   uint64_t segment_bytes = 64 << 10;
+  uint64_t result_bytes = 32 << 20;    // after which a run of the apply lane ends
   std::string describe() const;
 };
 Profile profile_of(uint64_t seed);

@@ -81,6 +81,7 @@ constexpr const char* kSometimes[] = {
     "partition: one after another",
     "partition: one way",
     "partition: two halves",
+    "results were handed over in parts",
     "storage stopped in a snapshot",
 };
 

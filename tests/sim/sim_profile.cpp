@@ -71,6 +71,7 @@ constexpr Field kFields[] = {
     {"trailing_entries", &Profile::trailing_entries},
     {"snapshot_entries", &Profile::snapshot_entries},
     {"segment_bytes", &Profile::segment_bytes},
+    {"result_bytes", &Profile::result_bytes},
 };
 
 }  // namespace
@@ -181,6 +182,7 @@ Profile profile_of(uint64_t seed) {
   // The others must find a majority without it, of voters that are all there in the end.
   p.bit_rot = on(0.3) && p.nodes >= 3 && p.nodes % 2 == 1 && !p.wipes && !p.churn;
   p.live_rot = p.bit_rot && r.chance(0.5);
+  if (r.chance(0.3)) p.result_bytes = r.between(1, 300);
   return p;
 }
 

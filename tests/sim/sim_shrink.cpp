@@ -18,7 +18,7 @@ bool is_switch(const Profile& profile, const std::string& name) {
   // Probabilities and flags; sizes are halved instead.
   for (const char* size : {"nodes", "clients", "sessions", "ops", "window", "fault_phase_ns",
                            "delay_mean_ns", "disk_mean_ns", "batch_bytes", "append_bytes",
-                           "requests_max", "snapshot_entries", "segment_bytes",
+                           "requests_max", "snapshot_entries", "segment_bytes", "result_bytes",
                            "frail_timeout_ms", "election_ms", "appends_max", "chunk_bytes",
                            "trailing_entries"})
     if (name == size) return false;

@@ -2,9 +2,9 @@
 //
 // Commands to one service that follow each other go to the plugin as one batch. A batch is
 // run (flush) before anything that depends on its results: another service, a session or
-// service operation, a duplicate of an id that is in it, the end of the entry. Replies keep
-// the order of the operations: each takes its place in the output when it is read and is
-// filled in when its batch ran.
+// service operation, a duplicate of an id that is in it, the count of a session's replies (see
+// replies.hpp), the end of the entry. Replies keep the order of the operations: each takes its
+// place in the output when it is read and is filled in when its batch ran.
 //
 // No decision may depend on where batches are cut: a later version may cut otherwise.
 //
@@ -49,6 +49,7 @@ class Applier {
 
   // commands.cpp
   Status command(const Command& op);
+  Status count(ReplyCache& replies);
   void add_reply(const Command& op, uint64_t digest, ReplyKind kind, int32_t app_code, Bytes data,
                  Index index);
   Status enqueue(const Command& op, Session* session, Service* service, uint64_t digest);

@@ -6,7 +6,7 @@
 //   3. below the floor        evicted, never run
 //   4. the id is cached       the cached reply, or misuse if the payload is another
 //   5. no place               too_many_replies; no final answer: the id may come again. There
-//                             is always place for the lowest id
+//                             is place for the lowest id, in this entry or the next one
 //   6. unknown service        refused, and remembered like a reply: "not applied" stays true
 //                             even if the service exists when a copy of the request arrives
 //   7. run
@@ -26,7 +26,8 @@ Status Applier::command(const Command& op) {
   }
   session->last_active = now_;
   ReplyCache& replies = session->replies;
-  replies.raise_floor(RCS_MUTANT("SE-07") ? op.id : std::min(op.lowest_pending, op.id), index_);
+  replies.enter(index_);
+  replies.raise_floor(RCS_MUTANT("SE-07") ? op.id : std::min(op.lowest_pending, op.id));
   if (op.id < replies.floor()) {
     add_reply(op, digest, ReplyKind::evicted, 0, {}, index_);
     return Status::ok();
@@ -45,9 +46,9 @@ Status Applier::command(const Command& op) {
       add_reply(op, digest, ReplyKind::duplicate, cached->app_code, cached->data, cached->index);
     return Status::ok();
   }
-  // The lowest id is never refused for the bytes: none of them are freed before it has run.
-  const bool full = replies.old_bytes(index_) >= s_.limits.reply_bytes_max;
-  if (op.id - replies.floor() >= s_.limits.replies_max || (full && op.id != replies.floor())) {
+  RCS_TRY(count(replies));
+  if (op.id - replies.floor() >= s_.limits.replies_max ||
+      !replies.has_room(op.id, s_.limits.reply_bytes_max)) {
     add_reply(op, digest, ReplyKind::too_many_replies, 0, {}, index_);
     return Status::ok();
   }
@@ -63,6 +64,14 @@ Status Applier::command(const Command& op) {
   return enqueue(op, session, service, digest);
 }
 
+// What the session's commands answered must be known first.
+Status Applier::count(ReplyCache& replies) {
+  if (!replies.count_is_due()) return Status::ok();
+  if (replies.running() > 0) RCS_TRY(flush());
+  replies.count();
+  return Status::ok();
+}
+
 void Applier::add_reply(const Command& op, uint64_t digest, ReplyKind kind, int32_t app_code,
                         Bytes data, Index index) {
   out_->replies.push_back({op.session, op.id, kind, app_code, std::move(data), index});
@@ -76,7 +85,7 @@ Status Applier::enqueue(const Command& op, Session* session, Service* service, u
     batch_reply_first_ = out_->replies.size();
   }
   session->highest_request = std::max(session->highest_request, op.id);
-  session->replies.reserve(op.id)->state = CachedReply::State::running;
+  session->replies.begin(op.id);
   waiting_.push_back({session, op.id, digest, out_->replies.size()});
   // The payload's bytes belong to the entry, which lives until apply returns.
   commands_.push_back({index_.value, op.session.value, op.payload.data(), op.payload.size()});
@@ -121,7 +130,7 @@ Status Applier::flush() {
 void Applier::publish_batch() {
   for (const Waiting& w : waiting_) {
     const Reply& reply = out_->replies[w.reply_at];
-    w.session->replies.store(
+    w.session->replies.end(
         w.id, {CachedReply::State::applied, reply.app_code, w.digest, index_, reply.data});
   }
   hash_pushes_from(batch_push_first_);

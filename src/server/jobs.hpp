@@ -139,6 +139,7 @@ struct ApplyDone {
   raft::SnapshotMeta snapshot_meta;         // ... under this description
   Status snapshot_failed;                   // not OK: none could be begun, and why
   Status halted;  // not OK: the lane stands at an entry it cannot apply, and why
+  uint64_t result_bytes = 0;  // about what the answers and pushes in here take
   Index applied;
   uint64_t state_hash = 0;                // at `applied`
   LogTime next_timer = LogTime::never();  // what the state machines want of time ...

@@ -32,6 +32,25 @@ void join(storage::WriteBatch* into, storage::WriteBatch&& next) {
                       std::make_move_iterator(next.append.end()));
 }
 
+template <class T>
+void erase_front(std::vector<T>* v, size_t n) {
+  v->erase(v->begin(), v->begin() + static_cast<ptrdiff_t>(n));
+}
+
+// Was a job that ran only begun? Those of many parts give up what is done.
+bool has_rest(const ApplyJob& job) {
+  if (const auto* entries = std::get_if<ApplyEntries>(&job)) return !entries->entries.empty();
+  if (const auto* queries = std::get_if<ApplyQueries>(&job)) return !queries->items.empty();
+  return false;
+}
+
+uint64_t bytes_from(const rsm::ApplyOutput& output, size_t replies, size_t pushes) {
+  uint64_t bytes = 0;
+  for (size_t i = replies; i < output.replies.size(); ++i) bytes += output.replies[i].data.size();
+  for (size_t i = pushes; i < output.pushes.size(); ++i) bytes += output.pushes[i].payload.size();
+  return bytes;
+}
+
 }  // namespace
 
 std::vector<LogDone> LogLane::run(std::vector<LogJob>* jobs) {
@@ -157,11 +176,11 @@ void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   try_services(jobs, out);
   drop_replaced(jobs, out);
   size_t at = 0;
-  for (; at < jobs->size(); ++at) {
+  for (; at < jobs->size() && !is_full(*out); ++at) {
     out->halted = run_one((*jobs)[at], out);
-    if (!out->halted.is_ok()) break;
+    if (!out->halted.is_ok() || has_rest((*jobs)[at])) break;
   }
-  jobs->erase(jobs->begin(), jobs->begin() + static_cast<ptrdiff_t>(at));
+  erase_front(jobs, at);
   out->applied = machine_.applied();
   out->state_hash = machine_.state_hash();
   out->next_timer = machine_.next_timer();
@@ -177,29 +196,47 @@ Status ApplyLane::run_one(ApplyJob& job, ApplyDone* out) {
     return Status::ok();
   }
   if (auto* queries = std::get_if<ApplyQueries>(&job)) {
-    for (QueryItem& item : queries->items) {
-      rsm::QueryResult result = machine_.query(item.service, item.session, item.payload);
-      out->queries.push_back({std::move(item), std::move(result), machine_.applied()});
-    }
+    run_queries(*queries, out);
   } else if (auto* fetch = std::get_if<ApplyFetchPushes>(&job)) {
-    const auto session = machine_.session(fetch->session);
-    out->pushes_fetched.push_back({fetch->session, fetch->epoch,
-                                   session ? session->acked_push : PushId(),
-                                   machine_.pushes_after(fetch->session, fetch->after,
-                                                         kPushFetchCountMax, kPushFetchBytesMax)});
+    fetch_pushes(*fetch, out);
   } else if (auto* silent = std::get_if<ApplyFindSilent>(&job)) {
     out->silent = machine_.silent_sessions(silent->now, kSilentMax);
     out->silent_found = true;
-  } else if (auto* list = std::get_if<ApplyList>(&job)) {
-    Listed listed;
-    listed.token = list->token;
-    if (list->what == ApplyList::What::sessions) listed.sessions = machine_.sessions();
-    if (list->what == ApplyList::What::services) listed.services = machine_.services();
-    out->listed.push_back(std::move(listed));
+  } else if (auto* asked = std::get_if<ApplyList>(&job)) {
+    list(*asked, out);
   } else if (auto* hash = std::get_if<ApplyHash>(&job)) {
     if (auto found = hash_at(hash->index)) out->hashes.push_back({hash->asker, *found});
   }
   return Status::ok();
+}
+
+void ApplyLane::run_queries(ApplyQueries& job, ApplyDone* out) {
+  size_t n = 0;
+  for (; n < job.items.size() && !is_full(*out); ++n) {
+    QueryItem& item = job.items[n];
+    rsm::QueryResult result = machine_.query(item.service, item.session, item.payload);
+    out->result_bytes += result.data.size();
+    out->queries.push_back({std::move(item), std::move(result), machine_.applied()});
+  }
+  erase_front(&job.items, n);
+}
+
+void ApplyLane::fetch_pushes(const ApplyFetchPushes& job, ApplyDone* out) {
+  const auto session = machine_.session(job.session);
+  out->pushes_fetched.push_back(
+      {job.session, job.epoch, session ? session->acked_push : PushId(),
+       machine_.pushes_after(job.session, job.after, kPushFetchCountMax, kPushFetchBytesMax)});
+  for (const rsm::Push& push : out->pushes_fetched.back().pushes)
+    out->result_bytes += push.payload.size();
+}
+
+void ApplyLane::list(const ApplyList& job, ApplyDone* out) {
+  Listed listed;
+  listed.token = job.token;
+  if (job.what == ApplyList::What::sessions) listed.sessions = machine_.sessions();
+  if (job.what == ApplyList::What::services) listed.services = machine_.services();
+  out->result_bytes += listed.sessions.size() * sizeof(rsm::SessionInfo);
+  out->listed.push_back(std::move(listed));
 }
 
 // Digests are taken at indices that all replicas have in common.
@@ -227,17 +264,18 @@ std::optional<wire::ReplicaHash> ApplyLane::hash_at(Index index) const {
 }
 
 Status ApplyLane::apply_entries(ApplyEntries& job, ApplyDone* out) {
-  for (size_t i = 0; i < job.entries.size(); ++i) {
-    if (job.entries[i].index <= machine_.applied()) continue;  // in a snapshot that came first
-    Status status = machine_.apply(job.entries[i], &out->output);
-    if (status.is_ok()) {
-      note_hash();
-      continue;
-    }
-    job.entries.erase(job.entries.begin(), job.entries.begin() + static_cast<ptrdiff_t>(i));
-    return status;
+  Status status;
+  size_t n = 0;
+  for (; n < job.entries.size() && !is_full(*out); ++n) {
+    if (job.entries[n].index <= machine_.applied()) continue;  // in a snapshot that came first
+    const size_t replies = out->output.replies.size(), pushes = out->output.pushes.size();
+    status = machine_.apply(job.entries[n], &out->output);
+    out->result_bytes += bytes_from(out->output, replies, pushes);
+    if (!status.is_ok()) break;
+    note_hash();
   }
-  return Status::ok();
+  erase_front(&job.entries, n);
+  return status;
 }
 
 Status ApplyLane::restore(const ApplyRestore& job, ApplyDone* out) {

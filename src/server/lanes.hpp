@@ -16,6 +16,7 @@ namespace raftcs::server {
 
 constexpr size_t kPastHashes = 4096;     // a check may ask for the hash of an entry so far back
 constexpr uint64_t kDigestEvery = 4096;  // entries; a plugin may need time for one
+constexpr uint64_t kResultBytesMax = 32 << 20;  // a run of the apply lane ends when it has so many
 
 // [log lane] Group commit: consecutive appends become one write and one sync.
 class LogLane {
@@ -35,10 +36,15 @@ class LogLane {
 // [apply lane]
 class ApplyLane {
  public:
-  ApplyLane(storage::DataDir& dir, rsm::TypeSource& types, const rsm::Limits& limits)
-      : dir_(dir), machine_(types, limits), past_(kPastHashes) {}
-  // Runs jobs from the front until all are done or an entry cannot be applied (then
-  // out->halted says why and the unfinished jobs stay in *jobs).
+  ApplyLane(storage::DataDir& dir, rsm::TypeSource& types, const rsm::Limits& limits,
+            uint64_t result_bytes_max = kResultBytesMax)
+      : dir_(dir),
+        machine_(types, limits),
+        result_bytes_max_(result_bytes_max),
+        past_(kPastHashes) {}
+  // Runs jobs from the front until all are done, an entry cannot be applied (then out->halted says
+  // why), or the results in *out are many. What is unfinished stays in *jobs. One entry is never
+  // divided, and one query or list is not.
   void run(std::vector<ApplyJob>* jobs, ApplyDone* out);
   const rsm::Machine& machine() const { return machine_; }
   // Is there a job before which new plugin files are looked for?
@@ -48,6 +54,10 @@ class ApplyLane {
   void try_services(std::vector<ApplyJob>* jobs, ApplyDone* out);
   static void drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out);
   Status run_one(ApplyJob& job, ApplyDone* out);
+  bool is_full(const ApplyDone& out) const { return out.result_bytes >= result_bytes_max_; }
+  void run_queries(ApplyQueries& job, ApplyDone* out);
+  void fetch_pushes(const ApplyFetchPushes& job, ApplyDone* out);
+  void list(const ApplyList& job, ApplyDone* out);
   Status apply_entries(ApplyEntries& job, ApplyDone* out);
   Status restore(const ApplyRestore& job, ApplyDone* out);
   Status begin_snapshot(const ApplyBeginSnapshot& job, ApplyDone* out);
@@ -57,6 +67,7 @@ class ApplyLane {
 
   storage::DataDir& dir_;
   rsm::Machine machine_;
+  const uint64_t result_bytes_max_;
   struct Past {
     Index index;
     uint64_t hash = 0;

@@ -9,6 +9,8 @@
 #include "server/server.hpp"
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include "net/server_sockets.hpp"
@@ -31,6 +33,7 @@ constexpr int kWorkerRetryMs = 500;  // a full disk, a missing plugin
 struct Outbox {
   std::vector<LogDone> log;
   std::vector<ApplyDone> apply;
+  uint64_t result_bytes = 0;  // of `apply`
   std::vector<SnapshotDone> snapshot;
   struct AdminCall {
     std::string verb, args;
@@ -101,6 +104,7 @@ class RealServer final : public Server {
   void end_core();
   void run_apply(std::vector<ApplyJob>* jobs);
   void find_new_plugins();
+  bool wait_for_room();
   void refresh_plugin_list();
   std::vector<PluginFile> list_plugins();
 
@@ -121,7 +125,9 @@ class RealServer final : public Server {
 
   std::mutex outbox_mutex_;
   Outbox outbox_;
-  bool ended_ = false;  // the core loop takes no more calls
+  std::condition_variable results_taken_;
+  bool lanes_end_ = false;  // nobody takes results any more
+  bool ended_ = false;      // the core loop takes no more calls
   std::map<uint64_t, std::function<void(AdminResult)>> admin_calls_;
   uint64_t admin_token_ = 0;
   bool finished_ = false;
@@ -256,16 +262,31 @@ void RealServer::find_new_plugins() {
   refresh_plugin_list();
 }
 
+// Many results leave in parts, and none is made before the core has taken those before it.
 void RealServer::run_apply(std::vector<ApplyJob>* jobs) {
-  ApplyDone done;
   const bool from_files = !options_.plugins_dir.empty();
   if (from_files && ApplyLane::wants_plugins(*jobs)) find_new_plugins();
-  apply_lane_->run(jobs, &done);
-  if (from_files && !jobs->empty()) {
-    find_new_plugins();
+  bool halted = false;
+  while (!jobs->empty() && !halted && wait_for_room()) {
+    ApplyDone done;
     apply_lane_->run(jobs, &done);
+    if (from_files && !done.halted.is_ok()) {
+      find_new_plugins();
+      apply_lane_->run(jobs, &done);
+    }
+    halted = !done.halted.is_ok();
+    post([&](Outbox& o) {
+      o.result_bytes += done.result_bytes;
+      o.apply.push_back(std::move(done));
+    });
   }
-  post([&](Outbox& o) { o.apply.push_back(std::move(done)); });
+}
+
+// False: the server ends.
+bool RealServer::wait_for_room() {
+  std::unique_lock lock(outbox_mutex_);
+  results_taken_.wait(lock, [&] { return outbox_.result_bytes < kResultBytesMax || lanes_end_; });
+  return !lanes_end_;
 }
 
 void RealServer::run_core() {
@@ -297,6 +318,7 @@ void RealServer::take_outbox(Mono now) {
     std::lock_guard lock(outbox_mutex_);
     std::swap(box, outbox_);
   }
+  if (box.result_bytes >= kResultBytesMax) results_taken_.notify_one();
   for (const LogDone& done : box.log) node_->log_done(done, now);
   for (ApplyDone& done : box.apply) node_->apply_done(std::move(done), now);
   for (SnapshotDone& done : box.snapshot) node_->snapshot_done(std::move(done), now);
@@ -340,6 +362,11 @@ void RealServer::carry_out(NodeEffects&& e) {
 void RealServer::end_core() {
   sockets_->close();
   cancel_snapshots_ = true;
+  {
+    std::lock_guard lock(outbox_mutex_);
+    lanes_end_ = true;
+  }
+  results_taken_.notify_one();
   log_worker_->stop();
   apply_worker_->stop();
   snapshot_worker_->stop();

@@ -187,13 +187,20 @@ void SessionModel::on(const rsm::Command& op) {
   expected_.back().replies.push_back(std::move(reply));
 }
 
-// The replies of earlier entries take the room; the lowest id, which frees it, always has a place.
-bool SessionModel::has_place(const Session& s, RequestId id) const {
-  uint64_t held = 0;
+// What earlier entries left takes the room, but from the lowest id, which frees it; and what the
+// entry at hand has made, counted after every so many commands (rsm/replies.hpp).
+bool SessionModel::has_place(Session& s, RequestId id) {
+  if (std::exchange(s.made_in, index_) != index_) s.made = s.counted = s.uncounted = 0;
+  if (s.uncounted >= rsm::kUncountedMax) {
+    s.counted = s.made;
+    s.uncounted = 0;
+  }
+  uint64_t held = s.counted;
   for (const auto& [other, cached] : s.replies)
     if (cached.reply.index < index_) held += cached.reply.data.size();
-  return id.value - s.floor < limits_.replies_max &&
-         (id.value == s.floor || held < limits_.reply_bytes_max);
+  if (id.value - s.floor >= limits_.replies_max || s.counted >= limits_.reply_bytes_max)
+    return false;
+  return id.value == s.floor || held < limits_.reply_bytes_max;
 }
 
 rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
@@ -233,6 +240,8 @@ rsm::Reply SessionModel::decide(Session& s, const rsm::Command& op) {
       reply.app_code = truth_->replies[at].app_code;
       reply.data = truth_->replies[at].data;
     }
+    ++s.uncounted;
+    s.made += reply.data.size();
   }
   s.replies[op.id.value] = {std::move(payload), reply};
   s.info.replies_cached = s.replies.size();

@@ -65,6 +65,8 @@ class SessionModel {
     uint64_t floor = 1;
     std::map<uint64_t, CachedReply> replies;
     std::map<PushId, uint64_t> push_bytes;  // of those that are not acknowledged
+    Index made_in;  // the entry for which these three are kept: see has_place
+    uint64_t made = 0, counted = 0, uncounted = 0;
   };
 
   void on(const rsm::CreateSession& op);
@@ -79,7 +81,7 @@ class SessionModel {
   void on(const rsm::RaiseVersion&) {}
   void on(const rsm::TakeOver& op);
   rsm::Reply decide(Session& s, const rsm::Command& op);
-  bool has_place(const Session& s, RequestId id) const;
+  bool has_place(Session& s, RequestId id);
   void run_ledger(Session& s, const rsm::Command& op, rsm::Reply* reply);
   void take_pushes(const std::vector<rsm::Push>& pushes);
   void end(uint64_t num, int32_t reason);

@@ -78,7 +78,8 @@ void Cluster::start(SimNode& n) {
   for (const auto& line : notes) check_line(n, line);
   n.types = make_types();
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
-  n.apply_lane = std::make_unique<server::ApplyLane>(*n.dir, *n.types, limits_of(p_));
+  n.apply_lane =
+      std::make_unique<server::ApplyLane>(*n.dir, *n.types, limits_of(p_), p_.result_bytes);
   n.snapshot_lane = std::make_unique<server::SnapshotLane>(*n.dir);
   server::NodeEnvironment environment;
   environment.random = n.random.get();

@@ -96,6 +96,7 @@ struct Profile {
   uint64_t inflight_bytes = 0;      // let in and unanswered, and uncommitted
   uint64_t snapshot_log_bytes = 0;  // after which a snapshot is written
   uint64_t ballast_bytes = 0;       // of a snapshot
+  uint64_t result_bytes = 32 << 20;    // after which a run of the apply lane ends
   std::string describe() const;
 };
 Profile profile_of(uint64_t seed);

@@ -119,6 +119,7 @@ void Cluster::run_apply_lane(SimNode& n) {
       hit("a state machine stood still");
     else if (!done->halted.is_ok())
       return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
+    if (!n.apply_jobs.empty() && done->halted.is_ok()) hit("results were handed over in parts");
     check_applied(n, *done);
     if (done->restored) hit("a state was restored");
     n.apply_busy = false;

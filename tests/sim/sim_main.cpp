@@ -126,6 +126,7 @@ constexpr const char* kSometimes[] = {
     "partition: one after another",
     "partition: one way",
     "partition: two halves",
+    "results were handed over in parts",
     "scrubbing found a rotten record",
     "storage stopped in a snapshot",
     "two partitions at once",

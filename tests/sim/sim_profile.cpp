@@ -91,6 +91,7 @@ constexpr Field kFields[] = {
     {"inflight_bytes", &Profile::inflight_bytes},
     {"snapshot_log_bytes", &Profile::snapshot_log_bytes},
     {"ballast_bytes", &Profile::ballast_bytes},
+    {"result_bytes", &Profile::result_bytes},
 };
 
 constexpr uint64_t kNumbersMax = 100'000;
@@ -319,6 +320,7 @@ Profile profile_of(uint64_t seed) {
   p.client_islands = on(0.3);
   if (calm) only_one(&p, &r);
   draw_loads(&p);
+  if (r.chance(0.3)) p.result_bytes = r.between(1, 300);
   return p;
 }
 

@@ -22,7 +22,7 @@ bool is_switch(const std::string& name) {
         "window",        "fault_phase_ns",   "delay_mean_ns", "disk_mean_ns",
         "batch_bytes",   "append_bytes",     "requests_max",  "snapshot_entries",
         "segment_bytes", "frail_timeout_ms", "election_ms",   "appends_max",
-        "chunk_bytes",   "trailing_entries", "skip",          "planted",
+        "chunk_bytes",   "trailing_entries", "skip", "result_bytes",          "planted",
         "fault_gap_ms"})
     if (name == other) return false;
   return true;

@@ -1,4 +1,5 @@
 // Exactly once: duplicates, eviction, misuse, limits, batches, failures.
+#include "rsm/replies.hpp"
 #include "support.hpp"
 
 namespace raftcs::rsm::testing {
@@ -145,22 +146,107 @@ TEST(Commands, WindowOfRepliesIsBoundedAndNotFinal) {
   EXPECT_EQ(rig.one(cmd(1, 1'000'000, "far", 1'000'000)).kind, ReplyKind::applied);
 }
 
+// They are counted at places in the entry: the same decisions whether it is one batch or many.
 TEST(Commands, BytesOfRepliesAreBoundedWhereverBatchesAreCut) {
   Limits limits;
-  limits.reply_bytes_max = 10;
+  limits.reply_bytes_max = 100;  // more than one group of replies, less than two
   Rig one(limits), many(limits);
   for (Rig* rig : {&one, &many}) {
     rig->begin(1);
     rig->apply({CreateService{"two", "org.test.scribe"}});
   }
-  // The same decisions whether the entry is one batch or three.
-  one.apply({cmd(1, 1, "aaaaaa"), cmd(1, 2, "bbbbbb"), cmd(1, 3, "cccccc")});
-  many.apply({cmd(1, 1, "aaaaaa"), cmd(1, 2, "bbbbbb", 1, 2), cmd(1, 3, "cccccc")});
-  for (Rig* rig : {&one, &many}) {
-    for (const Reply& r : rig->out.replies) EXPECT_EQ(r.kind, ReplyKind::applied);
-    EXPECT_EQ(rig->one(cmd(1, 4, "d")).kind, ReplyKind::too_many_replies);
-    EXPECT_EQ(rig->one(cmd(1, 4, "d", 4)).kind, ReplyKind::applied);
+  std::vector<Op> whole, cut;
+  for (uint64_t id = 1; id <= 3 * kUncountedMax; ++id) {
+    whole.emplace_back(cmd(1, id, "aaaaaa"));
+    cut.emplace_back(cmd(1, id, "aaaaaa", 1, 1 + id % 2));
   }
+  one.apply(whole);
+  many.apply(cut);
+  for (Rig* rig : {&one, &many}) {
+    for (const Reply& r : rig->out.replies)
+      EXPECT_EQ(r.kind, r.id.value <= 2 * kUncountedMax ? ReplyKind::applied
+                                                        : ReplyKind::too_many_replies);
+    EXPECT_EQ(rig->one(cmd(1, 20, "d")).kind, ReplyKind::too_many_replies);
+    EXPECT_EQ(rig->one(cmd(1, 20, "d", 20)).kind, ReplyKind::applied);
+  }
+}
+
+// One entry must not make more than memory holds: it is committed, and would do it again after
+// each restart.
+TEST(Commands, OneEntryMakesNoMoreRepliesThanTheLimitAndOneGroup) {
+  Limits limits;
+  limits.reply_bytes_max = 10'000;
+  const std::string kilobyte(1'000, 'k');
+  for (const bool gives_up : {false, true}) {  // what it made is sent, also what it need not keep
+    Rig rig(limits);
+    rig.begin(1);
+    std::vector<Op> ops;
+    for (uint64_t id = 1; id <= 1'000; ++id)
+      ops.emplace_back(cmd(1, id, kilobyte, gives_up ? id : 1));
+    rig.apply(ops);
+    uint64_t bytes = 0, ran = 0;
+    for (const Reply& r : rig.out.replies) {
+      bytes += r.data.size();
+      ran += r.kind == ReplyKind::applied;
+    }
+    EXPECT_EQ(ran, 2 * kUncountedMax);
+    EXPECT_LE(bytes, limits.reply_bytes_max + kUncountedMax * 1'010);
+    EXPECT_EQ(rig.one(cmd(1, 1'000, kilobyte, 1'000)).kind, ReplyKind::applied);
+  }
+}
+
+// The lowest id waits for another entry at most, whatever stands before it there.
+TEST(Commands, TheLowestUnansweredIdRunsInTheNextEntryAtLast) {
+  Limits limits;
+  limits.reply_bytes_max = 10;
+  Rig rig(limits);
+  rig.begin(1);
+  std::vector<Op> ops;
+  for (uint64_t id = 2; id <= 40; ++id) ops.emplace_back(cmd(1, id, "x"));
+  ops.emplace_back(cmd(1, 1, "low"));
+  rig.apply(ops);
+  EXPECT_EQ(rig.out.replies.back().kind, ReplyKind::too_many_replies);
+  rig.apply(ops);  // those that ran are duplicates, the others are refused again
+  EXPECT_EQ(rig.out.replies[kUncountedMax].kind, ReplyKind::too_many_replies);
+  EXPECT_EQ(rig.out.replies.back().kind, ReplyKind::applied);
+}
+
+namespace {
+std::vector<uint32_t> g_batches;  // commands of each
+
+const raftcs_sm_type_t* counting_type() {
+  static raftcs_sm_type_t type = *raftcs_sm::type_of<Scribe>();
+  type.id = "org.test.batches";
+  type.apply = [](void* sm, const raftcs_apply_batch_t* batch, const raftcs_sink_t* sink) {
+    g_batches.push_back(batch->count);
+    return raftcs_sm::type_of<Scribe>()->apply(sm, batch, sink);
+  };
+  return &type;
+}
+
+// An entry with `each` commands of each session, in turn or one session after the other.
+std::vector<uint32_t> batches_of(uint64_t sessions, uint64_t each, bool in_turn) {
+  Rig rig;
+  rig.types.add(counting_type());
+  rig.apply({CreateService{"b", "org.test.batches"}});
+  for (uint64_t i = 1; i <= sessions; ++i) rig.apply({new_session(i)});
+  std::vector<Op> ops;
+  for (uint64_t i = 0; i < sessions * each; ++i)
+    ops.emplace_back(in_turn ? cmd(1 + i % sessions, 1 + i / sessions, "x")
+                             : cmd(1 + i / each, 1 + i % each, "x"));
+  g_batches.clear();
+  for (const Reply& r : rig.apply(ops).replies) EXPECT_EQ(r.kind, ReplyKind::applied);
+  return g_batches;
+}
+}  // namespace
+
+// A batch is cut for a count only while it holds commands of the session that is counted.
+TEST(Commands, CountingRepliesLeavesBatchesLarge) {
+  EXPECT_EQ(batches_of(128, 8, false), std::vector<uint32_t>{1024});
+  EXPECT_EQ(batches_of(128, 8, true), std::vector<uint32_t>{1024});
+  EXPECT_EQ(batches_of(16, 64, true), std::vector<uint32_t>(8, 16 * kUncountedMax));
+  EXPECT_EQ(batches_of(1, 1024, false), std::vector<uint32_t>(128, kUncountedMax));
+  EXPECT_EQ(batches_of(16, 64, false).size(), 16 * 7 + 1u);
 }
 
 // It holds up all that could free the bytes: it must never be refused for them.

@@ -104,7 +104,7 @@ class Scribe : public raftcs_sm::StateMachine {
   std::vector<std::string> lines;
 };
 
-// Remembers how many commands each batch had; serial snapshots.
+// Serial snapshots.
 class Counter : public Scribe {
  public:
   static constexpr raftcs_sm::Type kType{.id = "org.test.serial"};

@@ -1,0 +1,135 @@
+// apply_lane_test.cpp: many large results leave the apply lane in parts, each about as large as the
+// limit: thousands of accepted queries may answer some MiB each, and so may entries.
+#include <gtest/gtest.h>
+
+#include "raftcs_plugin.hpp"
+#include "rsm/ops.hpp"
+#include "server/lanes.hpp"
+#include "sim/ledger_machine.hpp"
+#include "support/sim_disk.hpp"
+
+namespace raftcs::server {
+namespace {
+
+constexpr uint64_t kMax = 1'000, kEach = 300;
+
+// Answers kEach bytes to whatever it is told or asked.
+class Talker : public raftcs_sm::StateMachine {
+ public:
+  static constexpr raftcs_sm::Type kType{.id = "org.test.talker"};
+  void apply(const raftcs_sm::Command&, raftcs_sm::Answer& answer) override {
+    answer.reply(0, std::string(kEach, 'a'));
+  }
+  void query(const raftcs_sm::Query&, raftcs_sm::Answer& answer) override {
+    answer.reply(0, std::string(kEach, 'q'));
+  }
+  std::unique_ptr<raftcs_sm::Snapshot> snapshot() override { return nullptr; }
+  void restore(uint32_t, raftcs_sm::Reader&) override {}
+};
+
+struct Types : sim::LedgerTypes {
+  const raftcs_sm_type_t* find(const std::string&) override {
+    return raftcs_sm::type_of<Talker>();
+  }
+};
+
+class ResultsInParts : public testing::Test {
+ protected:
+  void SetUp() override {
+    storage::Identity identity;
+    identity.node = NodeId(1);
+    identity.cluster.bytes[0] = identity.incarnation.bytes[0] = 1;
+    ASSERT_TRUE(storage::DataDir::create(disk_, "/data", identity).is_ok());
+    auto dir = storage::DataDir::open(disk_, "/data", {}, nullptr);
+    ASSERT_TRUE(dir) << dir.status().text();
+    dir_ = std::move(*dir);
+    lane_.emplace(*dir_, types_, rsm::Limits{}, kMax);
+    Uuid one;
+    one.bytes[0] = 1;
+    rsm::OpsWriter ops;
+    ops.add(rsm::CreateService{"talker", Talker::kType.id});
+    ops.add(rsm::CreateSession{one, one, 1000, {}});
+    jobs_.emplace_back(ApplyEntries{{entry(1, std::move(ops))}});
+    EXPECT_EQ(run().applied, Index(1));
+  }
+  static raft::Entry entry(uint64_t index, rsm::OpsWriter ops) {
+    return {Index(index), Term(1), raft::EntryType::ops, {}, ops.take()};
+  }
+  static ApplyEntries commands(uint64_t first, uint64_t last) {  // one in each entry
+    ApplyEntries job;
+    for (uint64_t i = first; i <= last; ++i) {
+      rsm::OpsWriter ops;
+      ops.add_command(SessionNum(1), RequestId(i), RequestId(1), ServiceNum(1), "x", 1);
+      job.entries.push_back(entry(i, std::move(ops)));
+    }
+    return job;
+  }
+  static ApplyQueries queries(uint64_t first, uint64_t last) {
+    ApplyQueries job;
+    for (uint64_t i = first; i <= last; ++i) {
+      QueryItem item;
+      item.correlation = i;
+      item.service = ServiceNum(1);
+      job.items.push_back(item);
+    }
+    return job;
+  }
+  ApplyDone run() {
+    ApplyDone done;
+    lane_->run(&jobs_, &done);
+    EXPECT_TRUE(done.halted.is_ok()) << done.halted.text();
+    return done;
+  }
+
+  sim::SimDisk disk_;
+  std::unique_ptr<storage::DataDir> dir_;
+  Types types_;
+  std::optional<ApplyLane> lane_;
+  std::vector<ApplyJob> jobs_;
+};
+
+TEST_F(ResultsInParts, QueriesKeepTheirOrderAndSeeWhatCameBeforeThem) {
+  jobs_.emplace_back(queries(1, 10));
+  jobs_.emplace_back(commands(2, 11));
+  jobs_.emplace_back(queries(11, 12));
+  uint64_t next = 1, parts = 0;
+  Index applied;
+  while (!jobs_.empty()) {
+    const ApplyDone done = run();
+    ++parts;
+    ASSERT_LT(parts, 100u);
+    uint64_t bytes = 0;
+    for (const QueryDone& q : done.queries) {
+      EXPECT_EQ(q.item.correlation, next++);
+      EXPECT_EQ(q.applied, q.item.correlation <= 10 ? Index(1) : Index(11));
+      bytes += q.result.data.size();
+    }
+    for (const rsm::Reply& r : done.output.replies) {
+      EXPECT_EQ(r.id.value, r.index.value);
+      bytes += r.data.size();
+    }
+    EXPECT_EQ(done.result_bytes, bytes);
+    EXPECT_LT(bytes, kMax + kEach);
+    EXPECT_GE(done.applied, applied);
+    applied = done.applied;
+  }
+  EXPECT_EQ(next, 13u);
+  EXPECT_EQ(applied, Index(11));
+  EXPECT_EQ(parts, 6u);  // 22 results, four in each
+}
+
+TEST_F(ResultsInParts, AJobThatComesMeanwhileWaitsForTheRest) {
+  jobs_.emplace_back(commands(2, 9));
+  EXPECT_EQ(run().applied, Index(5));
+  jobs_.emplace_back(queries(1, 1));
+  const ApplyDone second = run();
+  EXPECT_EQ(second.applied, Index(9));
+  EXPECT_TRUE(second.queries.empty());
+  const ApplyDone third = run();
+  ASSERT_EQ(third.queries.size(), 1u);
+  EXPECT_EQ(third.queries[0].applied, Index(9));
+  EXPECT_TRUE(jobs_.empty());
+}
+
+}  // namespace
+}  // namespace raftcs::server

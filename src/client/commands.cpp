@@ -4,6 +4,7 @@
 // (number_waiting). A BUSY answer settles that sending and pauses the session's commands, so that
 // nothing overtakes what was refused by more than what is on the wire already. Outcomes (SE-09):
 // NOT_APPLIED needs proof, which is never having left or having been refused each time it was sent.
+#include <optional>
 #include <utility>
 
 #include "client/core.hpp"
@@ -72,8 +73,9 @@ void Core::submit(Session& s, Engine::Call&& call, Mono now) {
   if (s.reserved == 0) {
     s.pending.queue.push(std::move(c));
   } else {
-    if (s.claim_until == Mono::never()) s.claim_until = now + claim_wait_ns(s);
-    if (!claim(s, c)) s.pending.queue.push(std::move(c));
+    const bool claimed = claim(s, c);
+    if (!claimed) s.pending.queue.push(std::move(c));
+    if (claimed || s.claim_until == Mono::never()) s.claim_until = now + claim_wait_ns(s);
   }
   mark(s);
 }
@@ -88,11 +90,15 @@ DurationNs Core::claim_wait_ns(const Session& s) const {
 
 void Core::look_at_reserved(Session& s, Mono now) {
   const CommandRing& old = s.pending.old;
-  bool waits = std::exchange(s.claims_move, false);
+  std::optional<Mono> from;
+  if (std::exchange(s.claim_answered, false)) from = s.answered_at;
   for (uint64_t id = old.base(); id < old.end(); ++id)
-    waits = waits || old.slot(id).slot == Command::Slot::live;
-  if (waits && s.reserved > 0) {
-    s.claim_until = now + claim_wait_ns(s);
+    if (old.slot(id).slot == Command::Slot::live) from = now;
+  // The servers keep the replies from the lowest unanswered id on: an id that nobody claims may be
+  // what keeps the others from running.
+  const bool block = std::exchange(s.reserved_block, false);
+  if (s.reserved > 0 && !block && from && *from + claim_wait_ns(s) > now) {
+    s.claim_until = *from + claim_wait_ns(s);
     return;
   }
   give_up_reserved(s);
@@ -115,7 +121,6 @@ bool Core::claim(Session& s, Command& command) {
       c.unsettled = 1;  // the process before may have sent it
       c.resend = true;
       --s.reserved;
-      s.claims_move = true;
       s.claim_from = begin + i + 1;
       s.cursor = std::min(s.cursor, begin + i);
       return true;
@@ -216,7 +221,7 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
 
 Command Core::withdraw(Session& s, CommandRing& ring, uint64_t id) {
   Command c = ring.take(id);
-  if (&ring == &s.pending.old) s.claims_move = true;
+  if (&ring == &s.pending.old) s.claim_answered = true;
   if (s.timed_id == id && &ring != &s.pending.queue) s.timed_id = 0;
   if (s.bound() && c.epoch != 0 && c.epoch == s.epoch) {
     --s.inflight;
@@ -285,6 +290,10 @@ void Core::on_request_error(Session& s, const wire::RequestError& m, Mono now) {
     answered(*s.link);
     s.cursor = std::min(s.cursor, m.id.value);
     if (m.status == RAFTCS_ERR_BUSY && s.hold_until == Mono::never()) narrow(s);
+    if (m.status == RAFTCS_ERR_RESOURCE_LIMIT && s.reserved > 0) {
+      s.reserved_block = true;
+      if (s.claim_until == Mono::never()) s.claim_until = now + claim_wait_ns(s);
+    }
     hold(s, &s.hold_until, m.retry_after_ms, now);
     return;
   }

@@ -337,6 +337,7 @@ void Node::Impl::maybe_snapshot(Mono now) {
   const bool mends = wants_mending_snapshot();
   if (snapshotting_ || !can_take_part() || !halted_.is_ok() || applied_ < snapshot_index_) return;
   if (!mends && applied_ == snapshot_index_) return;
+  if (applied_ > raft_.commit_index()) return;  // restored from one that we have yet to hear of
   if (now < snapshot_retry_at_) return;
   uint64_t entries = applied_ - snapshot_index_;
   uint64_t bytes = raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "raft/membership.hpp"
 #include "sim/sim_world.hpp"
 
 namespace raftcs::sim {
@@ -50,8 +51,21 @@ void Cluster::look_for_leader() {
     report_.leader_share = std::max(report_.leader_share, share);
   } else if (waited > leader_bound()) {
     fail("no leader that all know of " + std::to_string(leader_bound() / kNsPerMs) +
-         " ms after healing");
+         " ms after healing:" + whom_they_follow());
   }
+}
+
+std::string Cluster::whom_they_follow() {
+  std::ostringstream text;
+  for (auto& n : nodes_) {
+    text << " node " << n->id.value;
+    if (!n->up)
+      text << " is down;";
+    else
+      text << (counts(*n) ? "" : " (does not count)") << " follows "
+           << n->node->raft().leader().value << " in term " << n->node->raft().term().value << ";";
+  }
+  return text.str();
 }
 
 // Called from time to time after healing.
@@ -150,18 +164,24 @@ SimNode* Cluster::serving_leader() {
   return found;
 }
 
-// Whom all who count follow; it need not serve yet: that may take the length of a snapshot.
+// Whom all who count follow. It need not serve yet: that may take the length of a snapshot, which
+// it sends to who is needed for a majority.
 SimNode* Cluster::known_leader() {
   SimNode* leader = nullptr;
+  for (auto& n : nodes_)
+    if (n->up && n->paused_until <= now_ &&
+        (n->frozen == Frozen::no || n->frozen == Frozen::slow_disk) &&
+        n->node->raft_status().role == raft::Role::leader &&
+        (leader == nullptr || n->node->raft().term() > leader->node->raft().term()))
+      leader = n.get();
+  if (leader == nullptr) return nullptr;
+  const raft::Membership& members = leader->node->raft().membership();
   for (auto& n : nodes_) {
-    if (!counts(*n) || !n->up || n->paused_until > now_) continue;
-    const NodeId theirs = n->node->raft().leader();
-    if (!theirs || (leader != nullptr && theirs != leader->id)) return nullptr;
-    leader = &node(theirs);
+    if (!n->up || n->paused_until > now_ || n->wiped || n->frozen != Frozen::no) continue;
+    if (p_.churn && raft::find_member(members, n->id) == nullptr) continue;
+    if (n->node->raft().leader() != leader->id) return nullptr;
   }
-  if (leader == nullptr || !leader->up || leader->paused_until > now_) return nullptr;
-  if (leader->frozen != Frozen::no && leader->frozen != Frozen::slow_disk) return nullptr;
-  return leader->node->raft_status().role == raft::Role::leader ? leader : nullptr;
+  return leader;
 }
 
 // Sessions that are there are touched eight times in the shortest of their timeouts.

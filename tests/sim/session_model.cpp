@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "rsm/ops.hpp"
+#include "rsm/replies.hpp"
 
 namespace raftcs::sim {
 namespace {

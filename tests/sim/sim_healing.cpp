@@ -40,6 +40,9 @@ void Cluster::heal() {
     n->slowness = 1;
     if (n->broken) crash(*n, false);
     if (!n->up) start(*n);
+    // Nodes that all drain hand leadership round.
+    if (p_.drains && n->up)
+      with_node(*n, n->life, [this, one = n.get()] { ask(*one, "drain", "{\"on\":false}"); });
   }
   for (uint32_t c = 0; c < clients_.size(); ++c)
     if (clients_[c].mute) client_mute(c);

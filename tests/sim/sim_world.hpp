@@ -381,6 +381,7 @@ class Cluster {
   DurationNs leader_bound() const;
   DurationNs end_bound() const;
   void look_for_leader();
+  std::string whom_they_follow();
   void told_too_late();
   void phase_ended();
   bool clients_done() const;

@@ -219,5 +219,24 @@ TEST_F(Catalogue, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
   EXPECT_EQ(newest->offset, 0u);
 }
 
+// One that begins again anyway, perhaps because what it got was damaged, begins with the newest.
+TEST_F(Catalogue, SN_06_WhoBeginsAgainBeginsWithTheNewestSnapshot) {
+  SnapshotMeta meta = snapshot_meta(2, 2);
+  meta.size = 8;
+  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("12345678"), true, now_);
+  flush();
+  node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
+  flush();
+  persist();
+  get(2, 2, ack(3));
+  node_->applied(Index(3));
+  node_->snapshot_taken(snapshot_meta(3, 2), now_);
+  flush();
+  const Effects e = get(3, 2, SnapshotChunkResponse{Index(2), false, 0});
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  EXPECT_EQ(e.read_chunks[0].index, Index(3));
+}
+
 }  // namespace
 }  // namespace raftcs::raft

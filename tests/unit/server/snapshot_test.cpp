@@ -107,8 +107,13 @@ TEST(SnapshotLane, OneThatCannotBeBegunIsToldAndNotTriedAgainAtOnce) {
   ASSERT_TRUE(cluster.admin(1, "snapshot").status.is_ok());
   cluster.hold_apply(1);
   server::Node& node = cluster.node(1);
+  for (uint64_t id = 1; id <= 10; ++id) {
+    client.command(1, id);
+    cluster.run(10 * kMs);
+  }
   server::ApplyDone failed;
-  failed.applied = node.info().applied + 10;
+  failed.applied = node.info().commit;
+  ASSERT_GE(failed.applied, node.info().applied + 10);
   failed.snapshot_failed = {RAFTCS_ERR_PLUGIN_FAILED, "no memory for a copy"};
   node.apply_done(std::move(failed), cluster.now());
   const auto begun = [](const server::NodeEffects& e) {

@@ -37,6 +37,7 @@ void Cluster::run_lanes(SimNode& n) {
 DurationNs Cluster::lane_time(SimNode& n, DurationNs mean, const Stall& stall) {
   const uint64_t slowness = n.frozen == Frozen::slow_disk ? kFrozenSlowness : n.slowness;
   const DurationNs time = delay(mean * static_cast<DurationNs>(slowness));
+  if (faulty_ && slowness > 1) n.stalled_until = std::max(n.stalled_until, now_ + time);
   if (!faulty_ || !faults_.chance(stall.chance)) return time;
   const auto still = static_cast<DurationNs>(faults_.between(stall.least_ms, stall.most_ms));
   n.stalled_until = std::max(n.stalled_until, now_ + time + still * kNsPerMs);

@@ -43,7 +43,7 @@ DurationNs Cluster::end_bound() const {
 
 // L1, at every event.
 void Cluster::look_for_leader() {
-  if (leader_at_ != Mono::never()) return;
+  if (leader_at_ != Mono::never() || now_ < awake_at_) return;  // a disk that stands costs terms
   const DurationNs waited = now_ - awake_at_;
   if (const SimNode* leader = known_leader()) {
     leader_at_ = now_;
@@ -93,7 +93,8 @@ void Cluster::phase_ended() {
   const double share = static_cast<double>(now_ - awake_at_) / static_cast<double>(end_bound());
   report_.end_share = std::max(report_.end_share, share);
   for (const auto& n : nodes_)
-    if (n->up && n->node->raft().term().value > settled_term_.value + kTermsAfterHealing)
+    if (n->up && leader_at_ != Mono::never() &&
+        n->node->raft().term().value > settled_term_.value + kTermsAfterHealing)
       fail("node " + to_string(n->id) + " is in term " + to_string(n->node->raft().term()) +
            " and a leader was known in term " + to_string(settled_term_));
   check_bounds();

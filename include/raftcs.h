@@ -353,9 +353,10 @@ RAFTCS_API raftcs_status_t raftcs_client_info(raftcs_client_t *client,
                                               raftcs_client_info_t *out_info);
 /* The session as bytes to keep: id, secret, next request id, unanswered ids with the digests of
  * their payloads, delivery position. A process that resumes with it and submits the same commands
- * again in the same order collects the original replies. It may begin with them when it likes; those
- * it leaves out are given up, and would be run again, when after its first command none of them was
- * submitted or still unanswered for a session timeout. Whoever resumes takes the session over:
+ * again in the same order collects the original replies. It may begin with them when it likes;
+ * those that it leaves out are given up, and would be run again, when after its first command none
+ * of them was submitted or still unanswered for a session timeout, or the servers keep too many
+ * replies for them. Whoever resumes takes the session over:
  * another client that has it gets SESSION_LOST with SESSION_TAKEN and does not come back. A token
  * can be used again; the last to resume has the session. Secret: who holds it holds the session.
  * It tells of the commands submitted before, whether they have left yet or not; those submitted

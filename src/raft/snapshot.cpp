@@ -151,7 +151,7 @@ void Node::Impl::on_chunk_response(const Message& message, const SnapshotChunkRe
   if (s.meta.index != response.index) return;
   s.unanswered = 0;
   if (s.reading) return;
-  // It has nothing of it (any more): the newest then, which may also be the one that is not damaged.
+  // It has nothing of it (any more): the newest then, which may be the one that is not damaged.
   if (response.next_offset == 0 && s.meta.index != snapshot_.index) return start_snapshot(*peer);
   s.offset = std::min(response.next_offset, s.meta.size);
   ask_for_chunk(*peer);

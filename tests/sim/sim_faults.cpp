@@ -102,7 +102,7 @@ void Cluster::schedule_faults() {
   });
 }
 
-// It takes two faults, and no more: what is left when this fails is known.
+// It takes two faults, and those that decide whom these befall.
 void Cluster::planted_failure() {
   if (!faulty_ || cuts_.empty()) return;
   for (const auto& n : nodes_)

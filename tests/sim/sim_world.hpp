@@ -394,6 +394,7 @@ class Cluster {
   void check_replay();
   void check_program_order();
   void final_checks();
+  bool agree(const std::vector<LedgerOp>& a, const std::vector<LedgerOp>& b) const;
   void check_order(const Ledger& ledger);
 
   Profile p_;

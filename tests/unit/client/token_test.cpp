@@ -115,7 +115,7 @@ TEST(ClientToken, CollectingMayTakeLongerThanASessionTimeout) {
   }
 }
 
-// What nobody claims must not keep what is claimed from running: the servers free nothing behind it.
+// What nobody claims must not keep what is claimed from running: servers free nothing behind it.
 TEST(ClientToken, WhatKeepsTheOthersFromRunningIsGivenUp) {
   Bound w;
   for (uint64_t op = 1; op <= 3; ++op) w.submit(w.s, op, "p" + std::to_string(op));

@@ -130,7 +130,7 @@ void Cluster::check_operations() {
   for (const auto& [token, asked] : asked_) {
     const SimNode& n = node(asked.node);
     if (n.frozen != Frozen::no) continue;
-    const Mono since = std::max(asked.at, std::max(heal_at_, n.paused_until));
+    const Mono since = std::max({asked.at, heal_at_, n.paused_until, n.stalled_until});
     if (n.up && n.life == asked.life && now_ > since + kOperationBoundNs)
       fail("a " + asked.verb + " at node " + to_string(n.id) + " does not end");
   }

@@ -308,7 +308,7 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
       admin_reply(origin, written->status, json);
     if (!written->storage.is_ok()) return fail(written->storage, now);
     if (taken) scrub_snapshot_published(written->meta.index, true, now);
-    if (taken) maybe_snapshot(now);  // it may have taken long, and nothing more may come to be applied
+    if (taken) maybe_snapshot(now);  // it may have taken long, and nothing more come to be applied
   } else if (auto* slice = std::get_if<Scrubbed>(&done)) {
     scrubbed(*slice, now);
   } else if (auto* read = std::get_if<SnapshotChunkRead>(&done)) {

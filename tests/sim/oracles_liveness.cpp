@@ -215,7 +215,7 @@ void Cluster::stay_calm() {
   const size_t members = leader->node->raft().membership().members.size();
   double most = beats * static_cast<double>(members - 1) * 2 * 1.3;
   double touches = touches_per_second(*leader) * seconds * 4 * static_cast<double>(members);
-  // Who is no member asks all it knows of twice a second, others that were removed too, and is told.
+  // Who is no member asks all it knows of twice a second, also others that are none, and is told.
   const size_t outside = nodes_.size() - members;
   double strangers = seconds * 4 * static_cast<double>((nodes_.size() - 1) * outside);
   if (static_cast<double>(peer_frames_ - frames) > most + touches + strangers + 50)

@@ -37,7 +37,12 @@ DurationNs Cluster::leader_bound() const {
 
 DurationNs Cluster::end_bound() const {
   const DurationNs claims = p_.client_deaths ? kClaimNs : 0;
-  return 15 * kNsPerSecond + 15 * election_max() + claims +
+  // Who leads on a slow disk may have to send a snapshot, chunk by chunk (seed 1004724).
+  const bool slow = std::any_of(nodes_.begin(), nodes_.end(),
+                                [](const auto& n) { return n->frozen == Frozen::slow_disk; });
+  const auto chunks = static_cast<DurationNs>(20 + p_.ballast_bytes / p_.chunk_bytes);
+  const DurationNs sending = slow ? 3 * chunks * 120 * p_.disk_mean_ns : 0;
+  return 15 * kNsPerSecond + 15 * election_max() + claims + sending +
          300 * (p_.delay_mean_ns + p_.disk_mean_ns);
 }
 

@@ -3,9 +3,14 @@
 
 #include "capi/error.hpp"
 #include "capi/guard.hpp"
+#include "wire/codec.hpp"
 
 namespace raftcs::capi {
 namespace {
+
+static_assert(config::kClientNameBytesMax == wire::Limits{}.text_bytes_max);
+static_assert(config::kCapabilitiesMax == wire::Limits{}.capabilities_max);
+static_assert(config::kCapabilityBytesMax == wire::kCapabilityBytesMax);
 
 Status invalid(std::string text) { return {RAFTCS_ERR_INVALID_ARGUMENT, std::move(text)}; }
 

@@ -80,14 +80,14 @@ void Core::submit(Session& s, Engine::Call&& call, Mono now) {
   mark(s);
 }
 
-// The program that had the token may be long in coming to what it had asked before: it begins when
-// it likes, and waits for one answer before it submits the next. Its unclaimed ids are given up
-// when it submits, and for a session timeout claims none and has no answer to one that it has
-// claimed.
 DurationNs Core::claim_wait_ns(const Session& s) const {
   return static_cast<DurationNs>(std::max<uint64_t>(s.timeout_ms, 1'000)) * kNsPerMs;
 }
 
+// Whoever resumes may be long in coming to what was asked before: it begins when it likes, and may
+// wait for one answer before it submits the next. From its first command on, ids are given up when
+// for a session timeout none was claimed and none that was claimed waits or got its answer
+// (decision 0048).
 void Core::look_at_reserved(Session& s, Mono now) {
   const CommandRing& old = s.pending.old;
   std::optional<Mono> from;
@@ -221,7 +221,10 @@ void Core::send_command(Session& s, uint64_t id, Command& c, Mono now) {
 
 Command Core::withdraw(Session& s, CommandRing& ring, uint64_t id) {
   Command c = ring.take(id);
-  if (&ring == &s.pending.old) s.claim_answered = true;
+  if (&ring == &s.pending.old) {
+    s.claim_answered = true;
+    s.reserved_block = false;  // something moves
+  }
   if (s.timed_id == id && &ring != &s.pending.queue) s.timed_id = 0;
   if (s.bound() && c.epoch != 0 && c.epoch == s.epoch) {
     --s.inflight;

@@ -104,7 +104,7 @@ struct Session {
   uint32_t allowed_answers = 0;   // counted towards the next one
   uint32_t reserved = 0;          // ids of a token not claimed yet
   uint64_t claim_from = 0;        // claims are in order: the next is searched from here
-  bool reserved_block = false;    // the servers keep too much for them: see look_at_reserved
+  bool reserved_block = false;    // servers keep too much for these, and refuse what is claimed
   bool claim_answered = false;    // one that was claimed has ended since claims were looked at
   bool fresh_gap = false;         // resumed: fresh ids start behind a gap
   bool dirty = false;

@@ -23,6 +23,11 @@
 
 namespace raftcs::config {
 
+// What servers take of a client; capi/config.cpp holds these against the wire's own.
+constexpr size_t kClientNameBytesMax = 4096;
+constexpr size_t kCapabilitiesMax = 64;
+constexpr size_t kCapabilityBytesMax = 255;  // of a name, and of a value
+
 enum class Type : uint8_t { integer, boolean, text, duration_ms, bytes };
 
 // "int", "bool", "string", "duration_ms", "bytes".

@@ -20,7 +20,6 @@ namespace {
 
 constexpr uint64_t kOpeningRetryMs = 20;   // somebody else leads soon
 constexpr uint64_t kRetryLimitMs = 1'000;  // sessions must end before there is room
-constexpr size_t kCapabilityBytesMax = 255;
 constexpr uint64_t kDefaultSessionTimeoutMs = 10'000;
 
 bool is_name_char(char c) {
@@ -35,8 +34,8 @@ bool good_capabilities(const std::vector<std::pair<std::string, std::string>>& c
                                         [](auto& a, auto& b) { return a.first == b.first; });
   if (twice != capabilities.end()) return false;
   for (const auto& [name, value] : capabilities) {
-    if (name.empty() || value.empty() || name.size() > kCapabilityBytesMax ||
-        value.size() > kCapabilityBytesMax)
+    if (name.empty() || value.empty() || name.size() > wire::kCapabilityBytesMax ||
+        value.size() > wire::kCapabilityBytesMax)
       return false;
     if (!std::all_of(name.begin(), name.end(), is_name_char)) return false;
     if (value.find('\0') != std::string::npos) return false;

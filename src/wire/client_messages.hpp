@@ -104,6 +104,8 @@ struct Hello {
   std::string client_name;
   bool operator==(const Hello&) const = default;
 };
+constexpr size_t kCapabilityBytesMax = 255;  // of a name, and of a value
+
 struct CreateSession {
   Channel channel = 0;
   uint64_t nonce = 0;  // non-zero, higher than of any attempt before, echoed

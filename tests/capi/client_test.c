@@ -1,5 +1,5 @@
 /* Clients and queues without any server: every operation ends once, in every order of ends. */
-#define _DEFAULT_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
@@ -111,7 +111,7 @@ static void attempts_leave_no_descriptors(void **state) {
     raftcs_config_destroy(config);
     OK(raftcs_client_open(client));
     for (int i = 0; i < 3000 && info.attempts < 600; ++i) {
-        usleep(10000);
+        assert_int_not_equal(raftcs_client_wait_connected(client, 10), RAFTCS_OK);
         OK(raftcs_client_info(client, &info));
         if (info.attempts < 10) before = open_descriptors();
     }

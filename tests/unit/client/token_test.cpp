@@ -64,22 +64,34 @@ TEST(ClientToken, ResumeCollectsOriginalRepliesUnderTheOldIds) {
   EXPECT_ENDED(x, 13, RAFTCS_OK, RAFTCS_OUTCOME_APPLIED);
 }
 
+// Another process that goes on with a token; its link is made and not served yet.
+struct Resumed : World {
+  explicit Resumed(const Bytes& token) : World(2), s(engine.add(options_for({kA}))) {
+    EXPECT_TRUE(engine.resume(s, token, now).is_ok());
+    link = last_link();
+  }
+  void pass(int half_seconds) {
+    for (int i = 0; i < half_seconds; ++i) {
+      run(500 * kMs);
+      answer_probes(link);
+    }
+  }
+  const SessionHandle s;
+  LinkId link = 0;
+};
+
 TEST(ClientToken, UnclaimedIdsAreGivenUpAfterATimeout) {
   Bound w;
   w.submit(w.s, 1, "p1");
   auto token = w.engine.export_session(w.s);
-  World x(2);
-  const SessionHandle s = x.engine.add(options_for({kA}));
-  ASSERT_TRUE(x.engine.resume(s, *token, x.now).is_ok());
-  const LinkId link = x.last_link();
+  Resumed x(*token);
+  const SessionHandle s = x.s;
+  const LinkId link = x.link;
   x.serve_again(link);
   x.run(1 * kNsPerSecond);
   x.submit(s, 1, "other");
   EXPECT_EQ(x.get<wire::Request>(link)->lowest_pending, RequestId(1));
-  for (int i = 0; i < 20; ++i) {
-    x.run(500 * kMs);
-    x.answer_probes(link);
-  }
+  x.pass(20);
   x.submit(s, 2, "p1");  // too late to claim
   auto r = x.get<wire::Request>(link);
   ASSERT_TRUE(r);
@@ -92,26 +104,19 @@ TEST(ClientToken, CollectingMayTakeLongerThanASessionTimeout) {
   const std::vector<std::string> all = {"p1", "p2", "p3", "p4"};
   for (uint64_t op = 1; op <= 4; ++op) w.submit(w.s, op, all[op - 1]);
   auto token = w.engine.export_session(w.s);
-  World x(2);
-  const SessionHandle s = x.engine.add(options_for({kA}));
-  ASSERT_TRUE(x.engine.resume(s, *token, x.now).is_ok());
-  const LinkId link = x.last_link();
+  Resumed x(*token);
+  const SessionHandle s = x.s;
+  const LinkId link = x.link;
   x.serve_again(link);
-  const auto pass = [&](int half_seconds) {
-    for (int i = 0; i < half_seconds; ++i) {
-      x.run(500 * kMs);
-      x.answer_probes(link);
-    }
-  };
-  pass(60);  // before it begins
+  x.pass(60);  // before it begins
   for (uint64_t op = 1; op <= 4; ++op) {
     x.submit(s, op, all[op - 1]);
     auto r = x.get<wire::Request>(link);
     ASSERT_TRUE(r);
     EXPECT_EQ(r->id, RequestId(op)) << "run a second time";
-    if (op == 2) pass(30);  // its answer is long in coming
+    if (op == 2) x.pass(30);  // its answer is long in coming
     x.give(link, wire::Response{r->channel, RequestId(op), 0, {}, Index(op)});
-    pass(8);
+    x.pass(8);
   }
 }
 
@@ -120,10 +125,9 @@ TEST(ClientToken, WhatKeepsTheOthersFromRunningIsGivenUp) {
   Bound w;
   for (uint64_t op = 1; op <= 3; ++op) w.submit(w.s, op, "p" + std::to_string(op));
   auto token = w.engine.export_session(w.s);
-  World x(2);
-  const SessionHandle s = x.engine.add(options_for({kA}));
-  ASSERT_TRUE(x.engine.resume(s, *token, x.now).is_ok());
-  const LinkId link = x.last_link();
+  Resumed x(*token);
+  const SessionHandle s = x.s;
+  const LinkId link = x.link;
   const wire::Channel ch = x.serve_again(link);
   x.submit(s, 3, "p3");
   for (int i = 0; i < 60; ++i) {
@@ -135,8 +139,7 @@ TEST(ClientToken, WhatKeepsTheOthersFromRunningIsGivenUp) {
       full.status = RAFTCS_ERR_RESOURCE_LIMIT;
       x.give(link, full);
     }
-    x.run(500 * kMs);
-    x.answer_probes(link);
+    x.pass(1);
   }
   FAIL() << "ids 1 and 2 are in the way for ever";
 }

@@ -176,8 +176,22 @@ TEST_F(Catalogue, SN_06_OneReadForAPeerIsUnderWay) {
   EXPECT_EQ(wait(), 1u);
 }
 
+// The leader's next entry is committed with node 2 and is in a snapshot.
+class NewerSnapshot : public Catalogue {
+ protected:
+  void take_snapshot_of_entry_3() {
+    node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
+    flush();
+    persist();
+    get(2, 2, ack(3));
+    node_->applied(Index(3));
+    node_->snapshot_taken(snapshot_meta(3, 2), now_);
+    flush();
+  }
+};
+
 // A lost or late answer costs a try, not the transfer, also when there is a newer snapshot.
-TEST_F(Catalogue, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
+TEST_F(NewerSnapshot, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
   SnapshotMeta meta = snapshot_meta(2, 2);
   meta.size = 8;
   ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
@@ -186,13 +200,7 @@ TEST_F(Catalogue, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
   Effects e = get(3, 2, SnapshotChunkResponse{Index(2), false, 4});
   ASSERT_EQ(e.read_chunks.size(), 1u);
   ASSERT_EQ(e.read_chunks[0].offset, 4u);
-  node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
-  flush();
-  persist();
-  get(2, 2, ack(3));
-  node_->applied(Index(3));
-  node_->snapshot_taken(snapshot_meta(3, 2), now_);
-  flush();
+  take_snapshot_of_entry_3();
   ASSERT_EQ(status().snapshot, Index(3));
   uint32_t again = 0;
   std::optional<Effects::ReadChunk> newest;
@@ -220,19 +228,13 @@ TEST_F(Catalogue, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
 }
 
 // One that begins again anyway, perhaps because what it got was damaged, begins with the newest.
-TEST_F(Catalogue, SN_06_WhoBeginsAgainBeginsWithTheNewestSnapshot) {
+TEST_F(NewerSnapshot, SN_06_WhoBeginsAgainBeginsWithTheNewestSnapshot) {
   SnapshotMeta meta = snapshot_meta(2, 2);
   meta.size = 8;
   ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
   node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("12345678"), true, now_);
   flush();
-  node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
-  flush();
-  persist();
-  get(2, 2, ack(3));
-  node_->applied(Index(3));
-  node_->snapshot_taken(snapshot_meta(3, 2), now_);
-  flush();
+  take_snapshot_of_entry_3();
   const Effects e = get(3, 2, SnapshotChunkResponse{Index(2), false, 0});
   ASSERT_EQ(e.read_chunks.size(), 1u);
   EXPECT_EQ(e.read_chunks[0].index, Index(3));

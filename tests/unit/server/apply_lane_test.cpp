@@ -1,5 +1,5 @@
-// apply_lane_test.cpp: many large results leave the apply lane in parts, each about as large as the
-// limit: thousands of accepted queries may answer some MiB each, and so may entries.
+// apply_lane_test.cpp: the apply lane on a data directory of its own: large results leave it in
+// parts (thousands of accepted queries may answer some MiB each), snapshots replace what waits.
 #include <gtest/gtest.h>
 
 #include "raftcs_plugin.hpp"
@@ -27,13 +27,7 @@ class Talker : public raftcs_sm::StateMachine {
   void restore(uint32_t, raftcs_sm::Reader&) override {}
 };
 
-struct Types : sim::LedgerTypes {
-  const raftcs_sm_type_t* find(const std::string&) override {
-    return raftcs_sm::type_of<Talker>();
-  }
-};
-
-class ResultsInParts : public testing::Test {
+class LaneTest : public testing::Test {
  protected:
   void SetUp() override {
     storage::Identity identity;
@@ -43,6 +37,22 @@ class ResultsInParts : public testing::Test {
     auto dir = storage::DataDir::open(disk_, "/data", {}, nullptr);
     ASSERT_TRUE(dir) << dir.status().text();
     dir_ = std::move(*dir);
+  }
+
+  sim::SimDisk disk_;
+  std::unique_ptr<storage::DataDir> dir_;
+};
+
+struct TalkerTypes : sim::LedgerTypes {
+  const raftcs_sm_type_t* find(const std::string&) override {
+    return raftcs_sm::type_of<Talker>();
+  }
+};
+
+class ResultsInParts : public LaneTest {
+ protected:
+  void SetUp() override {
+    LaneTest::SetUp();
     lane_.emplace(*dir_, types_, rsm::Limits{}, kMax);
     Uuid one;
     one.bytes[0] = 1;
@@ -81,9 +91,7 @@ class ResultsInParts : public testing::Test {
     return done;
   }
 
-  sim::SimDisk disk_;
-  std::unique_ptr<storage::DataDir> dir_;
-  Types types_;
+  TalkerTypes types_;
   std::optional<ApplyLane> lane_;
   std::vector<ApplyJob> jobs_;
 };
@@ -129,6 +137,97 @@ TEST_F(ResultsInParts, AJobThatComesMeanwhileWaitsForTheRest) {
   ASSERT_EQ(third.queries.size(), 1u);
   EXPECT_EQ(third.queries[0].applied, Index(9));
   EXPECT_TRUE(jobs_.empty());
+}
+
+class ApplyLaneTest : public LaneTest {
+ protected:
+  struct Types : sim::LedgerTypes {
+    bool missing = false;
+    const raftcs_sm_type_t* find(const std::string& id) override {
+      return missing ? nullptr : sim::LedgerTypes::find(id);
+    }
+  };
+  void SetUp() override {
+    LaneTest::SetUp();
+    maker_.emplace(*dir_, types_, rsm::Limits{});
+    behind_.emplace(*dir_, behind_types_, rsm::Limits{});
+  }
+  // The first of all creates the service 1.
+  static ApplyEntries entries(uint64_t first, uint64_t last) {
+    ApplyEntries entries;
+    for (uint64_t i = first; i <= last; ++i) {
+      raft::Entry e;
+      e.index = Index(i);
+      e.term = Term(1);
+      e.type = i == 1 ? raft::EntryType::ops : raft::EntryType::noop;
+      rsm::OpsWriter ops;
+      ops.add(rsm::CreateService{"ledger", sim::kLedgerType});
+      if (i == 1) e.payload = ops.take();
+      entries.entries.push_back(e);
+    }
+    return entries;
+  }
+  static ApplyDone run(ApplyLane& lane, ApplyJob job) {
+    std::vector<ApplyJob> jobs;
+    jobs.push_back(std::move(job));
+    ApplyDone done;
+    lane.run(&jobs, &done);
+    EXPECT_TRUE(done.halted.is_ok()) << done.halted.text();
+    return done;
+  }
+  raft::SnapshotMeta publish_at(uint64_t first, uint64_t last) {
+    run(*maker_, entries(first, last));
+    ApplyDone begun = run(*maker_, ApplyBeginSnapshot{});
+    SnapshotJob job = SnapshotWrite{std::move(begun.snapshot), begun.snapshot_meta};
+    SnapshotDone done = SnapshotLane(*dir_).run(job, [] { return false; });
+    auto& written = std::get<SnapshotWritten>(done);
+    EXPECT_TRUE(written.status.is_ok()) << written.status.text();
+    return written.meta;
+  }
+
+  Types types_, behind_types_;
+  std::optional<ApplyLane> maker_, behind_;
+};
+
+// Between the order to restore a snapshot and its execution a later one was published, which
+// removes the file of the first: the later one is restored, and its own order is then passed over.
+TEST_F(ApplyLaneTest, ASnapshotReplacedBeforeItIsRestoredIsPassedOver) {
+  const raft::SnapshotMeta first = publish_at(1, 5), second = publish_at(6, 9);
+  ASSERT_EQ(first.index, Index(5));
+  ASSERT_FALSE(dir_->open_snapshot(first.index)) << "the first one's file should be gone";
+  EXPECT_EQ(run(*behind_, ApplyRestore{first}).applied, Index(9));
+  EXPECT_EQ(run(*behind_, ApplyRestore{second}).applied, Index(9));
+}
+
+// A query waits for entries that a snapshot then replaces: it sees them nevertheless. A snapshot
+// that was to be taken after them is not: its members were those of another index.
+TEST_F(ApplyLaneTest, AQueryWhoseEntriesASnapshotReplacesSeesThem) {
+  behind_types_.missing = true;
+  std::vector<ApplyJob> jobs;
+  QueryItem query;
+  query.service = ServiceNum(1);
+  jobs.push_back(entries(1, 5));
+  jobs.push_back(ApplyQueries{{query}});
+  jobs.push_back(ApplyBeginSnapshot{});
+  jobs.push_back(ApplyFindSilent{});
+  ApplyDone halted;
+  behind_->run(&jobs, &halted);
+  ASSERT_FALSE(halted.halted.is_ok());
+  ASSERT_TRUE(halted.queries.empty());
+
+  behind_types_.missing = false;
+  jobs.push_back(ApplyRestore{publish_at(1, 9)});
+  jobs.push_back(entries(10, 10));
+  ApplyDone done;
+  behind_->run(&jobs, &done);
+  ASSERT_TRUE(done.halted.is_ok()) << done.halted.text();
+  EXPECT_TRUE(jobs.empty());
+  EXPECT_EQ(done.applied, Index(10));
+  ASSERT_EQ(done.queries.size(), 1u);
+  EXPECT_TRUE(done.queries[0].result.status.is_ok()) << done.queries[0].result.status.text();
+  EXPECT_TRUE(done.silent_found);
+  EXPECT_EQ(done.snapshot, nullptr);
+  EXPECT_FALSE(done.snapshot_failed.is_ok());
 }
 
 }  // namespace

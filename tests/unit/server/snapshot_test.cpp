@@ -1,5 +1,5 @@
-// snapshot_test.cpp: what a failing disk in the snapshot lane means, and snapshots that overtake
-// one another (the simulator's seeds 258 and 1205), or what waits in the apply lane.
+// snapshot_test.cpp: what a failing disk in the snapshot lane means, snapshots that overtake one
+// another, and those that cannot be begun.
 #include <gtest/gtest.h>
 
 #include "support/node_harness.hpp"
@@ -129,105 +129,6 @@ TEST(SnapshotLane, OneThatCannotBeBegunIsToldAndNotTriedAgainAtOnce) {
   later.applied = node.info().applied;
   node.apply_done(std::move(later), cluster.now() + 11 * kNsPerSecond);
   EXPECT_TRUE(begun(node.take_effects(cluster.now() + 11 * kNsPerSecond)));
-}
-
-class ApplyLane : public testing::Test {
- protected:
-  struct Types : sim::LedgerTypes {
-    bool missing = false;
-    const raftcs_sm_type_t* find(const std::string& id) override {
-      return missing ? nullptr : sim::LedgerTypes::find(id);
-    }
-  };
-  void SetUp() override {
-    storage::Identity identity;
-    identity.node = NodeId(1);
-    identity.cluster.bytes[0] = identity.incarnation.bytes[0] = 1;
-    ASSERT_TRUE(storage::DataDir::create(disk_, "/data", identity).is_ok());
-    auto dir = storage::DataDir::open(disk_, "/data", {}, nullptr);
-    ASSERT_TRUE(dir) << dir.status().text();
-    dir_ = std::move(*dir);
-    maker_.emplace(*dir_, types_, rsm::Limits{});
-    behind_.emplace(*dir_, behind_types_, rsm::Limits{});
-  }
-  // The first of all creates the service 1.
-  static server::ApplyEntries entries(uint64_t first, uint64_t last) {
-    server::ApplyEntries entries;
-    for (uint64_t i = first; i <= last; ++i) {
-      raft::Entry e;
-      e.index = Index(i);
-      e.term = Term(1);
-      e.type = i == 1 ? raft::EntryType::ops : raft::EntryType::noop;
-      rsm::OpsWriter ops;
-      ops.add(rsm::CreateService{"ledger", sim::kLedgerType});
-      if (i == 1) e.payload = ops.take();
-      entries.entries.push_back(e);
-    }
-    return entries;
-  }
-  static server::ApplyDone run(server::ApplyLane& lane, server::ApplyJob job) {
-    std::vector<server::ApplyJob> jobs;
-    jobs.push_back(std::move(job));
-    server::ApplyDone done;
-    lane.run(&jobs, &done);
-    EXPECT_TRUE(done.halted.is_ok()) << done.halted.text();
-    return done;
-  }
-  raft::SnapshotMeta publish_at(uint64_t first, uint64_t last) {
-    run(*maker_, entries(first, last));
-    server::ApplyDone begun = run(*maker_, server::ApplyBeginSnapshot{});
-    server::SnapshotJob job = server::SnapshotWrite{std::move(begun.snapshot), begun.snapshot_meta};
-    server::SnapshotDone done = server::SnapshotLane(*dir_).run(job, [] { return false; });
-    auto& written = std::get<server::SnapshotWritten>(done);
-    EXPECT_TRUE(written.status.is_ok()) << written.status.text();
-    return written.meta;
-  }
-
-  sim::SimDisk disk_;
-  std::unique_ptr<storage::DataDir> dir_;
-  Types types_, behind_types_;
-  std::optional<server::ApplyLane> maker_, behind_;
-};
-
-// Between the order to restore a snapshot and its execution a later one was published, which
-// removes the file of the first: the later one is restored, and its own order is then passed over.
-TEST_F(ApplyLane, ASnapshotReplacedBeforeItIsRestoredIsPassedOver) {
-  const raft::SnapshotMeta first = publish_at(1, 5), second = publish_at(6, 9);
-  ASSERT_EQ(first.index, Index(5));
-  ASSERT_FALSE(dir_->open_snapshot(first.index)) << "the first one's file should be gone";
-  EXPECT_EQ(run(*behind_, server::ApplyRestore{first}).applied, Index(9));
-  EXPECT_EQ(run(*behind_, server::ApplyRestore{second}).applied, Index(9));
-}
-
-// A query waits for entries that a snapshot then replaces: it sees them nevertheless. A snapshot
-// that was to be taken after them is not: its members were those of another index.
-TEST_F(ApplyLane, AQueryWhoseEntriesASnapshotReplacesSeesThem) {
-  behind_types_.missing = true;
-  std::vector<server::ApplyJob> jobs;
-  server::QueryItem query;
-  query.service = ServiceNum(1);
-  jobs.push_back(entries(1, 5));
-  jobs.push_back(server::ApplyQueries{{query}});
-  jobs.push_back(server::ApplyBeginSnapshot{});
-  jobs.push_back(server::ApplyFindSilent{});
-  server::ApplyDone halted;
-  behind_->run(&jobs, &halted);
-  ASSERT_FALSE(halted.halted.is_ok());
-  ASSERT_TRUE(halted.queries.empty());
-
-  behind_types_.missing = false;
-  jobs.push_back(server::ApplyRestore{publish_at(1, 9)});
-  jobs.push_back(entries(10, 10));
-  server::ApplyDone done;
-  behind_->run(&jobs, &done);
-  ASSERT_TRUE(done.halted.is_ok()) << done.halted.text();
-  EXPECT_TRUE(jobs.empty());
-  EXPECT_EQ(done.applied, Index(10));
-  ASSERT_EQ(done.queries.size(), 1u);
-  EXPECT_TRUE(done.queries[0].result.status.is_ok()) << done.queries[0].result.status.text();
-  EXPECT_TRUE(done.silent_found);
-  EXPECT_EQ(done.snapshot, nullptr);
-  EXPECT_FALSE(done.snapshot_failed.is_ok());
 }
 
 }  // namespace

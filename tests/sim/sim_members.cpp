@@ -1,9 +1,10 @@
 // sim_members.cpp: members come and go while everything else goes wrong.
 //
 // Besides the first members there are spare nodes, started to join. Now and then somebody asks
-// the leader for a change: add a spare, promote, demote, remove, replace, or several at once; a
-// member that lost its disk is admitted again. What must hold is what always must; and at the end
-// all members of the last configuration agree, and no operation is open.
+// the leader for a change: add a spare, promote, demote, remove, replace, or several at once. (No
+// disk is lost in such a seed: tests of nodes and processes admit such members again.) What must
+// hold is what always must; and at the end all members of the last configuration agree, and no
+// operation is open.
 #include <algorithm>
 
 #include "raft/membership.hpp"

@@ -317,8 +317,10 @@ void Core::leave(Session& s, const std::string& hint, Fate fate, Mono now) {
   retry(s, hint, 0, now);
 }
 
-// The server that is being asked gave no answer.
+// The server that is being asked gave no answer. If it was said to lead, others are asked again: a
+// server that knows better may have forgotten this client, so its news need not come by itself.
 void Core::no_answer(Session& s) {
+  if (s.cluster != nullptr) s.cluster->doubt(s.last_endpoint);
   const size_t known =
       s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
   // One silent server is not the whole cluster: what others said counts, until none answers.

@@ -60,6 +60,10 @@ void Cluster::doubt(NodeId node) {
   if (leader.id == node) leader = {};
 }
 
+void Cluster::doubt(const std::string& address) {
+  if (address_of(leader) == address) leader = {};
+}
+
 Bytes Cluster::json() const {
   std::string s = "{\"cluster\":\"" + id.hex() + "\",\"leader\":" + to_string(leader.id) +
                   ",\"leader_address\":";

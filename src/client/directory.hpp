@@ -32,8 +32,9 @@ struct Cluster {
   // News. Members empty: unchanged. Leader id 0: that server does not know, nothing changes.
   // True if anything changed.
   bool learn(const wire::LeaderHint& hint, const std::vector<wire::MemberInfo>& members);
-  // The link to this member broke: do not go there first.
+  // The link to this member broke, or nobody answers at this address: do not go there first.
   void doubt(NodeId node);
+  void doubt(const std::string& address);
   Bytes json() const;
 
  private:

@@ -68,6 +68,11 @@ std::optional<LedgerCommand> decode_command(const void* data, size_t size) {
   return command;
 }
 
+int32_t app_code_of(const LedgerOp& op) {
+  constexpr uint64_t kOneIn = 8;
+  return op.what % kOneIn == 5 ? static_cast<int32_t>(op.what) : 0;
+}
+
 std::vector<uint8_t> answer_of(uint64_t number, size_t size) {
   std::vector<uint8_t> bytes = pattern_of(number, std::max(size, sizeof number));
   std::memcpy(bytes.data(), &number, sizeof number);

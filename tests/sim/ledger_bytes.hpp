@@ -37,6 +37,9 @@ constexpr size_t kLoadedBytes = 32;  // of a command with a load, before its pad
 Bytes encode(const LedgerCommand& command);
 std::optional<LedgerCommand> decode_command(const void* data, size_t size);  // else it is damaged
 
+// Some are refused, after they took effect: what an application says is an answer like any other.
+int32_t app_code_of(const LedgerOp& op);
+
 std::vector<uint8_t> answer_of(uint64_t number, size_t size);
 std::optional<uint64_t> decode_answer(const void* data, size_t size);
 

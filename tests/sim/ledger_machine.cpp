@@ -1,7 +1,9 @@
 // ledger_machine.cpp: the ledger as a raftcs_sm_type_t.
 #include "sim/ledger_machine.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 namespace raftcs::sim {
 namespace {
@@ -9,6 +11,7 @@ namespace {
 struct Instance {
   Ledger ledger;
   std::shared_ptr<Ledger*> current;
+  std::shared_ptr<LedgerFaults> faults;
   uint64_t ballast = 0;
 };
 struct Copy {
@@ -19,10 +22,22 @@ struct Copy {
 constexpr uint32_t kAlarmRecord = 100, kRungRecord = 101, kGoneRecord = 102, kEventsRecord = 103;
 constexpr uint32_t kBallastRecord = 104;  // the last one: so many bytes follow
 
+bool fails(uint32_t* left) {
+  if (*left == 0) return false;
+  --*left;
+  return true;
+}
+
+raftcs_status_t failure(LedgerFaults* faults) {
+  if (++faults->failed % 2 == 0) throw std::runtime_error("made to fail");
+  return RAFTCS_ERR_NO_MEMORY;
+}
+
 raftcs_status_t create(const raftcs_host_t* host, const raftcs_sm_args_t*, void** out) {
   auto* instance = new Instance;
   auto* types = static_cast<LedgerTypes*>(host->ctx);
   instance->current = types->current_;
+  instance->faults = types->faults_;
   instance->ballast = types->ballast_;
   *instance->current = &instance->ledger;
   *out = instance;
@@ -41,9 +56,11 @@ void append(Ledger& ledger, const LedgerOp& op) {
 }
 
 raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_sink_t* sink) {
-  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  auto& [ledger, current, faults, ballast] = *static_cast<Instance*>(sm);
   const auto* at = reinterpret_cast<const char*>(batch->commands);
+  const bool failing = fails(&faults->applies);
   for (uint32_t i = 0; i < batch->count; ++i, at += batch->entry_stride) {
+    if (failing && i == batch->count / 2) return failure(faults.get());
     const auto* command = reinterpret_cast<const raftcs_command_t*>(at);
     const auto decoded = decode_command(command->data, command->len);
     if (!decoded) {
@@ -55,8 +72,9 @@ raftcs_status_t apply(void* sm, const raftcs_apply_batch_t* batch, const raftcs_
     append(ledger, op);
     const uint64_t position = ledger.ops.size() + ledger.lie;
     const std::vector<uint8_t> reply = answer_of(position, load.reply);
-    if (sink->reply(sink, i, 0, reply.data(), reply.size()) == RAFTCS_ERR_TOO_LARGE)
-    sink->reply(sink, i, 0, &position, sizeof position);
+    const int32_t code = app_code_of(op);
+    if (sink->reply(sink, i, code, reply.data(), reply.size()) == RAFTCS_ERR_TOO_LARGE)
+      sink->reply(sink, i, code, &position, sizeof position);
     if (op.kind == 3 && ledger.alarm_ns == INT64_MAX)
       ledger.alarm_ns = batch->cluster_time_ns + kAlarmNs;
     if (op.kind != 2 && op.kind != 4) continue;
@@ -75,14 +93,16 @@ raftcs_status_t query(void* sm, const raftcs_query_t* q, const raftcs_sink_t* si
 
 int64_t next_timer_ns(void* sm) { return static_cast<Instance*>(sm)->ledger.alarm_ns; }
 raftcs_status_t timer(void* sm, const raftcs_timer_t* t, const raftcs_sink_t*) {
-  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  auto& [ledger, current, faults, ballast] = *static_cast<Instance*>(sm);
+  if (fails(&faults->hooks)) return failure(faults.get());
   ++(t->cluster_time_ns < ledger.alarm_ns ? ledger.early : ledger.rung);
   ledger.alarm_ns = INT64_MAX;
   return RAFTCS_OK;
 }
 
 raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* e, const raftcs_sink_t*) {
-  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  auto& [ledger, current, faults, ballast] = *static_cast<Instance*>(sm);
+  if (fails(&faults->hooks)) return failure(faults.get());
   ++ledger.presence_events;
   if (e->connected != 0)
     ledger.gone.erase(e->session);
@@ -91,14 +111,16 @@ raftcs_status_t session_presence(void* sm, const raftcs_session_event_t* e, cons
   return RAFTCS_OK;
 }
 raftcs_status_t session_ended(void* sm, const raftcs_session_event_t* e, const raftcs_sink_t*) {
-  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  auto& [ledger, current, faults, ballast] = *static_cast<Instance*>(sm);
+  if (fails(&faults->hooks)) return failure(faults.get());
   ledger.gone.erase(e->session);
   ledger.dead_letters += e->undelivered_count;
   return RAFTCS_OK;
 }
 
 raftcs_status_t snapshot_begin(void* sm, void** out) {
-  const auto& [ledger, current, ballast] = *static_cast<Instance*>(sm);
+  const auto& [ledger, current, faults, ballast] = *static_cast<Instance*>(sm);
+  if (fails(&faults->begins)) return failure(faults.get());
   auto copy = std::make_unique<Copy>(Copy{ledger.ops, {}});
   copy->records.push_back({kAlarmRecord, 0, static_cast<uint64_t>(ledger.alarm_ns)});
   copy->records.push_back({kRungRecord, 0, ledger.rung});
@@ -111,24 +133,44 @@ raftcs_status_t snapshot_begin(void* sm, void** out) {
   *out = copy.release();
   return RAFTCS_OK;
 }
-raftcs_status_t snapshot_write(void*, void* snapshot, const raftcs_writer_t* writer) {
+
+raftcs_status_t write_in_pieces(const raftcs_writer_t* writer, const void* data, size_t size,
+                                size_t piece) {
+  const auto* at = static_cast<const uint8_t*>(data);
+  raftcs_status_t status = RAFTCS_OK;
+  for (const auto* end = at + size; at != end && status == RAFTCS_OK;) {
+    const size_t n = std::min<size_t>(piece == 0 ? size : piece, static_cast<size_t>(end - at));
+    status = writer->write(writer, at, n);
+    at += n;
+  }
+  return status;
+}
+
+raftcs_status_t snapshot_write(void* sm, void* snapshot, const raftcs_writer_t* writer) {
+  LedgerFaults* faults = static_cast<Instance*>(sm)->faults.get();
   const auto& [records, ballast] = *static_cast<Copy*>(snapshot);
+  const size_t size = records.size() * sizeof(LedgerOp);
+  const bool failing = fails(&faults->writes);
   const raftcs_status_t status =
-      writer->write(writer, records.data(), records.size() * sizeof(LedgerOp));
-  if (status != RAFTCS_OK || ballast.empty()) return status;
-  return writer->write(writer, ballast.data(), ballast.size());
+      write_in_pieces(writer, records.data(), failing ? size / 2 : size, faults->piece);
+  if (failing) return failure(faults);
+  if (status != RAFTCS_OK) return status;
+  return write_in_pieces(writer, ballast.data(), ballast.size(), faults->piece);
 }
 void snapshot_end(void*, void* snapshot) { delete static_cast<Copy*>(snapshot); }
 
 raftcs_status_t restore(void* sm, const raftcs_snapshot_info_t*, const raftcs_reader_t* reader) {
-  Ledger& ledger = static_cast<Instance*>(sm)->ledger;
+  auto& [ledger, current, faults, ballast] = *static_cast<Instance*>(sm);
   std::vector<uint8_t> bytes;
   uint8_t chunk[4096];
+  const size_t piece = faults->piece == 0 ? sizeof chunk : faults->piece;
+  const bool failing = fails(&faults->restores);
   size_t n = 0;
   do {
-    raftcs_status_t status = reader->read(reader, chunk, sizeof chunk, &n);
+    raftcs_status_t status = reader->read(reader, chunk, piece, &n);
     if (status != RAFTCS_OK) return status;
     bytes.insert(bytes.end(), chunk, chunk + n);
+    if (failing) return failure(faults.get());
   } while (n > 0);
   for (size_t at = 0; at < bytes.size(); at += sizeof(LedgerOp)) {
     LedgerOp op;

@@ -7,6 +7,9 @@
 // set an alarm, 100 ms of log time later, unless one is set; kind 4 ones push a mebibyte. It
 // follows the presence of sessions. A query is answered with the number of commands applied, one
 // of 8 bytes, a number, in so many bytes. A snapshot may carry ballast, which is read again.
+//
+// Calls into it can be made to fail (LedgerFaults), as those of a plugin whose memory, disk or
+// code is bad on one machine.
 #pragma once
 
 #include <map>
@@ -34,6 +37,18 @@ struct Ledger {
   uint64_t dead_letters = 0;  // of sessions that ended, since the process began
   uint64_t lie = 0;  // a fault of tests: added to what it answers
 };
+
+// How many of the next calls of each kind fail, and how streams are cut.
+struct LedgerFaults {
+  uint32_t applies = 0;   // in the middle of what they were given
+  uint32_t hooks = 0;     // timers, presence, ends of sessions
+  uint32_t begins = 0;    // of snapshots
+  uint32_t writes = 0;    // of snapshots, in the middle
+  uint32_t restores = 0;  // likewise
+  uint64_t failed = 0;    // every second failure is an exception
+  uint64_t piece = 0;     // bytes that a snapshot is written and read in at once; 0: many
+};
+
 constexpr int64_t kAlarmNs = 100'000'000;
 constexpr size_t kLargePush = 1 << 20;
 
@@ -46,9 +61,11 @@ class LedgerTypes : public rsm::TypeSource {
   const Ledger* ledger() const { return *current_; }
   void lie(uint64_t by) { (*current_)->lie = by; }
   void carry(uint64_t ballast) { ballast_ = ballast; }  // machines that are created from now on
+  LedgerFaults& faults() { return *faults_; }
 
   // Set by the machine's create; shared, because a snapshot may outlive its node's process.
   std::shared_ptr<Ledger*> current_ = std::make_shared<Ledger*>(nullptr);
+  std::shared_ptr<LedgerFaults> faults_ = std::make_shared<LedgerFaults>();
   uint64_t ballast_ = 0;  // bytes of a snapshot
 
  private:

@@ -13,6 +13,9 @@ constexpr uint64_t kTermsAfterHealing = 2;
 // A process that was resumed keeps new commands back for what its token names and nobody asks for
 // again, as long as its session may be silent.
 constexpr DurationNs kClaimNs = 30 * kNsPerSecond;
+// A founder waits for those who do not answer, two seconds on the slowest of clocks (decision
+// 0047).
+constexpr DurationNs kFounderNs = 2'300 * kNsPerMs;
 
 }  // namespace
 
@@ -23,7 +26,13 @@ void Cluster::expect_an_end() {
     if (!n->wiped && n->frozen == Frozen::no)
       awake_at_ = std::max({awake_at_, n->paused_until, n->stalled_until});
   for (const SimClient& c : clients_) awake_at_ = std::max(awake_at_, c.paused_until);
+  const bool founds = std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) {
+    return n->up && n->frozen == Frozen::no && n->node->raft_status().last <= Index(1);
+  });
+  if (founds && anybody_frozen())  // seed 1210761
+    awake_at_ = std::max(awake_at_, now_ + kFounderNs);
   leader_at_ = Mono::never();
+  settled_term_ = Term();
 }
 
 // The longest that somebody waits before it seeks election, on the slowest of clocks.
@@ -50,9 +59,11 @@ DurationNs Cluster::end_bound() const {
 void Cluster::look_for_leader() {
   if (leader_at_ != Mono::never() || now_ < awake_at_) return;  // a disk that stands costs terms
   const DurationNs waited = now_ - awake_at_;
-  if (const SimNode* leader = known_leader()) {
+  if (known_leader() != nullptr) {
     leader_at_ = now_;
-    settled_term_ = leader->node->raft().term();
+    // Who campaigned on a slow disk is ahead, and is heard of it later (seed 1111514).
+    for (const auto& n : nodes_)
+      if (n->up) settled_term_ = std::max(settled_term_, n->node->raft().term());
     const double share = static_cast<double>(waited) / static_cast<double>(leader_bound());
     report_.leader_share = std::max(report_.leader_share, share);
   } else if (waited > leader_bound()) {
@@ -87,9 +98,24 @@ void Cluster::told_too_late() {
       server::Info i = n->node->info();
       why << " node " << n->id.value << (n->frozen != Frozen::no ? " (frozen)" : "") << " term "
           << i.term.value << " commit " << i.commit.value << " applied " << i.applied.value
-          << (i.leads ? " leads" : "") << ";";
+          << (i.leads ? " leads" : "") << (n->node->serving() ? " and serves;" : ";");
     }
-  fail(why.str());
+  fail(why.str() + who_waits());
+}
+
+std::string Cluster::who_waits() {
+  std::ostringstream text;
+  for (const SimClient& c : clients_) {
+    if (c.mute || c.zombie || c.engine == nullptr) continue;
+    for (const WorkSession& s : c.sessions) {
+      if (s.open.empty()) continue;
+      const client::SessionInfo info = c.engine->info(s.handle);
+      text << " session " << s.who << " waits for " << s.open.size() << " from operation "
+           << records_[s.open.begin()->second].op.what << " (state " << static_cast<int>(info.state)
+           << ", trouble " << info.trouble << ");";
+    }
+  }
+  return text.str();
 }
 
 // All have ended what they had to do, perhaps without some who are frozen. Whatever these have
@@ -106,7 +132,8 @@ void Cluster::phase_ended() {
     if (n->up && leader_at_ != Mono::never() &&
         n->node->raft().term().value > settled_term_.value + terms)
       fail("node " + to_string(n->id) + " is in term " + to_string(n->node->raft().term()) +
-           " and a leader was known in term " + to_string(settled_term_));
+           " and nobody was in a later one than " + to_string(settled_term_) +
+           " when a leader was known");
   check_bounds();
 }
 
@@ -160,6 +187,7 @@ void Cluster::check_bounds() {
     const uint64_t held = s.last.value + 1 - s.first.value;
     const uint64_t most = 2 * p_.snapshot_entries + p_.trailing_entries + 50;
     // What its lanes have in hand may be the snapshot that is due, or its end.
+    if (n->no_snapshot_until > now_) continue;
     if (n->snapshot_busy || n->log_busy || n->apply_busy || n->unreported > 0) continue;
     if (held > most)
       fail("node " + to_string(n->id) + " keeps " + std::to_string(held) + " entries from " +

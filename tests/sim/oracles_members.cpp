@@ -77,6 +77,9 @@ void Cluster::check_may_lead(const SimNode& n, const raft::NodeStatus& s) {
   const auto mine = [&](const raft::Membership& members) {
     return votes_in(members, n.id) && names_disk(members, n.id, n.incarnation);
   };
+  // Whom a change takes the vote from may have been elected by the others, and leads on until it is
+  // done (thesis 4.2.2; seed 1230084).
+  if (n.led_term == s.term && s.membership_index > s.commit) return;
   const auto past = configs_.upper_bound(s.commit);
   if (past != configs_.begin() && mine(std::prev(past)->second)) return;
   const bool later =

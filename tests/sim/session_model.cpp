@@ -260,6 +260,7 @@ void SessionModel::run_ledger(Session& s, const rsm::Command& op, rsm::Reply* re
   ledger_.push_back(line);
   const uint64_t position = ledger_.size();
   if (load.reply > limits_.reply_bytes_max) ++kinds_["a reply was too large"];
+  reply->app_code = app_code_of(line);
   reply->data =
       bytes_of(answer_of(position, load.reply > limits_.reply_bytes_max ? 0 : load.reply));
   if ((line.kind != 2 && line.kind != 4) || truth_ != nullptr) return;

@@ -77,6 +77,8 @@ void Cluster::start(SimNode& n) {
   opened_rotten(n, before);
   for (const auto& line : notes) check_line(n, line);
   n.types = make_types();
+  if (faulty_ && p_.plugin_faults && n.life > 0 && faults_.chance(0.2))
+    n.types->faults().restores = static_cast<uint32_t>(faults_.between(1, 3));
   n.log_lane = std::make_unique<server::LogLane>(*n.dir);
   n.apply_lane =
       std::make_unique<server::ApplyLane>(*n.dir, *n.types, limits_of(p_), p_.result_bytes);
@@ -100,7 +102,7 @@ void Cluster::start(SimNode& n) {
   n.log_terms.clear();
   n.configs.clear();
   n.segment_of.clear();
-  n.broken = false;
+  n.broken = n.in_doubt = false;
   note("node " + to_string(n.id) + " started");
   drive(n);
 }

@@ -52,6 +52,7 @@ struct Profile {
   bool disk_errors = false;  // a call of a disk fails once
   bool disk_full = false;    // for a while
   bool bad_starts = false;   // starts meet what may befall this seed's disks
+  bool plugin_faults = false;     // calls into one node's state machine fail
   bool ordered_metadata = false;  // of what names and removes files a crash leaves a prefix
   bool slow_disks = false;
   bool corruption = false;     // of peer frames
@@ -97,6 +98,7 @@ struct Profile {
   uint64_t snapshot_log_bytes = 0;  // after which a snapshot is written
   uint64_t ballast_bytes = 0;       // of a snapshot
   uint64_t result_bytes = 32 << 20;    // after which a run of the apply lane ends
+  uint64_t piece_bytes = 0;            // at once, of a snapshot between machine and server; 0: many
   std::string describe() const;
 };
 Profile profile_of(uint64_t seed);

@@ -2,7 +2,7 @@
 //
 // One fault after the other, each of a kind that is on in this seed. What cuts links is in
 // sim_partitions.cpp, what befalls disks in sim_disk_faults.cpp and sim_rot.cpp, what frames meet
-// on their way in sim_net.cpp.
+// on their way in sim_net.cpp, what befalls state machines in sim_plugin_faults.cpp.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -52,6 +52,8 @@ const std::vector<Cluster::FaultKind>& Cluster::fault_kinds() {
       {"a failing disk", &Profile::disk_errors, [](Cluster& w, SimNode& n) { w.disk_error(n); }},
       {"a full disk", &Profile::disk_full, [](Cluster& w, SimNode& n) { w.disk_full(n); }},
       {"a slow disk", &Profile::slow_disks, [](Cluster& w, SimNode& n) { w.disk_slow(n); }},
+      {"a failing plugin", &Profile::plugin_faults,
+       [](Cluster& w, SimNode& n) { w.plugin_fails(n); }},
       {"a power cut", &Profile::power_cuts,
        [](Cluster& w, SimNode&) {
          if (w.faults_.chance(0.5)) return;

@@ -38,8 +38,9 @@ void Cluster::heal() {
     n->disk.clear_faults();
     n->disk.set_capacity(std::nullopt);
     n->slowness = 1;
-    if (n->broken) crash(*n, false);
+    if (n->broken || n->in_doubt) crash(*n, false);
     if (!n->up) start(*n);
+    if (n->up) n->types->faults() = {.piece = p_.piece_bytes};
     // Nodes that all drain hand leadership round.
     if (p_.drains && n->up)
       with_node(*n, n->life, [this, one = n.get()] { ask(*one, "drain", "{\"on\":false}"); });

@@ -116,10 +116,13 @@ void Cluster::run_apply_lane(SimNode& n) {
     n.apply_lane->run(&n.apply_jobs, done.get());
     if (plugin_ != nullptr) check_plugin(n, *done);
     // A snapshot that could not be read is tried again.
-    if (!done->halted.is_ok() && p_.disk_errors)
+    if (done->restored) n.in_doubt = false;
+    if (!done->halted.is_ok() && !plugin_failed(n, done->halted)) {
+      if (!p_.disk_errors)
+        return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
       hit("a state machine stood still");
-    else if (!done->halted.is_ok())
-      return fail("node " + to_string(n.id) + " halted: " + done->halted.text());
+    }
+    no_snapshot(n, done->snapshot_failed);
     if (!n.apply_jobs.empty() && done->halted.is_ok()) hit("results were handed over in parts");
     check_applied(n, *done);
     if (done->restored) hit("a state was restored");
@@ -140,6 +143,8 @@ void Cluster::run_snapshot_lane(SimNode& n) {
         std::make_shared<server::SnapshotDone>(n.snapshot_lane->run(job, [] { return false; }));
     if (n.disk.powered_off()) return crash(n, true);
     note_chunk(n, *done);
+    if (const auto* written = std::get_if<server::SnapshotWritten>(done.get()))
+      no_snapshot(n, written->status);
     n.snapshot_busy = false;
     report(n, &n.snapshot_told, [this, &n, done] {
       if (!storage_told(*done).is_ok()) {

@@ -52,8 +52,10 @@ void Cluster::ledger_replied(OpRecord* r, const client::Event& e) {
   const auto position = decode_answer(e.data.data(), e.data.size());
   const bool budgeted = !r->is_query && r->load.reply > limits_of(p_).reply_bytes_max;
   const size_t size = std::max<size_t>(sizeof r->position, budgeted ? 0 : r->load.reply);
-  if (e.app_code != 0 || !position || e.data.size() != size)
+  const int32_t code = r->is_query ? 0 : app_code_of(r->op);
+  if (e.app_code != code || !position || e.data.size() != size)
     return fail("a reply that the ledger did not give");
+  if (code != 0) hit("an application refused");
   r->position = *position;
   if (r->is_query) check_query(*r, Index(e.index));
   told_ = std::max(told_, r->position);

@@ -70,6 +70,11 @@ constexpr const char* kSometimes[] = {
     "a node stopped when it was told",
     "a node that joined led",
     "a node with a failed disk was asked",
+    "a plugin could not begin a snapshot",
+    "a plugin failed in a hook",
+    "a plugin failed in a restore",
+    "a plugin failed in a snapshot",
+    "a plugin failed in an apply",
     "a push found no room",
     "a read was held against its round",
     "a reply was too large",
@@ -105,6 +110,7 @@ constexpr const char* kSometimes[] = {
     "all nodes lost power",
     "an acknowledgement was held against its disk",
     "an answer of an older term came",
+    "an application refused",
     "an entry was larger than a segment",
     "an entry was replaced",
     "an id came with another payload",
@@ -351,6 +357,7 @@ int main(int argc, char** argv) {
     Profile profile = profile_of(seed);
     // Ids are misused by clients' libraries that are broken, which is not the plugin's concern.
     if (plugin != nullptr) profile.hostile = false;
+    if (plugin != nullptr) profile.plugin_faults = false;  // nor is what the ledger does
     // What the plugin is compared with has the usual limits.
     if (plugin != nullptr) profile.reply_bytes = profile.push_bytes = 0;
     if (std::string wrong; !pin(pinned, &profile, &wrong) || !pin(a.sets, &profile, &wrong)) {

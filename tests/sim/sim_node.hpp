@@ -67,6 +67,8 @@ struct SimNode {
   bool halting_disk = false;      // a power cut was armed: the next failing write is the crash
 
   bool broken = false;        // a write failed: it must be silent until it is restarted
+  bool in_doubt = false;      // its state machine failed in the middle of something
+  Mono no_snapshot_until;     // global; its state machine failed in one
   bool wiped = false;         // out of the cluster for good
   Index lost_to;              // its disk held entries up to here when it was lost or damaged
   bool rotten = false;        // its data was damaged: as wiped, until it is a voter again

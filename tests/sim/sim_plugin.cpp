@@ -15,6 +15,7 @@ std::unique_ptr<LedgerTypes> Cluster::make_types() {
   auto types =
       plugin_ == nullptr ? std::make_unique<LedgerTypes>() : std::make_unique<ProbeTypes>(*plugin_);
   types->carry(p_.ballast_bytes);
+  types->faults().piece = p_.piece_bytes;
   return types;
 }
 

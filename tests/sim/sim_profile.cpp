@@ -47,6 +47,7 @@ constexpr Field kFields[] = {
     {"disk_errors", &Profile::disk_errors},
     {"disk_full", &Profile::disk_full},
     {"bad_starts", &Profile::bad_starts},
+    {"plugin_faults", &Profile::plugin_faults},
     {"ordered_metadata", &Profile::ordered_metadata},
     {"slow_disks", &Profile::slow_disks},
     {"corruption", &Profile::corruption},
@@ -92,6 +93,7 @@ constexpr Field kFields[] = {
     {"snapshot_log_bytes", &Profile::snapshot_log_bytes},
     {"ballast_bytes", &Profile::ballast_bytes},
     {"result_bytes", &Profile::result_bytes},
+    {"piece_bytes", &Profile::piece_bytes},
 };
 
 constexpr uint64_t kNumbersMax = 100'000;
@@ -233,6 +235,13 @@ void draw_loads(Profile* p) {
   p->snapshot_entries = r.between(20, 80);
 }
 
+// Of numbers of their own too.
+void draw_plugin_faults(Profile* p, bool calm) {
+  Prng r(p->seed * 4099 + 11);
+  p->plugin_faults = r.chance(calm ? 0.05 : 0.3);
+  if (r.chance(0.3)) p->piece_bytes = r.between(1, 64);
+}
+
 }  // namespace
 
 rsm::Limits limits_of(const Profile& profile) {
@@ -321,6 +330,7 @@ Profile profile_of(uint64_t seed) {
   if (calm) only_one(&p, &r);
   draw_loads(&p);
   if (r.chance(0.3)) p.result_bytes = r.between(1, 300);
+  draw_plugin_faults(&p, calm);
   return p;
 }
 

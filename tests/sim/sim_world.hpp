@@ -354,6 +354,9 @@ class Cluster {
   void disk_full(SimNode& n);
   void disk_slow(SimNode& n);
   void spoil_start(SimNode& n);
+  void plugin_fails(SimNode& n);
+  bool plugin_failed(SimNode& n, const Status& status);
+  void no_snapshot(SimNode& n, const Status& status);
   void wipe(SimNode& n);
   void rot();
   bool flip_something(SimNode& n);
@@ -382,6 +385,7 @@ class Cluster {
   DurationNs end_bound() const;
   void look_for_leader();
   std::string whom_they_follow();
+  std::string who_waits();
   void told_too_late();
   void phase_ended();
   bool clients_done() const;

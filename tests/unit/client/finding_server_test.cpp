@@ -121,6 +121,35 @@ TEST(ClientScenario, EveryAddressGetsItsTurnWhateverTheListBecomes) {
   }
 }
 
+// Simulator seed 1101992: the leader that one server had named was down for good, and the others
+// were only asked who leads if the client knew of nobody. The news did not come: a server forgets
+// connections on which nothing is said.
+TEST(ClientScenario, WhoSeemsToLeadAndDoesNotAnswerIsDoubted) {
+  for (const bool refuses : {false, true}) {
+    Bound w(options_for({kA, kB}));
+    w.engine.link_down(w.link, w.now);
+    LinkId dead = w.link;
+    int asked = 0, tried = 0;
+    for (int i = 0; i < 600; ++i) {
+      w.run(100 * kMs);
+      if (w.link_to(kA) != dead) {
+        dead = w.link_to(kA);
+        ++tried;
+        if (refuses) w.engine.link_down(dead, w.now);
+      }
+      const LinkId b = w.link_to(kB);
+      if (b != 0 && w.get_hello(b)) w.give(b, w.welcome_of(b));
+      const auto m = w.get<wire::ContinueSession>(b);
+      if (!m) continue;
+      ++asked;
+      const wire::LeaderHint hint = asked == 1 ? w.hint(1) : wire::LeaderHint{};
+      w.give(b, wire::SessionRejected{m->channel, m->nonce, RejectReason::not_leader, hint, 0, ""});
+    }
+    EXPECT_GE(asked, 5) << refuses;
+    EXPECT_GE(tried, 5) << refuses;
+  }
+}
+
 // Welcomes everybody, C as a server of another cluster, and gives what is asked to `answer`.
 void answer_all(World& w, const std::function<void(LinkId, const wire::ContinueSession&)>& answer) {
   for (const LinkId link : std::vector<LinkId>(w.opened)) {

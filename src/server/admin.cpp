@@ -83,18 +83,27 @@ void Node::Impl::admin(const AdminOrigin& origin, const std::string& verb,
   if (verb == "status") return admin_reply(origin, Status::ok(), status_json());
   if (verb == "members") return admin_reply(origin, Status::ok(), members_json());
   if (verb == "member_status") return admin_reply(origin, Status::ok(), text_of(member_op_json()));
-  if (verb == "plugins" || verb == "sessions" || verb == "services") {
+  if (verb == "plugins") {
+    if (!stalled_.is_ok()) return admin_reply(origin, Status::ok(), plugins_json());  // as known
+    if (admin_plugins_.size() >= kListsWaitingMax)
+      return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many lists are being asked for"}, {});
+    admin_plugins_[++admin_token_] = origin;
+    return out_.apply.push_back(ApplyTryServices{admin_token_, {}});  // looks for new files
+  }
+  if (verb == "sessions" || verb == "services") {
+    if (const Status& stands = standstill(); !stands.is_ok())
+      return admin_reply(origin, stands, {});
     if (admin_lists_.size() >= kListsWaitingMax)
       return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many lists are being asked for"}, {});
     admin_lists_[++admin_token_] = origin;
-    if (verb == "plugins")
-      return out_.apply.push_back(ApplyTryServices{admin_token_, {}});  // looks for new files
     auto what = verb == "sessions" ? ApplyList::What::sessions : ApplyList::What::services;
     out_.apply.push_back(ApplyList{what, admin_token_});
     return;
   }
   if (verb == "snapshot") {
     if (!can_take_part()) return admin_reply(origin, failed_, {});
+    if (const Status& stands = standstill(); !stands.is_ok())
+      return admin_reply(origin, stands, {});
     if (applied_ <= snapshot_index_) {
       json reply{{"index", snapshot_index_.value},
                  {"note", "nothing was applied since the last snapshot"}};

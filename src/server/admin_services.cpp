@@ -61,7 +61,7 @@ void Node::Impl::services_tried(ServicesTried&& done) {
     }
     return;
   }
-  if (auto list = admin_lists_.extract(done.token); !list.empty())
+  if (auto list = admin_plugins_.extract(done.token); !list.empty())
     return admin_reply(list.mapped(), Status::ok(), plugins_json());
   auto waits = admin_tries_.extract(done.token);
   if (waits.empty() || done.tried.empty()) return;

@@ -95,7 +95,9 @@ void Node::Impl::drive_transfer_op(Mono now) {
     std::string why = "it is not heard of";
     for (const raft::PeerProgress& p : raft_.status().peers)
       if (p.id == op.to && p.recently_active)
-        why = "it is " + std::to_string(raft_.last_index() - p.match) + " entries behind";
+        why = p.match < raft_.last_index()
+                  ? "it is " + std::to_string(raft_.last_index() - p.match) + " entries behind"
+                  : "it does not take it: it drains or is out of service, see its status";
     return end_transfer_op(
         {RAFTCS_ERR_BAD_STATE, "node " + to_string(op.to) + " did not take over in time (" + why +
                                    "); node " + to_string(identity_.node) + " leads on"});

@@ -110,6 +110,7 @@ void Node::Impl::carry_out(raft::Effects&& e) {
   for (raft::Outgoing& outgoing : e.messages) emit_message(std::move(outgoing));
   if (e.restore) {
     applied_membership_ = e.restore->membership;
+    restoring_to_ = std::max(restoring_to_, e.restore->index);
     out_.apply.push_back(ApplyRestore{*e.restore});
   }
   if (!e.apply.empty()) {
@@ -118,7 +119,9 @@ void Node::Impl::carry_out(raft::Effects&& e) {
       if (auto membership = raft::decode_membership(entry.payload))
         applied_membership_ = std::move(*membership);
     }
+    handed_to_lane(e.apply.back().index, now_);
     out_.apply.push_back(ApplyEntries{std::move(e.apply)});
+    check_backlog(now_);
   }
   for (const raft::ReadReady& ready : e.reads_ready) {
     if (auto found = continues_waiting_.find(ready.token); found != continues_waiting_.end()) {

@@ -94,6 +94,9 @@ void Node::Impl::bind(Connection& c, wire::Channel channel, Session& s, PushId r
   begin_pushes(s, received);
   s.closing = false;
   c.channels[channel] = &s;
+  // One that was forgotten while nothing was said on it: its client has greeted, and waits for
+  // news.
+  if (!std::exchange(c.greeted, true)) send(c, wire::Topology{leader_hint(), member_infos()});
   heard_of(s, now);
   fetch_pushes(s);
 }
@@ -215,9 +218,13 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
   bool stale = m.consistency == wire::Consistency::stale;
   if ((!stale || !failed_.is_ok()) && !serving())
     return query_failed(item, leader_ ? RAFTCS_ERR_NOT_LEADER : RAFTCS_ERR_NO_LEADER);
+  // A binding that this server has lost: without a word the client would take the session for well.
+  if (m.channel != 0 && !item.session && serving()) return void(session_of(c, m.channel));
+  if (!standstill().is_ok()) return query_failed(item, who_may_answer_instead());
   auto service = services_.find(m.service);
-  if (service == services_.end()) return query_failed(item, RAFTCS_ERR_NOT_FOUND);
-  if (!halted_.is_ok()) return query_failed(item, RAFTCS_ERR_PLUGIN_FAILED);
+  if (service == services_.end())
+    return query_failed(item, applied_ < snapshot_index_ ? RAFTCS_ERR_NO_LEADER  // to be restored
+                                                         : RAFTCS_ERR_NOT_FOUND);
   if (m.payload.size() > options_.payload_bytes_max) {
     ++counters_.too_large;
     return query_failed(item, RAFTCS_ERR_TOO_LARGE);
@@ -230,6 +237,12 @@ void Node::Impl::on_message(Connection& c, wire::Query&& m, Mono now) {
     out_.apply.push_back(ApplyQueries{{std::move(item)}});
   else
     reads_.push_back(std::move(item));
+}
+
+// This node's state machine stands. Only where there is no other node that is the last word.
+raftcs_status_t Node::Impl::who_may_answer_instead() const {
+  if (leader_ && leader_ != identity_.node) return RAFTCS_ERR_NOT_LEADER;
+  return best_successor(nullptr) ? RAFTCS_ERR_NO_LEADER : RAFTCS_ERR_PLUGIN_FAILED;
 }
 
 void Node::Impl::on_message(Connection& c, wire::CloseSession&& m, Mono now) {

@@ -182,7 +182,7 @@ void ApplyLane::run(std::vector<ApplyJob>* jobs, ApplyDone* out) {
   }
   erase_front(jobs, at);
   out->applied = machine_.applied();
-  out->state_hash = machine_.state_hash();
+  out->state_hash = whole_hash_;
   out->next_timer = machine_.next_timer();
   out->wants_presence = machine_.wants_presence();
   out->pushes_dropped = machine_.pushes_dropped();
@@ -242,7 +242,8 @@ void ApplyLane::list(const ApplyList& job, ApplyDone* out) {
 // Digests are taken at indices that all replicas have in common.
 void ApplyLane::note_hash() {
   const Index at = machine_.applied();
-  past_[at.value % kPastHashes] = {at, machine_.state_hash()};
+  whole_hash_ = machine_.state_hash();
+  past_[at.value % kPastHashes] = {at, whole_hash_};
   if (at.value % kDigestEvery != 0) return;
   if (auto digest = machine_.digest())
     digests_[at.value / kDigestEvery % digests_.size()] = {at, *digest};
@@ -284,7 +285,10 @@ Status ApplyLane::restore(const ApplyRestore& job, ApplyDone* out) {
   if (auto latest = dir_.latest_snapshot(); latest && latest->index > meta.index) meta = *latest;
   if (meta.index <= machine_.applied()) return Status::ok();
   RCS_ASSIGN(reader, dir_.open_snapshot(meta.index));
-  RCS_TRY(machine_.restore([&](void* buffer, size_t size) { return reader->read(buffer, size); }));
+  RCS_TRY(machine_.restore([&](void* buffer, size_t size) -> Result<size_t> {
+    if (ended_ && ended_()) return Status(RAFTCS_ERR_CANCELLED, "the server ends");
+    return reader->read(buffer, size);
+  }));
   if (machine_.applied() != meta.index)
     return {RAFTCS_ERR_CORRUPT, "the snapshot at index " + to_string(meta.index) +
                                     " holds a state of index " + to_string(machine_.applied())};

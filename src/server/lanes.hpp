@@ -41,10 +41,17 @@ class ApplyLane {
       : dir_(dir),
         machine_(types, limits),
         result_bytes_max_(result_bytes_max),
-        past_(kPastHashes) {}
+        past_(kPastHashes),
+        whole_hash_(machine_.state_hash()) {}
+  // Asked between two entries or queries. `enough`: results are to be told now, the rest is done in
+  // the next run. `ended`: nobody waits for what is done, also not for a restore.
+  void set_pace(std::function<bool()> enough, std::function<bool()> ended) {
+    enough_ = std::move(enough);
+    ended_ = std::move(ended);
+  }
   // Runs jobs from the front until all are done, an entry cannot be applied (then out->halted says
-  // why), or the results in *out are many. What is unfinished stays in *jobs. One entry is never
-  // divided, and one query or list is not.
+  // why), or the results in *out are many or old. What is unfinished stays in *jobs. One entry is
+  // never divided, and one query or list is not.
   void run(std::vector<ApplyJob>* jobs, ApplyDone* out);
   const rsm::Machine& machine() const { return machine_; }
   // Is there a job before which new plugin files are looked for?
@@ -54,7 +61,9 @@ class ApplyLane {
   void try_services(std::vector<ApplyJob>* jobs, ApplyDone* out);
   static void drop_replaced(std::vector<ApplyJob>* jobs, ApplyDone* out);
   Status run_one(ApplyJob& job, ApplyDone* out);
-  bool is_full(const ApplyDone& out) const { return out.result_bytes >= result_bytes_max_; }
+  bool is_full(const ApplyDone& out) const {
+    return out.result_bytes >= result_bytes_max_ || (enough_ && enough_());
+  }
   void run_queries(ApplyQueries& job, ApplyDone* out);
   void fetch_pushes(const ApplyFetchPushes& job, ApplyDone* out);
   void list(const ApplyList& job, ApplyDone* out);
@@ -73,6 +82,8 @@ class ApplyLane {
     uint64_t hash = 0;
   };
   std::vector<Past> past_;  // of the last entries, each at its index modulo the size
+  uint64_t whole_hash_;     // of the last entry: the machine's own may be of half of the next one
+  std::function<bool()> enough_, ended_;
   std::array<Past, 4> digests_;
 };
 

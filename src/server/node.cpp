@@ -268,13 +268,7 @@ void Node::Impl::apply_done(ApplyDone&& done, Mono now) {
   }
   if (done.snapshot)
     out_.snapshot.push_back(SnapshotWrite{std::move(done.snapshot), done.snapshot_meta});
-  if (done.halted.code() != halted_.code() || done.halted.text() != halted_.text()) {
-    halted_ = done.halted;
-    log_line(halted_.is_ok() ? RAFTCS_LOG_INFO : RAFTCS_LOG_ERROR,
-             halted_.is_ok() ? "applying again" : "applying stands still: " + halted_.text());
-    update_health();
-    hand_over_at_ = now;
-  }
+  lane_progressed(done.halted, now);
   if (done.output.ticks > 0) tick_asked_ = false;
   next_timer_ = done.next_timer;
   counters_.pushes_dropped = done.pushes_dropped;
@@ -295,6 +289,7 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     const bool overtaken = !taken && (written->status.code() == RAFTCS_ERR_CANCELLED ||
                                       written->meta.index < snapshot_index_);
     snapshot_retry_at_ = now + (taken || overtaken ? 0 : kSnapshotRetryNs);
+    snapshot_again_ = taken || overtaken ? Mono::never() : snapshot_retry_at_;
     if (taken) {
       snapshot_index_ = std::max(snapshot_index_, written->meta.index);
       raft_.snapshot_taken(written->meta, now);
@@ -307,6 +302,12 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
     for (const AdminOrigin& origin : std::exchange(admin_snapshots_, {}))
       admin_reply(origin, written->status, json);
     if (!written->storage.is_ok()) return fail(written->storage, now);
+    const bool long_log = applied_ - snapshot_index_ > 2 * options_.snapshot_entries ||
+                          log_bytes_since_snapshot() > 2 * options_.snapshot_log_bytes;
+    no_snapshot_ = taken || overtaken || !long_log
+                       ? Status::ok()
+                       : written->status.with_context("no snapshot can be taken, so the log grows");
+    update_health();
     if (taken) scrub_snapshot_published(written->meta.index, true, now);
     if (taken) maybe_snapshot(now);  // it may have taken long, and nothing more come to be applied
   } else if (auto* slice = std::get_if<Scrubbed>(&done)) {
@@ -334,6 +335,10 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
   }
 }
 
+uint64_t Node::Impl::log_bytes_since_snapshot() const {
+  return raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);
+}
+
 void Node::Impl::maybe_snapshot(Mono now) {
   const bool mends = wants_mending_snapshot();
   if (snapshotting_ || !can_take_part() || !halted_.is_ok() || applied_ < snapshot_index_) return;
@@ -341,8 +346,8 @@ void Node::Impl::maybe_snapshot(Mono now) {
   if (applied_ > raft_.commit_index()) return;  // restored from one that we have yet to hear of
   if (now < snapshot_retry_at_) return;
   uint64_t entries = applied_ - snapshot_index_;
-  uint64_t bytes = raft_.log_bytes() - std::min(raft_.log_bytes(), log_bytes_at_snapshot_);
-  bool due = entries >= options_.snapshot_entries || bytes >= options_.snapshot_log_bytes ||
+  bool due = entries >= options_.snapshot_entries ||
+             log_bytes_since_snapshot() >= options_.snapshot_log_bytes ||
              !admin_snapshots_.empty() || mends;
   if (!due) return;
   snapshotting_ = true;
@@ -365,6 +370,11 @@ void Node::Impl::tick(Mono now) {
   if (now >= return_votes_at_) return_votes(now);
   if (now >= check_at_) check_tick(now);
   if (now >= scrub_deadline()) scrub_tick(now);
+  if (now >= stall_at_) stall_tick(now);
+  if (now >= snapshot_again_) {  // nothing need be applied meanwhile
+    snapshot_again_ = Mono::never();
+    maybe_snapshot(now);
+  }
   if (now >= idle_sweep_at_) {
     idle_sweep_at_ = now + kIdleSweepNs;
     sweep_contacts(now);
@@ -384,19 +394,22 @@ Mono Node::Impl::next_deadline() const {
   if (!acks_due_.empty()) at = std::min(at, ack_at_);
   if (stopping_) at = std::min(at, stop_deadline_);
   at = std::min({at, founder_asks_at_, heal_at_, return_votes_at_, check_at_, ops_at_});
-  at = std::min(at, scrub_deadline());
-  return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_});
+  at = std::min({at, scrub_deadline(), snapshot_again_});
+  return std::min({at, bind_incarnations_at_, hand_over_at_, prefer_leader_at_, stall_at_});
 }
 
 // --- what others see -------------------------------------------------------------------------
 
-// The worst of what is the case: a failed disk, a halted lane, a wrong state, a full disk.
+// The worst of what is the case: a failed disk, a halted lane, a wrong state, a full disk, a log
+// that grows.
 void Node::Impl::update_health() {
   const Status& worst = !failed_.is_ok()        ? failed_
                         : !halted_.is_ok()      ? halted_
+                        : !stalled_.is_ok()     ? stalled_
                         : !quarantined_.is_ok() ? quarantined_
                         : !damaged_.is_ok()     ? damaged_
                         : !no_space_.is_ok()    ? no_space_
+                        : !no_snapshot_.is_ok() ? no_snapshot_
                                                 : standing_health_;
   if (worst.code() == health_.code() && worst.text() == health_.text()) return;
   health_ = worst;

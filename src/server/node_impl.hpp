@@ -7,6 +7,7 @@
 //   pushes.cpp    delivery of server-started requests, acknowledgements
 //   opening.cpp   how sessions begin, go on and change hands
 //   stopping.cpp  handing leadership over, draining, stopping, failing
+//   standstill.cpp  the state machine does not get on
 //   liveness.cpp  touches and expiry of sessions
 //   timers.cpp    timers of state machines, presence of sessions
 //   contacts.cpp  whose frames are taken; nodes that do not know one another yet
@@ -166,6 +167,7 @@ struct Node::Impl {
   void lost_leadership(Mono now);
   void began_serving(Mono now);
   void bind_incarnations(Mono now);
+  uint64_t log_bytes_since_snapshot() const;
   void maybe_snapshot(Mono now);
   void gather_peer_frames(Mono now);
   void serve_bulk(Mono now);
@@ -181,6 +183,7 @@ struct Node::Impl {
   void fail(const Status& status, Mono now);
   void fail_everything(const Status& status, Mono now);
   bool hand_over(Mono now);
+  bool should_not_lead() const;
   void keep_handing_over(Mono now);
   void admin_drain(const AdminOrigin& origin, bool on, Mono now);
   void answer_drains(const Status& status);
@@ -209,6 +212,7 @@ struct Node::Impl {
   void answer_queries(std::vector<QueryDone>& queries);
   Status too_large(const char* what, size_t bytes) const;
   void query_failed(const QueryItem& item, raftcs_status_t status, uint64_t retry_after_ms = 0);
+  raftcs_status_t who_may_answer_instead() const;
   void settle(const QueryItem& item);
   void fail_accepted(const QueryItem& item, raftcs_status_t status);  // counted as open before
   void count_op();  // something was added to the batch
@@ -366,6 +370,16 @@ struct Node::Impl {
   void drive_transfer_op(Mono now);
   void end_transfer_op(const Status& status);
   NodeId best_successor(const raft::Member** member) const;
+
+  // standstill.cpp
+  void handed_to_lane(Index last, Mono now);
+  DurationNs stall_bound() const;
+  void lane_progressed(const Status& halted, Mono now);
+  void standstill_changed(Mono now);
+  void stall_tick(Mono now);
+  void end_what_waits_for_lane(const Status& status);
+  const Status& standstill() const;
+  void check_backlog(Mono now);
   void prefer_leader(Mono now);
   std::string status_json() const;
   std::string state_json() const;
@@ -423,12 +437,20 @@ struct Node::Impl {
   uint64_t state_hash_ = 0;
   Index snapshot_index_;
   bool snapshotting_ = false;
-  Mono snapshot_retry_at_;
+  Mono snapshot_retry_at_;               // not before
+  Mono snapshot_again_ = Mono::never();  // one failed
   uint64_t log_bytes_at_snapshot_ = 0;
   uint64_t log_file_bytes_ = 0;
   Status failed_;    // final: storage
   Status health_;    // what info() and status say
-  Status halted_;    // the apply lane stands
+  Status halted_;    // the apply lane stands at an entry
+  Status cause_of_halt_;  // as the lane tells it
+  Status stalled_;        // it has been in one call for long
+  Status no_snapshot_;    // none can be taken, and the log is much longer than it should be
+  Index handed_;          // the last entry that the lane was given
+  Index restoring_to_;    // and the last snapshot
+  Mono progressed_at_;    // the lane was last heard of, or had nothing to do
+  Mono stall_at_ = Mono::never();
   Status no_space_;  // the log lane waits for disk space
   Mono hand_over_at_ = Mono::never();  // leads and should not: halted, draining, quarantined
   std::set<NodeId> handed_to_;         // in vain, in this leadership
@@ -499,7 +521,8 @@ struct Node::Impl {
   Mono idle_sweep_at_;
 
   // administration
-  std::map<uint64_t, AdminOrigin> admin_lists_;             // by list token
+  std::map<uint64_t, AdminOrigin> admin_lists_;             // of sessions or services, by token
+  std::map<uint64_t, AdminOrigin> admin_plugins_;           // lists of these, likewise
   std::map<uint64_t, AdminOrigin> admin_tries_;             // of services, by token
   struct ServiceWanted {
     AdminOrigin origin;

@@ -28,6 +28,7 @@ namespace {
 
 constexpr DurationNs kJoinPatienceNs = 20 * kNsPerSecond;
 constexpr int kWorkerRetryMs = 500;  // a full disk, a missing plugin
+constexpr DurationNs kTellNs = 50 * kNsPerMs;  // results of the apply lane are told so often
 
 // What other threads hand to the core loop.
 struct Outbox {
@@ -103,7 +104,7 @@ class RealServer final : public Server {
   void carry_out(NodeEffects&& effects);
   void end_core();
   void run_apply(std::vector<ApplyJob>* jobs);
-  void find_new_plugins();
+  bool find_new_plugins();
   bool wait_for_room();
   void refresh_plugin_list();
   std::vector<PluginFile> list_plugins();
@@ -121,7 +122,9 @@ class RealServer final : public Server {
   std::unique_ptr<Worker<LogJob>> log_worker_;
   std::unique_ptr<Worker<ApplyJob>> apply_worker_;
   std::unique_ptr<Worker<SnapshotJob>> snapshot_worker_;
-  std::atomic<bool> cancel_snapshots_{false};
+  std::atomic<bool> end_lanes_{false};
+  Mono tell_at_;               // apply lane
+  std::string rescan_failed_;  // likewise: said once
 
   std::mutex outbox_mutex_;
   Outbox outbox_;
@@ -233,6 +236,8 @@ void RealServer::start_lanes() {
       limits;  // replicated: never of one node's settings (limits.sessions is admission)
   log_lane_ = std::make_unique<LogLane>(*dir_);
   apply_lane_ = std::make_unique<ApplyLane>(*dir_, registry_, limits);
+  apply_lane_->set_pace([this] { return end_lanes_ || sys::mono_now() >= tell_at_; },
+                        [this] { return end_lanes_.load(); });
   snapshot_lane_ = std::make_unique<SnapshotLane>(*dir_);
   auto run_log = [this](std::vector<LogJob>* jobs) {
     std::vector<LogDone> done = log_lane_->run(jobs);
@@ -249,7 +254,7 @@ void RealServer::start_lanes() {
   snapshot_worker_ = std::make_unique<Worker<SnapshotJob>>(
       "rcs-snap", kWorkerRetryMs, false, [this](std::vector<SnapshotJob>* jobs) {
         for (SnapshotJob& job : *jobs) {
-          SnapshotDone done = snapshot_lane_->run(job, [this] { return cancel_snapshots_.load(); });
+          SnapshotDone done = snapshot_lane_->run(job, [this] { return end_lanes_.load(); });
           post([&](Outbox& o) { o.snapshot.push_back(std::move(done)); });
         }
         jobs->clear();
@@ -257,9 +262,13 @@ void RealServer::start_lanes() {
 }
 
 // Perhaps a file has been dropped in. Not on the core: dlopen takes its time.
-void RealServer::find_new_plugins() {
-  if (auto found = registry_.rescan(); !found) log(RAFTCS_LOG_WARNING, found.status().text());
+bool RealServer::find_new_plugins() {
+  const auto found = registry_.rescan();
+  if (!found && found.status().text() != rescan_failed_)
+    log(RAFTCS_LOG_WARNING, found.status().text());
+  rescan_failed_ = found ? std::string() : found.status().text();
   refresh_plugin_list();
+  return found && *found > 0;
 }
 
 // Many results leave in parts, and none is made before the core has taken those before it.
@@ -269,11 +278,9 @@ void RealServer::run_apply(std::vector<ApplyJob>* jobs) {
   bool halted = false;
   while (!jobs->empty() && !halted && wait_for_room()) {
     ApplyDone done;
+    tell_at_ = sys::mono_now() + kTellNs;
     apply_lane_->run(jobs, &done);
-    if (from_files && !done.halted.is_ok()) {
-      find_new_plugins();
-      apply_lane_->run(jobs, &done);
-    }
+    if (from_files && !done.halted.is_ok() && find_new_plugins()) apply_lane_->run(jobs, &done);
     halted = !done.halted.is_ok();
     post([&](Outbox& o) {
       o.result_bytes += done.result_bytes;
@@ -361,7 +368,7 @@ void RealServer::carry_out(NodeEffects&& e) {
 
 void RealServer::end_core() {
   sockets_->close();
-  cancel_snapshots_ = true;
+  end_lanes_ = true;
   {
     std::lock_guard lock(outbox_mutex_);
     lanes_end_ = true;

@@ -3,10 +3,11 @@
 // A node that leads and should not (it drains, its apply lane stands or its state is wrong, it
 // stops) hands over to the best voter (best_successor), again and again while it leads: to others
 // before it is one's turn again, and with time between for the proposals that wait during an
-// attempt. Its clients are served until the moment it stops leading and are then told where to go:
-// their commands are sent again under the same ids, so nothing fails. A node that stops stays until
-// the new leader is known (its vote may be needed, and clients are told the address) or until its
-// time is over.
+// attempt. It accepts no leadership (voting.cpp), so two such nodes do not hand it to and fro while
+// a third waits; where all are such, who leads stays. Its clients are served until the moment it
+// stops leading and are then told where to go: their commands are sent again under the same ids, so
+// nothing fails. A node that stops stays until the new leader is known (its vote may be needed, and
+// clients are told the address) or until its time is over.
 #include "raft/membership.hpp"
 #include "server/node_impl.hpp"
 
@@ -28,8 +29,12 @@ bool Node::Impl::hand_over(Mono now) {
   return raft_.transfer_leadership(to, now) == raft::Refusal::none;
 }
 
+bool Node::Impl::should_not_lead() const {
+  return draining_ || !halted_.is_ok() || !stalled_.is_ok() || !quarantined_.is_ok();
+}
+
 void Node::Impl::keep_handing_over(Mono now) {
-  const bool wanted = draining_ || !halted_.is_ok() || !quarantined_.is_ok();
+  const bool wanted = should_not_lead();
   hand_over_at_ = wanted ? now + kHandOverAgainNs : Mono::never();
   if (!wanted) handed_to_.clear();
   if (wanted && now >= transfer_again_) hand_over(now);
@@ -44,6 +49,7 @@ void Node::Impl::keep_handing_over(Mono now) {
 void Node::Impl::admin_drain(const AdminOrigin& origin, bool on, Mono now) {
   if (!on) {
     draining_ = false;
+    update_passive();
     answer_drains({RAFTCS_ERR_CANCELLED, "the node was told to drain no more"});
     return admin_reply(origin, Status::ok(), "{\"draining\":false}");
   }
@@ -57,6 +63,7 @@ void Node::Impl::admin_drain(const AdminOrigin& origin, bool on, Mono now) {
   if (drains_.size() >= kDrainsMax)
     return admin_reply(origin, {RAFTCS_ERR_BUSY, "too many drain calls wait already"}, {});
   draining_ = true;
+  update_passive();
   drains_.push_back(origin);
   if (!leads) return answer_drains(Status::ok());
   drains_until_ = now + kDrainWaitNs;
@@ -105,8 +112,8 @@ void Node::Impl::fail_everything(const Status& status, Mono now) {
     admin_reply(origin, status, {});
   for (const auto& [token, origin] : std::exchange(reseeds_, {}))
     admin_reply(origin, status, {});
-  for (const auto& [token, origin] : std::exchange(admin_lists_, {}))
-    admin_reply(origin, status, {});
+  for (auto* lists : {&admin_lists_, &admin_plugins_})
+    for (const auto& [token, origin] : std::exchange(*lists, {})) admin_reply(origin, status, {});
   if (member_op_ && !member_op_->ended()) end_member_op(status);
   if (transfer_op_) end_transfer_op(status);
 }

@@ -40,7 +40,7 @@ bool Node::Impl::may_vote() const {
 
 void Node::Impl::update_passive() {
   raft_.set_passive(!may_vote());
-  raft_.set_last_choice(!quarantined_.is_ok());
+  raft_.set_last_choice(should_not_lead());
 }
 
 void Node::Impl::drop_what_is_not_for_now(std::vector<raft::Message>* messages) const {

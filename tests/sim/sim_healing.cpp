@@ -1,8 +1,9 @@
 // sim_healing.cpp: what went wrong goes right again: for a majority first, then for all.
 //
 // In half of the seeds that allow it some nodes, fewer than half, stay as no node should be: down,
-// paused, with a slow disk, cut off, or cut off one way. The others are enough, so everything must
-// end without these (docs/testing.md, L1-L8). Then they thaw, and all must be equal.
+// paused, with a slow disk, cut off, cut off one way, or unable to apply anything. The others are
+// enough, so everything must end without these (docs/testing.md, L1-L8). Then they thaw, and all
+// must be equal.
 #include <algorithm>
 
 #include "sim/sim_world.hpp"
@@ -21,6 +22,7 @@ constexpr const char* kFrozenHits[] = {
     "healed without a node that was cut off",
     "healed without a node that was not heard",
     "healed without a node that heard nothing",
+    "healed without a node whose state machine stood",
 };
 
 }  // namespace
@@ -61,8 +63,9 @@ bool Cluster::can_freeze() const {
 void Cluster::freeze_some() {
   for (uint64_t left = faults_.between(1, (p_.nodes - 1) / 2); left > 0;) {
     SimNode& n = *nodes_[faults_.below(p_.nodes)];
-    if (n.frozen != Frozen::no) continue;
-    freeze(n, static_cast<Frozen>(faults_.between(1, std::size(kFrozenHits) - 1)));
+    const auto how = static_cast<Frozen>(faults_.between(1, std::size(kFrozenHits) - 1));
+    if (n.frozen != Frozen::no || (how == Frozen::stands && !p_.plugin_faults)) continue;
+    freeze(n, how);
     --left;
   }
 }
@@ -75,6 +78,8 @@ void Cluster::freeze(SimNode& n, Frozen how) {
     crash(n, false);
     ++n.life;  // nobody starts it again
   }
+  if (how == Frozen::stands && n.up)
+    n.types->faults().applies = n.types->faults().hooks = UINT32_MAX;
   if (how == Frozen::paused)  // what an earlier pause has kept is handled first
     at(n.paused_until, [&n] {
       if (n.frozen == Frozen::paused) n.paused_until = Mono::never();
@@ -97,7 +102,9 @@ bool Cluster::cut(NodeId a, NodeId b) const {
 void Cluster::thaw() {
   note("thawed");
   for (auto& n : nodes_) {
-    if (std::exchange(n->frozen, Frozen::no) == Frozen::down) start(*n);
+    const Frozen was = std::exchange(n->frozen, Frozen::no);
+    if (was == Frozen::stands) crash(*n, false);
+    if (was == Frozen::down || was == Frozen::stands) start(*n);
     if (n->paused_until != Mono::never()) continue;
     n->paused_until = now_;
     for (auto& what : std::exchange(n->kept, {})) at(now_, std::move(what));

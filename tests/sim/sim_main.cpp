@@ -123,6 +123,7 @@ constexpr const char* kSometimes[] = {
     "healed without a node that was cut off",
     "healed without a node that was down",
     "healed without a node that was not heard",
+    "healed without a node whose state machine stood",
     "healed without a node with a slow disk",
     "misuse was answered",
     "no space for a write",

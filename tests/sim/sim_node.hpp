@@ -35,7 +35,7 @@ struct SimClock {
 };
 
 // What keeps a node from the others' work while a majority has healed (sim_healing.cpp).
-enum class Frozen : uint8_t { no, down, paused, slow_disk, cut, unheard, deaf };
+enum class Frozen : uint8_t { no, down, paused, slow_disk, cut, unheard, deaf, stands };
 
 struct SimNode {
   NodeId id;

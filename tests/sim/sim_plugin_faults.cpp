@@ -39,6 +39,7 @@ bool Cluster::plugin_failed(SimNode& n, const Status& status) {
   if (std::exchange(n.in_doubt, true)) return true;
   hit(failed_in(status, "apply") ? "a plugin failed in an apply" : "a plugin failed in a hook");
   note("node " + to_string(n.id) + ": " + status.text());
+  if (n.frozen == Frozen::stands) return true;
   n.restart_only = faults_.chance(0.5);
   after(static_cast<DurationNs>(faults_.between(500, 8000)) * kNsPerMs, [this, &n, life = n.life] {
     if (n.up && n.life == life && n.in_doubt) crash(n, false);

@@ -61,6 +61,7 @@ class NodeHarness {
   sim::SimDisk& disk(uint64_t id) { return at(id).disk; }
   const sim::Ledger& ledger(uint64_t id) { return *at(id).types->ledger(); }
   void lie(uint64_t id, uint64_t by) { at(id).types->lie(by); }  // its replies are wrong
+  sim::LedgerFaults& faults(uint64_t id) { return at(id).types->faults(); }
   bool up(uint64_t id) { return at(id).node != nullptr; }
   void kill(uint64_t id);  // the process ends; the disk keeps what was written
   void start(uint64_t id);

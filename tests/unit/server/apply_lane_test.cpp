@@ -230,5 +230,56 @@ TEST_F(ApplyLaneTest, AQueryWhoseEntriesASnapshotReplacesSeesThem) {
   EXPECT_FALSE(done.snapshot_failed.is_ok());
 }
 
+// Work that takes long is told of from time to time, and given up when the server ends.
+TEST_F(ResultsInParts, ThePaceEndsARunBetweenTwoEntries) {
+  int asked = 0;
+  lane_->set_pace([&] { return ++asked > 3; }, nullptr);
+  jobs_.emplace_back(commands(2, 9));
+  EXPECT_EQ(run().applied, Index(3));
+  EXPECT_FALSE(jobs_.empty());
+  asked = 0;
+  EXPECT_EQ(run().applied, Index(5));
+  lane_->set_pace([] { return true; }, nullptr);  // the server ends
+  EXPECT_EQ(run().applied, Index(5));
+  EXPECT_FALSE(jobs_.empty());
+}
+
+TEST_F(ApplyLaneTest, ARestoreIsGivenUpWhenTheServerEnds) {
+  const raft::SnapshotMeta meta = publish_at(1, 5);
+  behind_->set_pace(nullptr, [] { return true; });
+  std::vector<ApplyJob> jobs;
+  jobs.push_back(ApplyRestore{meta});
+  ApplyDone done;
+  behind_->run(&jobs, &done);
+  EXPECT_EQ(done.halted.code(), RAFTCS_ERR_CANCELLED) << done.halted.text();
+  EXPECT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(done.applied, Index());
+}
+
+// A machine that failed in the middle of an entry has made a part of its hash: told as that of the
+// entry before, it would look as if the replicas differed.
+TEST_F(ApplyLaneTest, TheHashToldIsThatOfAWholeEntry) {
+  run(*behind_, entries(1, 3));
+  const uint64_t whole = run(*maker_, entries(1, 3)).state_hash;
+  Uuid one;
+  one.bytes[0] = 1;
+  rsm::OpsWriter ops;
+  ops.add(rsm::CreateSession{one, one, 1000, {}});
+  const sim::LedgerOp op{1, 1, 1};
+  ops.add_command(SessionNum(1), RequestId(1), RequestId(1), ServiceNum(1),
+                  reinterpret_cast<const uint8_t*>(&op), sizeof op);
+  ApplyEntries job;
+  job.entries.push_back({Index(4), Term(1), raft::EntryType::ops, {}, ops.take()});
+  behind_types_.faults().applies = 1;
+  std::vector<ApplyJob> jobs;
+  jobs.push_back(job);
+  ApplyDone done;
+  behind_->run(&jobs, &done);
+  ASSERT_FALSE(done.halted.is_ok());
+  EXPECT_EQ(done.applied, Index(3));
+  EXPECT_EQ(done.state_hash, whole);
+  EXPECT_NE(run(*maker_, job).state_hash, whole);
+}
+
 }  // namespace
 }  // namespace raftcs::server

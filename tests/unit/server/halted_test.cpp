@@ -1,7 +1,10 @@
-// What a leader had to do while its apply lane stood is done when it applies again.
+// halted_test.cpp: nodes whose state machine stands: at an entry, in a call, or with a log that
+// grows. Others lead and serve meanwhile; who waits gets an end; what a leader had to do is done
+// when it applies again.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "raft/membership.hpp"
 #include "support/node_harness.hpp"
@@ -76,6 +79,149 @@ TEST_F(HaltedTest, ADiskThatWasHeardIsBound) {
   ASSERT_TRUE(two().incarnation.is_zero()) << "nothing is changed meanwhile";
   apply_again();
   EXPECT_TRUE(c_.run_until([&] { return !two().incarnation.is_zero(); }, 5 * kNsPerSecond));
+}
+
+// Three nodes or more; their lanes stand as each test says.
+class StandstillTest : public testing::Test {
+ protected:
+  explicit StandstillTest(uint64_t nodes = 3)
+      : c_(nodes, [](server::Options& o) { o.snapshot_entries = 20; }) {}
+  void SetUp() override { ASSERT_NE(lead_ = c_.wait_for_leader(), 0u); }
+  void halt(uint64_t id) {
+    c_.hold_apply(id);
+    server::ApplyDone done;
+    done.applied = c_.node(id).info().applied;
+    done.halted = {RAFTCS_ERR_PLUGIN_FAILED, "it cannot go on"};
+    c_.node(id).apply_done(std::move(done), c_.now());
+    c_.settle();
+  }
+  uint64_t other_than(std::set<uint64_t> not_these) {
+    for (uint64_t id = 1; id <= c_.size(); ++id)
+      if (!not_these.contains(id)) return id;
+    return 0;
+  }
+  bool serves(uint64_t id, DurationNs within) {
+    return c_.run_until([&] { return c_.node(id).serving(); }, within);
+  }
+  json status(uint64_t id) { return json::parse(c_.admin(id, "status").json); }
+  std::string health(uint64_t id) { return status(id)["health"]; }
+  void commands(TestClient& client, uint64_t first, uint64_t count) {
+    for (uint64_t id = first; id < first + count; ++id) {
+      client.command(1, id);
+      c_.run(5 * kMs);
+    }
+  }
+
+  NodeHarness c_;
+  uint64_t lead_ = 0;
+};
+
+// With equal logs each of two handed leadership to the other, again and again.
+TEST_F(StandstillTest, WhoStandsIsGivenNoLeadership) {
+  const uint64_t second = lead_ == 1 ? 2 : 1, third = other_than({lead_, second});
+  halt(second);
+  halt(lead_);
+  ASSERT_TRUE(serves(third, 10 * kNsPerSecond));
+  const Term term = c_.node(third).raft().term();
+  c_.run(20 * kNsPerSecond);
+  EXPECT_TRUE(c_.node(third).serving());
+  EXPECT_EQ(c_.node(third).raft().term(), term);
+}
+
+TEST_F(StandstillTest, WhereAllStandTheLeaderStays) {
+  for (uint64_t id = 1; id <= 3; ++id) halt(id);
+  c_.run(3 * kNsPerSecond);
+  const Term term = c_.node(1).raft().term();
+  c_.run(20 * kNsPerSecond);
+  EXPECT_EQ(c_.node(1).raft().term(), term);
+}
+
+TEST_F(StandstillTest, OneThatNeverComesBackIsNoticed) {
+  TestClient client(c_, lead_);
+  ASSERT_TRUE(client.create(1, 1));
+  c_.run(kNsPerSecond);
+  c_.hold_apply(lead_);
+  commands(client, 1, 3);
+  c_.run(8 * kNsPerSecond);
+  EXPECT_EQ(health(lead_), "ok") << "it may take its time";
+  const uint64_t was = lead_;
+  ASSERT_TRUE(c_.run_until([&] { return c_.wait_for_leader() != was; }, 20 * kNsPerSecond));
+  EXPECT_NE(health(was).find("has not come back"), std::string::npos) << health(was);
+  EXPECT_FALSE(client.all<wire::SessionClosed>().empty());
+  EXPECT_FALSE(c_.admin(was, "services").status.is_ok());
+  c_.hold_apply(was, false);
+  c_.run(kNsPerSecond);
+  EXPECT_EQ(health(was), "ok");
+  EXPECT_TRUE(c_.admin(was, "services").status.is_ok());
+}
+
+// A lane with nothing to do does not stand, and a clock that jumps is no time of waiting.
+TEST_F(StandstillTest, AnIdleOneIsWell) {
+  c_.run(60 * kNsPerSecond);
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(health(id), "ok");
+}
+
+TEST_F(StandstillTest, AdministrationGetsAnEnd) {
+  TestClient client(c_, lead_);
+  ASSERT_TRUE(client.create(1, 1));
+  const uint64_t one = other_than({lead_});
+  c_.hold_apply(one);
+  commands(client, 1, 3);
+  c_.node(one).admin(1'000'001, "services", "", c_.now());  // it waits for the lane
+  halt(one);
+  for (int i = 0; i < 300; ++i) {
+    const auto refused = c_.admin(one, i % 2 == 0 ? "services" : "sessions");
+    ASSERT_EQ(refused.status.code(), RAFTCS_ERR_PLUGIN_FAILED) << i;
+    ASSERT_NE(refused.status.text().find("member reseed"), std::string::npos);
+  }
+  EXPECT_EQ(c_.admin(one, "snapshot").status.code(), RAFTCS_ERR_PLUGIN_FAILED);
+}
+
+TEST_F(StandstillTest, AQueryIsSentElsewhere) {
+  const uint64_t one = other_than({lead_});
+  TestClient client(c_, one);
+  wire::Query query;
+  query.correlation = 7;
+  query.service = "ledger";
+  query.consistency = wire::Consistency::stale;
+  client.send(query);
+  c_.run(50 * kMs);
+  ASSERT_EQ(client.last<wire::QueryResponse>()->status, RAFTCS_OK);
+  halt(one);
+  client.send(query);
+  c_.run(50 * kMs);
+  const auto answer = client.last<wire::QueryResponse>();
+  EXPECT_EQ(answer->status, RAFTCS_ERR_NOT_LEADER);
+  EXPECT_EQ(answer->leader.id, NodeId(lead_));
+}
+
+// Nothing is cut while nothing is applied.
+TEST_F(StandstillTest, WhatWaitsIsBounded) {
+  TestClient client(c_, lead_);
+  ASSERT_TRUE(client.create(1, 1));
+  const uint64_t one = other_than({lead_});
+  halt(one);
+  commands(client, 1, 100);
+  EXPECT_NE(health(one).find("cannot be cut"), std::string::npos) << health(one);
+  commands(client, 101, 300);
+  EXPECT_LE(c_.held_apply_jobs(one), 200u);
+  EXPECT_EQ(client.all<wire::Response>().size(), 400u) << "the others serve on";
+}
+
+TEST_F(StandstillTest, SnapshotsThatFailShowInHealth) {
+  TestClient client(c_, lead_);
+  ASSERT_TRUE(client.create(1, 1));
+  const uint64_t one = other_than({lead_});
+  c_.faults(one).begins = 1'000'000;
+  commands(client, 1, 25);
+  c_.run(kNsPerSecond);
+  EXPECT_EQ(health(one), "ok") << "one that fails is no trouble yet";
+  commands(client, 26, 30);
+  c_.run(15 * kNsPerSecond);
+  EXPECT_NE(health(one).find("no snapshot can be taken"), std::string::npos) << health(one);
+  c_.faults(one).begins = 0;
+  c_.run(15 * kNsPerSecond);
+  EXPECT_EQ(health(one), "ok");
 }
 
 }  // namespace

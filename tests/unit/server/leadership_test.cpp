@@ -163,9 +163,11 @@ TEST(Draining, HandsOverKeepsAwayAndEnds) {
   EXPECT_NE(cluster.admin(leader, "status").json.find("\"draining\":true"), std::string::npos);
   const uint64_t second = cluster.wait_for_leader();
   ASSERT_NE(second, leader);
-  // Made to lead nevertheless, it hands over again.
-  ASSERT_TRUE(
-      cluster.admin(second, "transfer", "{\"to\":" + std::to_string(leader) + "}").status.is_ok());
+  // Two that drain would hand it to and fro.
+  const server::AdminResult back = cluster.admin(
+      second, "transfer", "{\"timeout_ms\":1000,\"to\":" + std::to_string(leader) + "}");
+  EXPECT_FALSE(back.status.is_ok());
+  EXPECT_NE(back.status.text().find("drains"), std::string::npos) << back.status.text();
   cluster.run(3 * kNsPerSecond);
   EXPECT_FALSE(cluster.node(leader).serving());
   ASSERT_NE(cluster.wait_for_leader(), leader);

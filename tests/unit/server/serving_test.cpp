@@ -111,5 +111,41 @@ TEST(Serving, AQueryNamesTheIndexThatItSaw) {
   EXPECT_LT(m->index, client.last<wire::Response>()->index);
 }
 
+// A connection on which nothing was said for long is forgotten. Its client does not know, goes on,
+// and waits for news: without them it could not find members that came later.
+TEST(Serving, AForgottenConnectionIsGreetedWhenASessionIsBoundOnIt) {
+  NodeHarness cluster;
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient other(cluster, 1), client(cluster, 1);
+  ASSERT_TRUE(other.create(1, 5));
+  client.send(wire::Hello{});
+  cluster.run(60 * kNsPerSecond);
+  client.clear();
+  ASSERT_TRUE(client.create(1, 6));
+  EXPECT_EQ(client.all<wire::Topology>().size(), 1u);
+  client.clear();
+  ASSERT_TRUE(client.create(2, 7));
+  EXPECT_TRUE(client.all<wire::Topology>().empty()) << "once is enough";
+}
+
+// A server that has lost a binding says so also to a client that does nothing but ask: its session
+// would expire meanwhile, and no request of the server's would reach it.
+TEST(Serving, AQueryOnAChannelThatIsNotBoundIsAnsweredSo) {
+  NodeHarness cluster;
+  ASSERT_EQ(cluster.wait_for_leader(), 1u);
+  TestClient client(cluster, 1);
+  wire::Query query;
+  query.correlation = 1;
+  query.service = "ledger";
+  for (const wire::Channel channel : {3u, 0u}) {
+    client.clear();
+    query.channel = channel;
+    client.send(query);
+    cluster.run(20 * kMs);
+    EXPECT_EQ(client.all<wire::SessionClosed>().size(), channel == 0 ? 0u : 1u);
+    EXPECT_EQ(client.all<wire::QueryResponse>().size(), channel == 0 ? 1u : 0u);
+  }
+}
+
 }  // namespace
 }  // namespace raftcs::test

@@ -3,6 +3,7 @@
 // They need no session. A call that may have been received is never sent again, except when
 // the reply itself said that a member without leadership did nothing; so a link lost while
 // waiting ends it as UNKNOWN. A call for a named server takes that server's answer as it is.
+// Others begin at the server that the session is bound to, and go back to it every other time.
 #include <utility>
 
 #include "client/core.hpp"
@@ -30,6 +31,8 @@ void Core::admin(Session& s, Engine::Call&& call, const std::string& endpoint, M
   c.service = std::move(call.service);
   c.payload = std::move(call.payload);
   c.endpoint = endpoint;
+  c.route = std::make_unique<Route>();
+  c.route->turn = s.admin_turn++;
   s.deadline_at = std::min(s.deadline_at, c.deadline);
   start_admin(calls_.add(&s.calls, std::move(c)), now);
   arm(s);
@@ -38,8 +41,8 @@ void Core::admin(Session& s, Engine::Call&& call, const std::string& endpoint, M
 void Core::start_admin(uint32_t slot, Mono now) {
   PendingCall& c = calls_.at(slot);
   Session& s = session(c.session);
-  std::string to = c.endpoint;
-  if (to.empty()) to = c.target.empty() ? choose_endpoint(s) : std::exchange(c.target, {});
+  if (!c.endpoint.empty()) c.route->target = c.endpoint;
+  const std::string to = choose_endpoint(s, *c.route);
   Link* link = acquire(to, s, now);
   link->admins.push_back(calls_.correlation(slot));
   c.link = link->id;
@@ -68,7 +71,8 @@ void Core::send_admin(uint32_t slot, Mono now) {
     return;
   }
   if (s.cluster == nullptr) s.cluster = link.cluster;
-  if (c.endpoint.empty() && c.hint_credit) {
+  const bool serves = s.bound() && s.link == &link;  // so it knows better than others
+  if (c.endpoint.empty() && c.hint_credit && !serves) {
     if (const std::string to = redirect_of(link); !to.empty()) {
       release_admin(c, now);
       retry_admin(slot, to, now);
@@ -96,7 +100,7 @@ void Core::release_admin(PendingCall& c, Mono now) {
 void Core::retry_admin(uint32_t slot, const std::string& hint, Mono now) {
   PendingCall& c = calls_.at(slot);
   Session& s = session(c.session);
-  c.target = hint;
+  c.route->target = hint;
   if (!hint.empty() && c.hint_credit) {
     c.hint_credit = false;
     start_admin(slot, now);

@@ -118,7 +118,7 @@ class Core {
   Status number_waiting(Session& s);
   void begin_attempt(Session& s, Mono now);
   std::vector<const std::string*> addresses(const Session& s) const;
-  std::string choose_endpoint(Session& s);
+  std::string choose_endpoint(const Session& s, Route& r);
   Link* acquire(const std::string& endpoint, const Session& s, Mono now);
   void attach(Session& s, Link* link, Mono now);
   void detach(Session& s, Fate fate, Mono now);

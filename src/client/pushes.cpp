@@ -75,7 +75,7 @@ void Core::send_keep_alive(Session& s, Mono now) {
 void Core::look_at_keep_alive(Session& s, Mono now) {
   if (s.keep_alive_sent != 0) {
     if (s.keep_alive_at + s.keep_alive_wait_ns() > now) return;
-    note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.last_endpoint + " answers no keep-alive");
+    note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.route.last + " answers no keep-alive");
     s.cluster->doubt(s.link->welcome.node);
     leave(s, {}, Fate::abandoned, now);
     return;

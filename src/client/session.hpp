@@ -23,6 +23,7 @@
 #include "client/calls.hpp"
 #include "client/links.hpp"
 #include "client/pending.hpp"
+#include "client/route.hpp"
 #include "client/token.hpp"
 
 namespace raftcs::client {
@@ -64,11 +65,7 @@ struct Session {
   uint64_t nonce = 0;  // of the last attempt; rises, so that the server can tell late ones
   Backoff backoff;
   bool hint_credit = true;              // a hint may be followed at once
-  std::string target;                   // where to go next; empty: choose
-  std::string last_endpoint;            // of the last attempt
-  uint64_t turn = 0;                    // round robin
-  std::vector<std::string> tried;       // addresses that had their turn in this round
-  bool leader_next = true;              // the next choice prefers the leader others have found
+  Route route;                          // of the attempts
   std::vector<std::string> refused;     // addresses whose last word was: never this session
   Mono foreign_since = Mono::never();   // only such words have been heard since
   uint32_t attempt = 0;                 // of the present search for a server, from 1
@@ -111,6 +108,7 @@ struct Session {
 
   // queries and admin calls
   CallList calls;
+  uint64_t admin_turn = 0;      // where the next admin call begins its round
   std::vector<uint64_t> ready;  // correlations of queries to send; may be stale
   Backoff pause;                // after BUSY and NO_LEADER
   uint32_t queries_out = 0;     // sent and not answered

@@ -1,0 +1,93 @@
+// admin_route_test.cpp: which server an administration call goes to, and how it ends when that
+// server can do nothing with it. Against scripted servers.
+#include "tests/unit/client/fake_server.hpp"
+
+namespace raftcs::client::testing {
+
+// A session of these endpoints, bound at B, which has gone by whatever it tried before.
+SessionHandle bound_at_b(World& w, const SessionOptions& o) {
+  const SessionHandle s = w.engine.add(o);
+  w.engine.open(s, w.now);
+  for (int i = 0; i < 20 && w.link_to(kB) == 0; ++i) {
+    w.engine.link_down(w.last_link(), w.now);
+    w.run(kNsPerSecond);
+  }
+  w.serve(w.link_to(kB));
+  EXPECT_EQ(w.engine.info(s).state, SessionState::connected);
+  return s;
+}
+
+// The other address is an old one, or the one its server tells, which is not reached from here.
+TEST(ClientAdmin, ACallGoesToTheServerThatTheSessionIsBoundTo) {
+  for (const bool told : {false, true}) {
+    World w;
+    if (told) w.members = {{NodeId(2), kC, true}};
+    const SessionHandle s = bound_at_b(w, options_for({kB, kC}));
+    const LinkId b = w.link_to(kB);
+    w.admin(s, 1, "");
+    auto m = w.get<wire::Admin>(b);
+    ASSERT_TRUE(m) << told;
+    w.give(b, wire::AdminReply{m->correlation, RAFTCS_OK, "", "{}", {}});
+    EXPECT_TRUE(w.event(EventKind::admin_reply));
+  }
+}
+
+// News that somebody else leads may be old. The one that serves the session says so itself.
+TEST(ClientAdmin, ACallIsNotLedAwayFromTheServerThatServesTheSession) {
+  World w;
+  const SessionHandle s = bound_at_b(w, options_for({kB, kC}));
+  const LinkId b = w.link_to(kB);
+  w.give(b, wire::Topology{w.hint(1), {}});
+  w.admin(s, 1, "");
+  EXPECT_TRUE(w.get<wire::Admin>(b));
+  EXPECT_EQ(w.link_to(kA), 0u);
+}
+
+TEST(ClientAdmin, ACallAlternatesBetweenTheServerOfTheSessionAndTheOthers) {
+  World w;
+  const SessionHandle s = bound_at_b(w, options_for({kA, kB, kC}));
+  const LinkId b = w.link_to(kB);
+  for (const LinkId old : std::vector<LinkId>(w.opened))
+    if (old != b) w.engine.link_down(old, w.now);
+  const size_t before = w.opened.size();
+  w.admin(s, 1, "");
+  int asked = 0;
+  for (int i = 0; i < 200; ++i) {
+    w.run(50 * kMs);
+    w.answer_probes(b);
+    if (w.last_link() != b) w.engine.link_down(w.last_link(), w.now);
+    if (auto m = w.get<wire::Admin>(b)) {
+      ++asked;
+      w.give(b, wire::AdminReply{m->correlation, RAFTCS_ERR_NO_LEADER, "", "", {}});
+    }
+  }
+  std::map<std::string, int> tries;
+  for (size_t i = before; i < w.opened.size(); ++i) ++tries[w.endpoint_of[w.opened[i]]];
+  EXPECT_GE(asked, 3);
+  EXPECT_GE(tries[kA], 2);
+  EXPECT_GE(tries[kC], 2);
+}
+
+TEST(ClientAdmin, ACallLeavesTheHintOfTheSessionToTheSession) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  w.engine.open(s, w.now);
+  for (uint64_t node : {1, 2}) {  // the second hint in a row waits
+    const LinkId link = w.link_to(w.address_of(node));
+    w.give(link, w.welcome_of(link));
+    auto c = w.get<wire::CreateSession>(link);
+    ASSERT_TRUE(c);
+    w.give(link, wire::SessionRejected{c->channel, c->nonce, wire::RejectReason::not_leader,
+                                       w.hint(node + 1), 0, ""});
+  }
+  ASSERT_EQ(w.link_to(kC), 0u);
+  w.admin(s, 1, "");
+  w.run(50 * kMs);
+  const LinkId c = w.link_to(kC);
+  ASSERT_NE(c, 0u);
+  w.give(c, w.welcome_of(c));
+  EXPECT_TRUE(w.get<wire::CreateSession>(c));
+  EXPECT_EQ(w.engine.info(s).attempts, 3u);
+}
+
+}  // namespace raftcs::client::testing

@@ -338,6 +338,7 @@ void Core::note_trouble(Session& s, raftcs_status_t status, std::string text) {
 // one without a leader may be the one that keeps it. The silent are waited for as long as a session
 // would last; after a disaster recovery they are gone for good.
 void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now) {
+  if (s.cluster != nullptr) s.cluster->doubt(s.route.last);  // or others lead back here, unasked
   s.unanswered = 0;
   s.foreign_since = std::min(s.foreign_since, now);
   s.refused.push_back(s.route.last);

@@ -60,6 +60,7 @@ void Core::send_admin(uint32_t slot, Mono now) {
   Link& link = *links_.find(c.link);
   const bool foreign = !s.cluster_id.is_zero() && s.cluster_id != link.welcome.cluster;
   if (!link.usable || foreign) {
+    cannot_ask(c);
     if (c.endpoint.empty()) {
       release_admin(c, now);
       retry_admin(slot, {}, now);
@@ -126,6 +127,7 @@ void Core::look_at_admins(Session& s, Mono now) {
       }
     } else if (c.admin && c.stage == Stage::linking) {
       if (c.attempt_until <= now) {
+        cannot_ask(c);
         release_admin(c, now);
         retry_admin(slot, {}, now);
       } else {
@@ -144,8 +146,16 @@ void Core::admin_link_lost(uint32_t slot, Mono now) {
     end_call(session(c.session), slot, RAFTCS_ERR_UNREACHABLE, kUnknown,
              "the connection was lost before the answer");
   } else {
+    cannot_ask(c);
     retry_admin(slot, {}, now);
   }
+}
+
+// Nobody is there who takes the call. If that one was said to lead, others are asked again, as
+// in no_answer.
+void Core::cannot_ask(const PendingCall& c) {
+  Session& s = session(c.session);
+  if (s.cluster != nullptr) s.cluster->doubt(c.route->last);
 }
 
 namespace {
@@ -174,6 +184,7 @@ void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
   if (!c.admin || c.stage != Stage::sent || c.link != link.id) return;
   Session& s = session(c.session);
   const bool elsewhere = m.status == RAFTCS_ERR_NOT_LEADER || m.status == RAFTCS_ERR_NO_LEADER;
+  if (elsewhere) link.cluster->doubt(link.welcome.node);
   if (elsewhere && c.endpoint.empty()) {
     link.cluster->advise(m.leader);
     std::string hint = link.cluster->address_of(m.leader);

@@ -181,6 +181,7 @@ class Core {
   void retry_admin(uint32_t slot, const std::string& hint, Mono now);
   void look_at_admins(Session& s, Mono now);
   void admin_link_lost(uint32_t slot, Mono now);
+  void cannot_ask(const PendingCall& c);
   void on_admin_reply(Link& link, wire::AdminReply& m, Mono now);
 
   // --- pushes.cpp

@@ -90,4 +90,42 @@ TEST(ClientAdmin, ACallLeavesTheHintOfTheSessionToTheSession) {
   EXPECT_EQ(w.engine.info(s).attempts, 3u);
 }
 
+// As WhoSeemsToLeadAndDoesNotAnswerIsDoubted, without a session: B is asked again who leads.
+TEST(ClientAdmin, WhoSeemsToLeadAndCannotBeAskedIsDoubted) {
+  enum class Way : uint8_t { silent, refuses, foreign, other_version, leads_not };
+  using enum Way;
+  for (const Way way : {silent, refuses, foreign, other_version, leads_not}) {
+    World w;
+    SessionOptions o = options_for({kA, kB});
+    o.cluster = kCluster;
+    o.connect_timeout_ns = 500 * kMs;  // before the link is given up
+    const SessionHandle s = w.engine.add(o);
+    w.admin(s, 1, "");
+    int asked = 0;
+    for (int i = 0; i < 600; ++i) {
+      w.run(100 * kMs);
+      const LinkId a = w.link_to(kA), b = w.link_to(kB);
+      if (a != 0 && way != silent && w.get_hello(a)) {
+        wire::Welcome welcome = w.welcome_of(a);
+        if (way == foreign) welcome.cluster = uuid_of(0xEE);
+        if (way == other_version) welcome.version = 0;
+        if (way == refuses)
+          w.engine.link_down(a, w.now);
+        else
+          w.give(a, welcome);
+      }
+      if (b != 0 && w.get_hello(b)) w.give(b, w.welcome_of(b, asked == 0 ? 1 : 0));
+      for (const LinkId link : {a, b}) {
+        if (link == 0) continue;
+        const auto m = w.get<wire::Admin>(link);
+        if (!m) continue;
+        asked += link == b;
+        w.give(link, wire::AdminReply{m->correlation, RAFTCS_ERR_NOT_LEADER, "", "",
+                                      asked == 1 && link == b ? w.hint(1) : wire::LeaderHint{}});
+      }
+    }
+    EXPECT_GE(asked, 5) << static_cast<int>(way);
+  }
+}
+
 }  // namespace raftcs::client::testing

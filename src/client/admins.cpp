@@ -80,6 +80,11 @@ void Core::send_admin(uint32_t slot, Mono now) {
       return;
     }
   }
+  if (too_large(link, c.payload)) {  // as in flush_queries
+    end_call(s, slot, RAFTCS_ERR_TOO_LARGE, kNotApplied,
+             "the arguments are over the servers' limit");
+    return;
+  }
   send(link, wire::Admin{calls_.correlation(slot), c.service, c.payload.str()});
   c.stage = Stage::sent;
   expect(link, now);

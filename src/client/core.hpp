@@ -150,7 +150,7 @@ class Core {
   void look_at_reserved(Session& s, Mono now);
   void flush_commands(Session& s, Mono now);
   bool send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now);
-  bool too_large(const Session& s, const Bytes& payload) const;
+  bool too_large(const Link& link, const Bytes& payload) const;
   void end_too_large(Session& s, Command&& c);
   void send_command(Session& s, uint64_t id, Command& c, Mono now);
   Command withdraw(Session& s, CommandRing& ring, uint64_t id);

@@ -128,4 +128,26 @@ TEST(ClientAdmin, WhoSeemsToLeadAndCannotBeAskedIsDoubted) {
   }
 }
 
+// A frame over what a server reads gets no answer at all.
+TEST(ClientAdmin, ArgumentsOverTheLimitEndTheCall) {
+  for (const bool named : {false, true}) {
+    World w;
+    const SessionHandle s = w.engine.add(options_for({kA}));
+    for (const size_t more : {0, 1}) {
+      const std::string args((1 << 20) + more, ' ');
+      w.engine.admin({s, more, more, "members", Bytes::copy(args), Mono::never(), {}},
+                     named ? kA : "", w.now);
+      const LinkId a = w.link_to(kA);
+      if (w.get_hello(a)) w.give(a, w.welcome_of(a));
+      EXPECT_EQ(w.get<wire::Admin>(a).has_value(), more == 0);
+    }
+    auto e = w.event(EventKind::admin_reply);
+    ASSERT_TRUE(e);
+    EXPECT_EQ(e->op_id, 1u);
+    EXPECT_EQ(e->status, RAFTCS_ERR_TOO_LARGE);
+    EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+    EXPECT_FALSE(w.event(EventKind::admin_reply));
+  }
+}
+
 }  // namespace raftcs::client::testing

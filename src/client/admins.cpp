@@ -202,4 +202,18 @@ void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
   effects_.events.back().data = Bytes::adopt(std::move(m.json));
 }
 
+// It names a type of message. Nothing in frames of that type counted, whichever of them it answers.
+// What else it may name times out like anything without an answer; admin calls need not.
+void Core::on_unsupported(Link& link, const wire::Unsupported& m) {
+  if (m.type != static_cast<uint32_t>(wire::MessageType::admin)) return;
+  for (uint64_t correlation : std::vector<uint64_t>(link.admins)) {
+    const uint32_t slot = calls_.find(correlation);
+    if (slot == 0 || calls_.at(slot).link != link.id) continue;
+    const PendingCall& c = calls_.at(slot);
+    if (c.stage == Stage::sent)
+      end_call(session(c.session), slot, RAFTCS_ERR_UNSUPPORTED, kNotApplied,
+               "the server does not take administration calls");
+  }
+}
+
 }  // namespace raftcs::client

@@ -183,6 +183,7 @@ class Core {
   void admin_link_lost(uint32_t slot, Mono now);
   void cannot_ask(const PendingCall& c);
   void on_admin_reply(Link& link, wire::AdminReply& m, Mono now);
+  void on_unsupported(Link& link, const wire::Unsupported& m);
 
   // --- pushes.cpp
   void on_push(Session& s, wire::Push& m);

@@ -150,4 +150,25 @@ TEST(ClientAdmin, ArgumentsOverTheLimitEndTheCall) {
   }
 }
 
+TEST(ClientAdmin, AServerWithoutAdministrationCallsEndsThem) {
+  World w;
+  const SessionHandle s = w.engine.add(options_for({kA}));
+  w.admin(s, 1, kA);
+  w.admin(s, 2, "");
+  const LinkId a = w.link_to(kA);
+  w.give(a, w.welcome_of(a));
+  ASSERT_TRUE(w.get<wire::Admin>(a));
+  ASSERT_TRUE(w.get<wire::Admin>(a));
+  w.give(a, wire::Unsupported{1, static_cast<uint32_t>(wire::MessageType::keep_alive)});
+  EXPECT_FALSE(w.event(EventKind::admin_reply));
+  for (const uint64_t op : {1, 2}) {
+    if (op == 1) w.give(a, wire::Unsupported{1, static_cast<uint32_t>(wire::MessageType::admin)});
+    auto e = w.event(EventKind::admin_reply);
+    ASSERT_TRUE(e);
+    EXPECT_EQ(e->op_id, op);
+    EXPECT_EQ(e->status, RAFTCS_ERR_UNSUPPORTED);
+    EXPECT_EQ(e->outcome, RAFTCS_OUTCOME_NOT_APPLIED);
+  }
+}
+
 }  // namespace raftcs::client::testing

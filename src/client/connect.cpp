@@ -371,7 +371,7 @@ void Core::bind(Session& s, uint64_t timeout_ms, Mono now) {
   s.phase = Phase::bound;
   s.attempt_until = Mono::never();
   s.bound_since = now;
-  s.progressed = false;
+  s.progressed = s.push_dropped = false;
   s.attempt = s.unanswered = 0;
   note_trouble(s, RAFTCS_OK, {});
   s.contact = now;

@@ -188,6 +188,7 @@ class Core {
   // --- pushes.cpp
   void on_push(Session& s, wire::Push& m);
   void on_push_reset(Session& s, const wire::PushReset& m);
+  void fetch_dropped(Session& s, Mono now);
   void flush_ack(Session& s, Mono now);
   void send_keep_alive(Session& s, Mono now);
   void look_at_keep_alive(Session& s, Mono now);

@@ -82,6 +82,8 @@ void Core::on_session_timer(Session& s, Mono now) {
     attempt_timed_out(s, now);
   } else if (s.bound() && s.stalled(now)) {
     leave(s, {}, Fate::abandoned, now);
+  } else if (s.bound() && s.fetch_dropped_at() <= now) {
+    fetch_dropped(s, now);
   } else if (s.bound()) {
     look_at_keep_alive(s, now);
   }

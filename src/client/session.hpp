@@ -73,7 +73,7 @@ struct Session {
   raftcs_status_t trouble = RAFTCS_OK;  // why the search goes on
   std::string trouble_text;
   Mono bound_since;
-  bool progressed = false;  // a response came during this binding
+  bool progressed = false;  // a response or a push came during this binding
   bool was_bound = false;
 
   // times; never() when not due
@@ -118,6 +118,7 @@ struct Session {
   uint64_t received_push = 0;
   uint64_t acked_push = 0;
   bool ack_due = false;
+  bool push_dropped = false;  // during this binding, for want of room
 
   uint64_t keep_alive_sent = 0;  // timestamp awaiting its echo; 0: none
   Mono keep_alive_at;            // when it was sent
@@ -153,6 +154,16 @@ struct Session {
     return (inflight > 0 && answered_at + stall_ns() <= now) ||
            (queries_out > 0 && query_answered_at + stall_ns() <= now);
   }
+  uint64_t unacked_pushes() const { return received_push - acked_push; }
+  bool push_room() const { return unacked_pushes() < options.unacked_pushes_max; }
+  // When pushes that were dropped are asked for again. Soon if half of the room is free, so that
+  // it is worth while; more slowly for a caller that always keeps more unacknowledged. Never
+  // before the binding counts as settled, so the server is not left for a time (Core::leave).
+  Mono fetch_dropped_at() const {
+    if (!push_dropped || !push_room() || closing) return Mono::never();
+    const bool soon = progressed && unacked_pushes() <= options.unacked_pushes_max / 2;
+    return bound_since + (soon ? backoff.shortest() : backoff.longest());
+  }
   bool bound() const { return phase == Phase::bound; }
   bool searching() const {
     return phase == Phase::waiting || phase == Phase::linking || phase == Phase::asking;
@@ -167,6 +178,7 @@ struct Session {
       if (!id.is_zero() && !warned) at = std::min(at, contact + risk_ns());
     }
     if (!bound()) return at;
+    at = std::min(at, fetch_dropped_at());
     if (inflight > 0) at = std::min(at, answered_at + stall_ns());
     if (queries_out > 0) at = std::min(at, query_answered_at + stall_ns());
     if (keep_alive_sent != 0) return std::min(at, keep_alive_at + keep_alive_wait_ns());

@@ -3,6 +3,7 @@
 // They need no session. A call that may have been received is never sent again, except when
 // the reply itself said that a member without leadership did nothing; so a link lost while
 // waiting ends it as UNKNOWN. A call for a named server takes that server's answer as it is.
+// Others begin at the server that the session is bound to, and go back to it every other time.
 #include <utility>
 
 #include "client/core.hpp"
@@ -30,6 +31,8 @@ void Core::admin(Session& s, Engine::Call&& call, const std::string& endpoint, M
   c.service = std::move(call.service);
   c.payload = std::move(call.payload);
   c.endpoint = endpoint;
+  c.route = std::make_unique<Route>();
+  c.route->turn = s.admin_turn++;
   s.deadline_at = std::min(s.deadline_at, c.deadline);
   start_admin(calls_.add(&s.calls, std::move(c)), now);
   arm(s);
@@ -38,8 +41,8 @@ void Core::admin(Session& s, Engine::Call&& call, const std::string& endpoint, M
 void Core::start_admin(uint32_t slot, Mono now) {
   PendingCall& c = calls_.at(slot);
   Session& s = session(c.session);
-  std::string to = c.endpoint;
-  if (to.empty()) to = c.target.empty() ? choose_endpoint(s) : std::exchange(c.target, {});
+  if (!c.endpoint.empty()) c.route->target = c.endpoint;
+  const std::string to = choose_endpoint(s, *c.route);
   Link* link = acquire(to, s, now);
   link->admins.push_back(calls_.correlation(slot));
   c.link = link->id;
@@ -57,6 +60,7 @@ void Core::send_admin(uint32_t slot, Mono now) {
   Link& link = *links_.find(c.link);
   const bool foreign = !s.cluster_id.is_zero() && s.cluster_id != link.welcome.cluster;
   if (!link.usable || foreign) {
+    cannot_ask(c);
     if (c.endpoint.empty()) {
       release_admin(c, now);
       retry_admin(slot, {}, now);
@@ -68,12 +72,18 @@ void Core::send_admin(uint32_t slot, Mono now) {
     return;
   }
   if (s.cluster == nullptr) s.cluster = link.cluster;
-  if (c.endpoint.empty() && c.hint_credit) {
+  const bool serves = s.bound() && s.link == &link;  // so it knows better than others
+  if (c.endpoint.empty() && c.hint_credit && !serves) {
     if (const std::string to = redirect_of(link); !to.empty()) {
       release_admin(c, now);
       retry_admin(slot, to, now);
       return;
     }
+  }
+  if (too_large(link, c.payload)) {  // as in flush_queries
+    end_call(s, slot, RAFTCS_ERR_TOO_LARGE, kNotApplied,
+             "the arguments are over the servers' limit");
+    return;
   }
   send(link, wire::Admin{calls_.correlation(slot), c.service, c.payload.str()});
   c.stage = Stage::sent;
@@ -96,7 +106,7 @@ void Core::release_admin(PendingCall& c, Mono now) {
 void Core::retry_admin(uint32_t slot, const std::string& hint, Mono now) {
   PendingCall& c = calls_.at(slot);
   Session& s = session(c.session);
-  c.target = hint;
+  c.route->target = hint;
   if (!hint.empty() && c.hint_credit) {
     c.hint_credit = false;
     start_admin(slot, now);
@@ -122,6 +132,7 @@ void Core::look_at_admins(Session& s, Mono now) {
       }
     } else if (c.admin && c.stage == Stage::linking) {
       if (c.attempt_until <= now) {
+        cannot_ask(c);
         release_admin(c, now);
         retry_admin(slot, {}, now);
       } else {
@@ -140,8 +151,16 @@ void Core::admin_link_lost(uint32_t slot, Mono now) {
     end_call(session(c.session), slot, RAFTCS_ERR_UNREACHABLE, kUnknown,
              "the connection was lost before the answer");
   } else {
+    cannot_ask(c);
     retry_admin(slot, {}, now);
   }
+}
+
+// Nobody is there who takes the call. If that one was said to lead, others are asked again, as
+// in no_answer.
+void Core::cannot_ask(const PendingCall& c) {
+  Session& s = session(c.session);
+  if (s.cluster != nullptr) s.cluster->doubt(c.route->last);
 }
 
 namespace {
@@ -170,6 +189,7 @@ void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
   if (!c.admin || c.stage != Stage::sent || c.link != link.id) return;
   Session& s = session(c.session);
   const bool elsewhere = m.status == RAFTCS_ERR_NOT_LEADER || m.status == RAFTCS_ERR_NO_LEADER;
+  if (elsewhere) link.cluster->doubt(link.welcome.node);
   if (elsewhere && c.endpoint.empty()) {
     link.cluster->advise(m.leader);
     std::string hint = link.cluster->address_of(m.leader);
@@ -180,6 +200,20 @@ void Core::on_admin_reply(Link& link, wire::AdminReply& m, Mono now) {
   }
   end_call(s, slot, m.status, outcome_of(m.status), std::move(m.text));
   effects_.events.back().data = Bytes::adopt(std::move(m.json));
+}
+
+// It names a type of message. Nothing in frames of that type counted, whichever of them it answers.
+// What else it may name times out like anything without an answer; admin calls need not.
+void Core::on_unsupported(Link& link, const wire::Unsupported& m) {
+  if (m.type != static_cast<uint32_t>(wire::MessageType::admin)) return;
+  for (uint64_t correlation : std::vector<uint64_t>(link.admins)) {
+    const uint32_t slot = calls_.find(correlation);
+    if (slot == 0 || calls_.at(slot).link != link.id) continue;
+    const PendingCall& c = calls_.at(slot);
+    if (c.stage == Stage::sent)
+      end_call(session(c.session), slot, RAFTCS_ERR_UNSUPPORTED, kNotApplied,
+               "the server does not take administration calls");
+  }
 }
 
 }  // namespace raftcs::client

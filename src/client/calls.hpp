@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "client/engine.hpp"
+#include "client/route.hpp"
 
 namespace raftcs::client {
 
@@ -37,8 +39,8 @@ struct PendingCall {
   wire::Consistency consistency = wire::Consistency::linearizable;
   std::string service;  // or verb
   Bytes payload;
-  std::string endpoint;  // admin: where it must go; empty: to the leader
-  std::string target;    // admin: where it goes next; empty: choose
+  std::string endpoint;          // admin: where it must go; empty: to the leader
+  std::unique_ptr<Route> route;  // admin
 };
 
 struct CallList {

@@ -156,7 +156,7 @@ void Core::flush_commands(Session& s, Mono now) {
   while (!queue.empty() && s.inflight < window && sent.end() - sent.base() < span &&
          s.pending.is_open(sent.end())) {
     Command c = queue.take(queue.base());
-    if (too_large(s, c.payload)) {
+    if (too_large(*s.link, c.payload)) {
       end_too_large(s, std::move(c));
       continue;
     }
@@ -173,7 +173,7 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t sp
     Command* c = ring.find(id);
     if (c == nullptr || c->epoch == s.epoch) continue;
     const bool never_left = c->unsettled == 0 && !c->resend;
-    if (never_left && too_large(s, c->payload)) {
+    if (never_left && too_large(*s.link, c->payload)) {
       end_too_large(s, ring.take(id));
       continue;
     }
@@ -188,8 +188,8 @@ bool Core::send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t sp
   return true;
 }
 
-bool Core::too_large(const Session& s, const Bytes& payload) const {
-  const uint64_t payload_max = s.link->welcome.payload_bytes_max;
+bool Core::too_large(const Link& link, const Bytes& payload) const {
+  const uint64_t payload_max = link.welcome.payload_bytes_max;
   return payload_max != 0 && payload.size() > payload_max;
 }
 

@@ -152,28 +152,30 @@ std::vector<const std::string*> Core::addresses(const Session& s) const {
   return all;
 }
 
-std::string Core::choose_endpoint(Session& s) {
-  if (!s.target.empty()) return std::exchange(s.target, {});
+// While the session is bound (then it is an admin call that asks), whoever serves it is the leader,
+// at the address that it was reached at: the one its servers tell need not be reachable from here.
+std::string Core::choose_endpoint(const Session& s, Route& r) {
+  if (!r.target.empty()) return r.last = std::exchange(r.target, {});
   const std::string* leader = s.cluster != nullptr ? &s.cluster->leader.client_address : nullptr;
-  s.leader_next = !s.leader_next;
-  if (!s.leader_next && leader != nullptr && !leader->empty() && *leader != s.last_endpoint)
-    return *leader;
+  if (s.bound()) leader = &s.link->endpoint;
+  r.leader_next = !r.leader_next;
+  if (!r.leader_next && leader != nullptr && !leader->empty() && *leader != r.last)
+    return r.last = *leader;
   const std::vector<const std::string*> all = addresses(s);
   // Each gets its turn before one gets a second: what one server says may change the list, and
   // between two lists a turn alone can pass over an address for ever (simulator seed 434221).
   const auto at = [&](size_t turn) -> const std::string& { return *all[turn % all.size()]; };
-  size_t turn = s.turn;
-  while (turn < s.turn + all.size() && (at(turn) == s.last_endpoint || contains(s.tried, at(turn))))
-    ++turn;
-  if (turn == s.turn + all.size()) {
-    s.tried.clear();
-    turn = s.turn;
-    if (at(turn) == s.last_endpoint) ++turn;
+  size_t turn = r.turn;
+  while (turn < r.turn + all.size() && (at(turn) == r.last || contains(r.tried, at(turn)))) ++turn;
+  if (turn == r.turn + all.size()) {
+    r.tried.clear();
+    turn = r.turn;
+    if (at(turn) == r.last) ++turn;
   }
-  s.turn = turn + 1;
-  if (s.tried.size() >= kTriedMax) s.tried.clear();
-  s.tried.push_back(at(turn));
-  return at(turn);
+  r.turn = turn + 1;
+  if (r.tried.size() >= kTriedMax) r.tried.clear();
+  r.tried.push_back(at(turn));
+  return r.last = at(turn);
 }
 
 Link* Core::acquire(const std::string& endpoint, const Session& s, Mono now) {
@@ -225,8 +227,7 @@ void Core::detach(Session& s, Fate fate, Mono now) {
 
 void Core::begin_attempt(Session& s, Mono now) {
   s.wake_at = Mono::never();
-  const std::string endpoint = choose_endpoint(s);
-  s.last_endpoint = endpoint;
+  const std::string endpoint = choose_endpoint(s, s.route);
   std::erase(s.refused, endpoint);  // its last word is what counts
   ++s.attempt;
   ++s.counters.attempts;
@@ -292,7 +293,7 @@ void Core::ask(Session& s, Mono now) {
 void Core::retry(Session& s, const std::string& hint, DurationNs not_before, Mono now) {
   s.phase = Phase::waiting;
   s.attempt_until = Mono::never();
-  s.target = hint;
+  s.route.target = hint;
   if (!hint.empty() && s.hint_credit) {
     s.hint_credit = false;
     begin_attempt(s, now);
@@ -320,12 +321,12 @@ void Core::leave(Session& s, const std::string& hint, Fate fate, Mono now) {
 // The server that is being asked gave no answer. If it was said to lead, others are asked again: a
 // server that knows better may have forgotten this client, so its news need not come by itself.
 void Core::no_answer(Session& s) {
-  if (s.cluster != nullptr) s.cluster->doubt(s.last_endpoint);
+  if (s.cluster != nullptr) s.cluster->doubt(s.route.last);
   const size_t known =
       s.options.endpoints.size() + (s.cluster != nullptr ? s.cluster->members.size() : 0);
   // One silent server is not the whole cluster: what others said counts, until none answers.
   if (++s.unanswered < known && s.trouble != RAFTCS_OK) return;
-  note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.last_endpoint + " does not answer");
+  note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.route.last + " does not answer");
 }
 
 void Core::note_trouble(Session& s, raftcs_status_t status, std::string text) {
@@ -337,9 +338,10 @@ void Core::note_trouble(Session& s, raftcs_status_t status, std::string text) {
 // one without a leader may be the one that keeps it. The silent are waited for as long as a session
 // would last; after a disaster recovery they are gone for good.
 void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, Mono now) {
+  if (s.cluster != nullptr) s.cluster->doubt(s.route.last);  // or others lead back here, unasked
   s.unanswered = 0;
   s.foreign_since = std::min(s.foreign_since, now);
-  s.refused.push_back(s.last_endpoint);
+  s.refused.push_back(s.route.last);
   const std::vector<const std::string*> all = addresses(s);
   std::erase_if(s.refused, [&](const std::string& refused) {  // not known any more
     return std::none_of(all.begin(), all.end(), [&](auto* known) { return *known == refused; });
@@ -350,7 +352,7 @@ void Core::refuse_server(Session& s, raftcs_status_t status, const char* text, M
     lose(s, status, text, Fate::released, now);
     return;
   }
-  note_trouble(s, status, s.last_endpoint + " does not serve this session: " + text);
+  note_trouble(s, status, s.route.last + " does not serve this session: " + text);
   detach(s, Fate::released, now);
   retry(s, {}, 0, now);
 }
@@ -369,16 +371,16 @@ void Core::bind(Session& s, uint64_t timeout_ms, Mono now) {
   s.phase = Phase::bound;
   s.attempt_until = Mono::never();
   s.bound_since = now;
-  s.progressed = false;
+  s.progressed = s.push_dropped = false;
   s.attempt = s.unanswered = 0;
   note_trouble(s, RAFTCS_OK, {});
   s.contact = now;
   s.warned = false;
   s.hint_credit = true;
-  s.leader_next = true;
+  s.route.leader_next = true;
   s.refused.clear();
   s.foreign_since = Mono::never();
-  s.target.clear();
+  s.route.target.clear();
   if (timeout_ms != 0) s.timeout_ms = timeout_ms;
   if (++s.epoch == 0) s.epoch = 1;
   s.cursor = s.pending.lowest();

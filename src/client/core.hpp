@@ -118,7 +118,7 @@ class Core {
   Status number_waiting(Session& s);
   void begin_attempt(Session& s, Mono now);
   std::vector<const std::string*> addresses(const Session& s) const;
-  std::string choose_endpoint(Session& s);
+  std::string choose_endpoint(const Session& s, Route& r);
   Link* acquire(const std::string& endpoint, const Session& s, Mono now);
   void attach(Session& s, Link* link, Mono now);
   void detach(Session& s, Fate fate, Mono now);
@@ -150,7 +150,7 @@ class Core {
   void look_at_reserved(Session& s, Mono now);
   void flush_commands(Session& s, Mono now);
   bool send_ring(Session& s, CommandRing& ring, uint32_t window, uint64_t span, Mono now);
-  bool too_large(const Session& s, const Bytes& payload) const;
+  bool too_large(const Link& link, const Bytes& payload) const;
   void end_too_large(Session& s, Command&& c);
   void send_command(Session& s, uint64_t id, Command& c, Mono now);
   Command withdraw(Session& s, CommandRing& ring, uint64_t id);
@@ -181,11 +181,14 @@ class Core {
   void retry_admin(uint32_t slot, const std::string& hint, Mono now);
   void look_at_admins(Session& s, Mono now);
   void admin_link_lost(uint32_t slot, Mono now);
+  void cannot_ask(const PendingCall& c);
   void on_admin_reply(Link& link, wire::AdminReply& m, Mono now);
+  void on_unsupported(Link& link, const wire::Unsupported& m);
 
   // --- pushes.cpp
   void on_push(Session& s, wire::Push& m);
   void on_push_reset(Session& s, const wire::PushReset& m);
+  void fetch_dropped(Session& s, Mono now);
   void flush_ack(Session& s, Mono now);
   void send_keep_alive(Session& s, Mono now);
   void look_at_keep_alive(Session& s, Mono now);

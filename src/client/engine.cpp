@@ -16,7 +16,8 @@ SessionHandle Core::add(const SessionOptions& options) {
   s->cluster_id = options.cluster;
   s->backoff.configure(options.backoff_min_ns, options.backoff_max_ns);
   s->pause.configure(options.backoff_min_ns, options.backoff_max_ns);
-  s->turn = random_.below(options.endpoints.size());  // not everyone to the first (W-C15)
+  // Not everyone to the first (W-C15).
+  s->route.turn = s->admin_turn = random_.below(options.endpoints.size());
   s->timeout_ms = options.session_timeout_ms;
   start_new(*s);
   sessions_.push_back(std::move(s));
@@ -81,6 +82,8 @@ void Core::on_session_timer(Session& s, Mono now) {
     attempt_timed_out(s, now);
   } else if (s.bound() && s.stalled(now)) {
     leave(s, {}, Fate::abandoned, now);
+  } else if (s.bound() && s.fetch_dropped_at() <= now) {
+    fetch_dropped(s, now);
   } else if (s.bound()) {
     look_at_keep_alive(s, now);
   }

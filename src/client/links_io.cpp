@@ -72,8 +72,9 @@ void Core::dispatch(Link& link, wire::ServerMessage& message, Mono now) {
     if (link.cluster->learn(t->leader, t->members)) topology_dirty_ = true;
   } else if (auto* a = std::get_if<wire::AdminReply>(&message)) {
     on_admin_reply(link, *a, now);
+  } else if (auto* u = std::get_if<wire::Unsupported>(&message)) {
+    on_unsupported(link, *u);
   }
-  // unsupported: what it answers times out like anything else without an answer
 }
 
 void Core::on_welcome(Link& link, wire::Welcome& m, Mono now) {

@@ -48,7 +48,7 @@ void Core::flush_queries(Session& s, Mono now) {
       s.ready[kept++] = correlation;
       continue;
     }
-    if (too_large(s, c.payload)) {  // a frame over what a server reads gets no answer at all
+    if (too_large(link, c.payload)) {  // a frame over what a server reads gets no answer at all
       end_call(s, slot, RAFTCS_ERR_TOO_LARGE, kNotApplied,
                "the payload is over the servers' limit");
       continue;

@@ -5,7 +5,8 @@
 // X10). What another holder of the session acknowledged comes no more, and an event says so.
 // Acknowledgements are cumulative, one per flush (SRQ-07), the last one said again at every
 // continue. In manual mode they follow the caller's ack(), and no more than unacked_pushes_max
-// are delivered ahead of it (W-C8).
+// are delivered ahead of it (W-C8). One over that is dropped, and what a binding has brought once
+// does not come again on it: so when there is room again, the session is continued where it is.
 #include "client/core.hpp"
 
 namespace raftcs::client {
@@ -18,9 +19,12 @@ void Core::on_push(Session& s, wire::Push& m) {
     return;
   }
   if (m.id.value != s.received_push + 1) return;
-  if (s.options.manual_ack && s.received_push - s.acked_push >= s.options.unacked_pushes_max)
+  if (s.options.manual_ack && !s.push_room()) {
+    s.push_dropped = true;
     return;
+  }
   s.received_push = m.id.value;
+  s.progressed = true;
   ++s.counters.pushes;
   Event& e = emit(s, EventKind::push);
   e.op_id = m.id.value;
@@ -53,6 +57,12 @@ void Core::ack(Session& s, uint32_t life, PushId up_to) {
   mark(s);
 }
 
+// Requires: bound. The server begins again after what was received.
+void Core::fetch_dropped(Session& s, Mono now) {
+  const std::string here = s.link->endpoint;
+  leave(s, here, Fate::abandoned, now);
+}
+
 void Core::flush_ack(Session& s, Mono now) {
   if (!s.ack_due) return;
   s.ack_due = false;
@@ -75,7 +85,7 @@ void Core::send_keep_alive(Session& s, Mono now) {
 void Core::look_at_keep_alive(Session& s, Mono now) {
   if (s.keep_alive_sent != 0) {
     if (s.keep_alive_at + s.keep_alive_wait_ns() > now) return;
-    note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.last_endpoint + " answers no keep-alive");
+    note_trouble(s, RAFTCS_ERR_UNREACHABLE, s.route.last + " answers no keep-alive");
     s.cluster->doubt(s.link->welcome.node);
     leave(s, {}, Fate::abandoned, now);
     return;

@@ -23,6 +23,7 @@
 #include "client/calls.hpp"
 #include "client/links.hpp"
 #include "client/pending.hpp"
+#include "client/route.hpp"
 #include "client/token.hpp"
 
 namespace raftcs::client {
@@ -64,11 +65,7 @@ struct Session {
   uint64_t nonce = 0;  // of the last attempt; rises, so that the server can tell late ones
   Backoff backoff;
   bool hint_credit = true;              // a hint may be followed at once
-  std::string target;                   // where to go next; empty: choose
-  std::string last_endpoint;            // of the last attempt
-  uint64_t turn = 0;                    // round robin
-  std::vector<std::string> tried;       // addresses that had their turn in this round
-  bool leader_next = true;              // the next choice prefers the leader others have found
+  Route route;                          // of the attempts
   std::vector<std::string> refused;     // addresses whose last word was: never this session
   Mono foreign_since = Mono::never();   // only such words have been heard since
   uint32_t attempt = 0;                 // of the present search for a server, from 1
@@ -76,7 +73,7 @@ struct Session {
   raftcs_status_t trouble = RAFTCS_OK;  // why the search goes on
   std::string trouble_text;
   Mono bound_since;
-  bool progressed = false;  // a response came during this binding
+  bool progressed = false;  // a response or a push came during this binding
   bool was_bound = false;
 
   // times; never() when not due
@@ -111,6 +108,7 @@ struct Session {
 
   // queries and admin calls
   CallList calls;
+  uint64_t admin_turn = 0;      // where the next admin call begins its round
   std::vector<uint64_t> ready;  // correlations of queries to send; may be stale
   Backoff pause;                // after BUSY and NO_LEADER
   uint32_t queries_out = 0;     // sent and not answered
@@ -120,6 +118,7 @@ struct Session {
   uint64_t received_push = 0;
   uint64_t acked_push = 0;
   bool ack_due = false;
+  bool push_dropped = false;  // during this binding, for want of room
 
   uint64_t keep_alive_sent = 0;  // timestamp awaiting its echo; 0: none
   Mono keep_alive_at;            // when it was sent
@@ -155,6 +154,16 @@ struct Session {
     return (inflight > 0 && answered_at + stall_ns() <= now) ||
            (queries_out > 0 && query_answered_at + stall_ns() <= now);
   }
+  uint64_t unacked_pushes() const { return received_push - acked_push; }
+  bool push_room() const { return unacked_pushes() < options.unacked_pushes_max; }
+  // When pushes that were dropped are asked for again. Soon if half of the room is free, so that
+  // it is worth while; more slowly for a caller that always keeps more unacknowledged. Never
+  // before the binding counts as settled, so the server is not left for a time (Core::leave).
+  Mono fetch_dropped_at() const {
+    if (!push_dropped || !push_room() || closing) return Mono::never();
+    const bool soon = progressed && unacked_pushes() <= options.unacked_pushes_max / 2;
+    return bound_since + (soon ? backoff.shortest() : backoff.longest());
+  }
   bool bound() const { return phase == Phase::bound; }
   bool searching() const {
     return phase == Phase::waiting || phase == Phase::linking || phase == Phase::asking;
@@ -169,6 +178,7 @@ struct Session {
       if (!id.is_zero() && !warned) at = std::min(at, contact + risk_ns());
     }
     if (!bound()) return at;
+    at = std::min(at, fetch_dropped_at());
     if (inflight > 0) at = std::min(at, answered_at + stall_ns());
     if (queries_out > 0) at = std::min(at, query_answered_at + stall_ns());
     if (keep_alive_sent != 0) return std::min(at, keep_alive_at + keep_alive_wait_ns());

@@ -42,7 +42,7 @@ Event& Core::tell_state(Session& s) {
   const bool connected = s.shown == SessionState::connected;
   const bool none = s.shown == SessionState::disconnected;
   std::string json = "{\"state\":\"" + std::string(name_of(s.shown)) + "\",\"endpoint\":";
-  append_json_text(&json, none ? std::string() : s.last_endpoint);
+  append_json_text(&json, none ? std::string() : s.route.last);
   json += ",\"attempt\":" + std::to_string(s.attempt);
   json += ",\"session\":\"" + (s.id.is_zero() ? std::string() : s.id.hex()) + "\"";
   if (connected) json += ",\"session_timeout_ms\":" + std::to_string(s.timeout_ms);
@@ -63,7 +63,7 @@ void Core::warn(Session& s) {
   Event& e = tell_state(s);
   if (e.status != RAFTCS_OK) return;
   e.status = RAFTCS_ERR_UNREACHABLE;
-  e.text = s.last_endpoint + " has not answered for most of the session's timeout";
+  e.text = s.route.last + " has not answered for most of the session's timeout";
 }
 
 void Core::tell_topology() {
@@ -79,7 +79,7 @@ void Core::tell_topology() {
 // Why an operation has no answer yet.
 std::string Core::late_text(const Session& s) const {
   std::string text = "the deadline has passed; ";
-  if (s.bound()) return text + "no answer came from " + s.last_endpoint;
+  if (s.bound()) return text + "no answer came from " + s.route.last;
   if (s.phase == Phase::idle) return text + "the client was never opened";
   if (s.trouble != RAFTCS_OK) return text + s.trouble_text;
   return text + "no session with the cluster was established in time";

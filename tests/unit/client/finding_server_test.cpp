@@ -150,6 +150,34 @@ TEST(ClientScenario, WhoSeemsToLeadAndDoesNotAnswerIsDoubted) {
   }
 }
 
+// Likewise if it answers and can never serve the session.
+TEST(ClientScenario, WhoSeemsToLeadAndCannotServeIsDoubted) {
+  for (const bool foreign : {false, true}) {
+    Bound w(options_for({kA, kB}));
+    w.engine.link_down(w.link, w.now);
+    int asked = 0;
+    for (int i = 0; i < 600; ++i) {
+      w.run(100 * kMs);
+      if (const LinkId a = w.link_to(kA); a != w.link && w.get_hello(a)) {
+        wire::Welcome welcome = w.welcome_of(a);
+        if (foreign)
+          welcome.cluster = uuid_of(0xEE);
+        else
+          welcome.version = 0;
+        w.give(a, welcome);
+      }
+      const LinkId b = w.link_to(kB);
+      if (b != 0 && w.get_hello(b)) w.give(b, w.welcome_of(b));
+      const auto m = w.get<wire::ContinueSession>(b);
+      if (!m) continue;
+      ++asked;
+      const wire::LeaderHint hint = asked == 1 ? w.hint(1) : wire::LeaderHint{};
+      w.give(b, wire::SessionRejected{m->channel, m->nonce, RejectReason::not_leader, hint, 0, ""});
+    }
+    EXPECT_GE(asked, 5) << foreign;
+  }
+}
+
 // Welcomes everybody, C as a server of another cluster, and gives what is asked to `answer`.
 void answer_all(World& w, const std::function<void(LinkId, const wire::ContinueSession&)>& answer) {
   for (const LinkId link : std::vector<LinkId>(w.opened)) {

@@ -56,4 +56,68 @@ TEST(ClientPush, AnAcknowledgementCountsForItsOwnSessionOnly) {
   }
 }
 
+// What was over the limit is sent again to a new binding only: a server counts it as delivered.
+TEST(ClientPush, WhatWasOverTheLimitComesOnceThereIsRoom) {
+  for (const bool lagging : {false, true}) {
+    SessionOptions o = options_for({kA});
+    o.manual_ack = true;
+    o.unacked_pushes_max = 4;
+    Bound w(o);
+    uint64_t sent = 0, received = 0;
+    const auto deliver = [&] {  // as a server does: each once for a binding, within its window
+      while (sent < 40) w.give(w.link, wire::Push{w.ch, PushId(++sent), {}, 0});
+    };
+    deliver();
+    int bindings = 1;
+    for (int i = 0; i < 6'000 && received < 40; ++i) {
+      w.run(10 * kMs);
+      while (auto e = w.event(EventKind::push)) EXPECT_EQ(e->op_id, ++received);
+      const uint64_t kept = lagging ? 3 : 0;  // acknowledged when the third after it has come
+      if (received > kept) w.engine.ack(w.s, 1, PushId(received - kept), w.now);
+      w.answer_probes(w.link);
+      if (auto m = w.get<wire::ContinueSession>(w.link)) {
+        ++bindings;
+        w.ch = m->channel;
+        sent = m->received_push.value;
+        EXPECT_EQ(sent, received);
+        w.give(w.link, wire::SessionContinued{m->channel, m->nonce, 9'000, {}});
+        deliver();
+      }
+    }
+    EXPECT_EQ(received, 40u) << lagging;
+    EXPECT_EQ(bindings, lagging ? 37 : 10) << lagging;
+    EXPECT_EQ(w.opened.size(), 1u) << "the link is kept";
+  }
+}
+
+// Nothing is left for it while nothing is acknowledged, and not at once after each binding.
+TEST(ClientPush, WhatWasOverTheLimitIsNotAskedForInATightLoop) {
+  SessionOptions o = options_for({kA});
+  o.manual_ack = true;
+  o.unacked_pushes_max = 2;
+  Bound w(o);
+  for (uint64_t id = 1; id <= 3; ++id) w.give(w.link, wire::Push{w.ch, PushId(id), {}, 0});
+  for (int i = 0; i < 5; ++i) {
+    w.run(kNsPerSecond);
+    w.answer_probes(w.link);
+  }
+  EXPECT_EQ(w.count<wire::ContinueSession>(w.link), 0u);
+  uint64_t received = 2;
+  const Mono from = w.now;
+  int bindings = 0;
+  while (w.now - from < kNsPerSecond) {  // a caller and a server that are as quick as can be
+    w.engine.ack(w.s, 1, PushId(received), w.now);
+    w.run(1 * kMs);
+    auto m = w.get<wire::ContinueSession>(w.link);
+    if (!m) continue;
+    ++bindings;
+    w.give(w.link, wire::SessionContinued{m->channel, m->nonce, 9'000, {}});
+    for (uint64_t id = received + 1; id <= received + 3; ++id)
+      w.give(w.link, wire::Push{m->channel, PushId(id), {}, 0});
+    received += 2;
+  }
+  EXPECT_GE(bindings, 10);
+  EXPECT_LE(bindings, 50);
+}
+
 }  // namespace raftcs::client::testing

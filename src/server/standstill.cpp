@@ -17,7 +17,7 @@ namespace {
 
 constexpr DurationNs kStallNs = 10 * kNsPerSecond;  // of one entry, query or snapshot's beginning
 constexpr uint64_t kLogsOfBacklog = 4;              // each as long as one between two snapshots
-constexpr uint64_t kBacklogBytesMin = 64 << 20;
+constexpr uint64_t kBacklogBytesMin = 64 << 20, kBacklogEntriesMin = 1'000'000;
 
 }  // namespace
 
@@ -98,7 +98,9 @@ void Node::Impl::check_backlog(Mono now) {
   const uint64_t bytes_max =
       std::max(kBacklogBytesMin, kLogsOfBacklog * options_.snapshot_log_bytes);
   const uint64_t entries = handed_ - std::min(handed_, applied_);
-  if (bytes <= bytes_max && entries <= kLogsOfBacklog * options_.snapshot_entries) return;
+  const uint64_t entries_max =
+      std::max(kBacklogEntriesMin, kLogsOfBacklog * options_.snapshot_entries);
+  if (bytes <= bytes_max && entries <= entries_max) return;
   const std::string why = standstill().text();
   fail({RAFTCS_ERR_RESOURCE_LIMIT, "nothing is applied, so the log cannot be cut, and " +
                                        std::to_string(entries) + " entries wait (" +

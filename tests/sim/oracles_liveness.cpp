@@ -124,10 +124,12 @@ void Cluster::phase_ended() {
   const double share = static_cast<double>(now_ - awake_at_) / static_cast<double>(end_bound());
   report_.end_share = std::max(report_.end_share, share);
   // Who campaigned on a slow disk before there was a leader is heard when its vote is written: it
-  // ends that leader's term, and the election after it may be split (seed 1003457).
-  const auto slow = std::count_if(nodes_.begin(), nodes_.end(),
-                                  [](const auto& n) { return n->frozen == Frozen::slow_disk; });
-  const uint64_t terms = kTermsAfterHealing * (1 + static_cast<uint64_t>(slow));
+  // ends that leader's term, and the election after it may be split (seed 1003457). Who cannot
+  // apply hands over.
+  const auto more = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& n) {
+    return n->frozen == Frozen::slow_disk || n->frozen == Frozen::stands;
+  });
+  const uint64_t terms = kTermsAfterHealing * (1 + static_cast<uint64_t>(more));
   for (const auto& n : nodes_)
     if (n->up && leader_at_ != Mono::never() &&
         n->node->raft().term().value > settled_term_.value + terms)
@@ -173,12 +175,13 @@ bool Cluster::replicas_equal() {
 }
 
 // L8, S24: when all is quiet, logs have been cut, and nobody who is frozen keeps them long. (A
-// snapshot that failed on the disk is tried again after ten seconds, which may be after the end. A
-// leader keeps what follows the snapshot that it has sent to a peer while that peer answers.)
+// snapshot that failed is tried again after ten seconds, which may be after the end; who was
+// removed and started again may never hear what is committed (seed 1450216). A leader keeps what
+// follows the snapshot that it has sent to a peer while that peer answers.)
 void Cluster::check_bounds() {
   if (p_.disk_full || p_.disk_errors) return;
   for (auto& n : nodes_) {
-    if (n->wiped || n->frozen != Frozen::no || !n->up || p_.snapshot_entries >= 100'000) continue;
+    if (!counts(*n) || !n->up || p_.snapshot_entries >= 100'000) continue;
     raft::NodeStatus s = n->node->raft_status();
     const bool awaited = std::any_of(s.peers.begin(), s.peers.end(), [&](const auto& p) {
       return p.recently_active && p.match < s.snapshot;
@@ -196,11 +199,16 @@ void Cluster::check_bounds() {
   }
 }
 
+// Whose state machine would stand leads until there is something to apply (seed 1452182).
+bool Cluster::may_lead(const SimNode& n) {
+  return n.frozen == Frozen::no || n.frozen == Frozen::slow_disk ||
+         (n.frozen == Frozen::stands && !n.in_doubt);
+}
+
 SimNode* Cluster::serving_leader() {
   SimNode* found = nullptr;
   for (auto& n : nodes_)
-    if (n->up && n->paused_until <= now_ && n->node->serving() &&
-        (n->frozen == Frozen::no || n->frozen == Frozen::slow_disk) &&
+    if (n->up && n->paused_until <= now_ && n->node->serving() && may_lead(*n) &&
         (found == nullptr || n->node->raft().term() > found->node->raft().term()))
       found = n.get();
   return found;
@@ -211,8 +219,7 @@ SimNode* Cluster::serving_leader() {
 SimNode* Cluster::known_leader() {
   SimNode* leader = nullptr;
   for (auto& n : nodes_)
-    if (n->up && n->paused_until <= now_ &&
-        (n->frozen == Frozen::no || n->frozen == Frozen::slow_disk) &&
+    if (n->up && n->paused_until <= now_ && may_lead(*n) &&
         n->node->raft_status().role == raft::Role::leader &&
         (leader == nullptr || n->node->raft().term() > leader->node->raft().term()))
       leader = n.get();

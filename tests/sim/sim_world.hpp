@@ -386,6 +386,7 @@ class Cluster {
   void look_for_leader();
   std::string whom_they_follow();
   std::string who_waits();
+  static bool may_lead(const SimNode& n);
   void told_too_late();
   void phase_ended();
   bool clients_done() const;

@@ -125,11 +125,12 @@ void Cluster::phase_ended() {
   report_.end_share = std::max(report_.end_share, share);
   // Who campaigned on a slow disk before there was a leader is heard when its vote is written: it
   // ends that leader's term, and the election after it may be split (seed 1003457). Who cannot
-  // apply hands over.
+  // apply hands over. Who slept while it was asked to take over does so late (seed 1402745).
   const auto more = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& n) {
     return n->frozen == Frozen::slow_disk || n->frozen == Frozen::stands;
   });
-  const uint64_t terms = kTermsAfterHealing * (1 + static_cast<uint64_t>(more));
+  const uint64_t asked = p_.transfers || p_.drains ? 1 : 0;
+  const uint64_t terms = kTermsAfterHealing * (1 + asked + static_cast<uint64_t>(more));
   for (const auto& n : nodes_)
     if (n->up && leader_at_ != Mono::never() &&
         n->node->raft().term().value > settled_term_.value + terms)

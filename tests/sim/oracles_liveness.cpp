@@ -245,10 +245,10 @@ double Cluster::touches_per_second(const SimNode& leader) {
 // L1, L7, L9: with nothing to do the leader stays, terms stand still, and what is said is
 // heartbeats.
 void Cluster::stay_calm() {
-  bool wiped = false;
-  for (auto& n : nodes_) wiped = wiped || n->wiped || n->paused_until > now_;
   SimNode* leader = serving_leader();
-  if (wiped || leader == nullptr) return;
+  for (auto& n : nodes_)  // who was told to stop before the healing may do so now (seed 1457633)
+    if (n->wiped || n->stopping || n->paused_until > now_) return;
+  if (leader == nullptr) return;
   hit("a calm was watched");
   Term term = leader->node->raft().term();
   Mono end = now_ + kCalmNs;

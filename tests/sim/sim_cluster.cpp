@@ -102,7 +102,7 @@ void Cluster::start(SimNode& n) {
   n.log_terms.clear();
   n.configs.clear();
   n.segment_of.clear();
-  n.broken = n.in_doubt = false;
+  n.broken = n.in_doubt = n.stopping = false;
   note("node " + to_string(n.id) + " started");
   drive(n);
 }

@@ -143,6 +143,7 @@ void Cluster::pause(SimNode& n) {
 void Cluster::told_to_stop(SimNode& n) {
   if (!n.up || n.paused_until > now_) return;
   note("node " + to_string(n.id) + " is told to stop");
+  n.stopping = true;
   n.node->begin_stop(n.clock.local(now_));
   check_stopped(n, n.life, now_ + kStopBoundNs);
   drive(n);

@@ -76,6 +76,7 @@ struct SimNode {
   std::string rot_path;       // what is damaged
   bool restart_only = false;  // the next end is one of the process, not of the machine
   int failed_starts = 0;      // since it was up
+  bool stopping = false;      // it was told to
   bool spoiled = false;       // its start was made to fail
   uint64_t slowness = 1;      // of its disk
   Frozen frozen = Frozen::no;

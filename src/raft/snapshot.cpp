@@ -139,9 +139,12 @@ void Node::Impl::on_chunk_response(const Message& message, const SnapshotChunkRe
   if (response.installed) {
     if (response.index > log_.last()) return;
     const bool moved = peer->on_success(response.index);
-    if (peer->mode == Progress::Mode::snapshot && peer->match >= log_.base().index) {
+    const bool sending = peer->mode == Progress::Mode::snapshot;
+    if (sending && peer->match >= log_.base().index) {
       peer->next = peer->match.next();
       peer->to_replicate();
+    } else if (sending && peer->match >= peer->snapshot.meta.index) {
+      start_snapshot(*peer);  // it was silent, and what follows that one is gone
     }
     if (moved) leader_commit();
     return;

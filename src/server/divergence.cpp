@@ -79,6 +79,7 @@ void Node::Impl::peer_check(const wire::PeerEnvelope& e, const wire::PeerCheck& 
 // After what is committed was handed to the apply lane: the job comes behind the entry it asks for.
 void Node::Impl::ask_lane_for_hash() {
   if (!hash_asked_.second || raft_.commit_index() < hash_asked_.second) return;
+  if (!standstill().is_ok()) return void(hash_asked_ = {});  // one more each second would wait
   out_.apply.push_back(ApplyHash{hash_asked_.first, hash_asked_.second});
   hash_asked_ = {};
 }

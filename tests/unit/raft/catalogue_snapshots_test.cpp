@@ -240,5 +240,34 @@ TEST_F(NewerSnapshot, SN_06_WhoBeginsAgainBeginsWithTheNewestSnapshot) {
   EXPECT_EQ(e.read_chunks[0].index, Index(3));
 }
 
+// Simulator seed 1467208: the peer was silent, the entries behind its snapshot went, and then it
+// said that it has it. It was sent the same again until all tries were over.
+TEST_F(NewerSnapshot, SN_06_WhoHasAnOldOneIsSentTheNewestWhenNothingElseIsLeft) {
+  SnapshotMeta meta = snapshot_meta(2, 2);
+  meta.size = 8;
+  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
+  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("12345678"), true, now_);
+  flush();
+  for (int i = 0; i < 16; ++i) {
+    now_ = now_ + options_.election_timeout_ns / 8;
+    get(2, 2, ack(3));
+  }
+  take_snapshot_of_entry_3();
+  ASSERT_EQ(status().first, Index(4));
+  const Effects e = get(3, 2, SnapshotChunkResponse{Index(2), true, 8});
+  ASSERT_EQ(e.read_chunks.size(), 1u);
+  EXPECT_EQ(e.read_chunks[0].index, Index(3));
+  EXPECT_EQ(e.read_chunks[0].offset, 0u);
+  // A late answer of the same is no answer to what is sent now.
+  EXPECT_TRUE(get(3, 2, SnapshotChunkResponse{Index(2), true, 8}).read_chunks.empty());
+  get(3, 2, SnapshotChunkResponse{Index(3), true, 8});
+  const NodeStatus s = status();
+  const auto peer = std::find_if(s.peers.begin(), s.peers.end(),
+                                 [](const PeerProgress& each) { return each.id == NodeId(3); });
+  ASSERT_NE(peer, s.peers.end());
+  EXPECT_FALSE(peer->snapshotting);
+  EXPECT_EQ(peer->match, Index(3));
+}
+
 }  // namespace
 }  // namespace raftcs::raft

@@ -177,7 +177,8 @@ class Node {
   // doubt). It follows, stores and votes as ever.
   void set_passive(bool passive);
   // While set this node seeks election only after all others had time to, and not when it is asked
-  // to (its state is in doubt): its log may be the only full one among those that are up.
+  // to (its state is in doubt, it applies nothing or drains): its log may be the only full one
+  // among those that are up.
   void set_last_choice(bool last_choice);
 
   // --- completions ------------------------------------------------------------

@@ -328,7 +328,11 @@ void Node::Impl::snapshot_done(SnapshotDone&& done, Mono now) {
       if (!chunk->storage.is_ok()) return fail(chunk->storage, now);
       return raft_.snapshot_chunk_lost(chunk->meta, now);  // the sender tries again
     }
-    if (chunk->written.complete) snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
+    if (chunk->written.complete) {
+      snapshot_index_ = std::max(snapshot_index_, chunk->meta.index);
+      no_snapshot_ = Status::ok();  // it is one, and cuts the log
+      update_health();
+    }
     raft_.snapshot_chunk_written(chunk->from, chunk->meta, chunk->written.next_offset,
                                  chunk->written.complete, now);
     if (chunk->written.complete) scrub_snapshot_published(chunk->meta.index, false, now);

@@ -452,7 +452,7 @@ struct Node::Impl {
   Mono progressed_at_;    // the lane was last heard of, or had nothing to do
   Mono stall_at_ = Mono::never();
   Status no_space_;  // the log lane waits for disk space
-  Mono hand_over_at_ = Mono::never();  // leads and should not: halted, draining, quarantined
+  Mono hand_over_at_ = Mono::never();  // leads and should not (should_not_lead)
   std::set<NodeId> handed_to_;         // in vain, in this leadership
   Mono transfer_again_;                // proposals wait for an attempt: no other one before
   unsigned long checks_failed_ = 0;  // of the process when this node began

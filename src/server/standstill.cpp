@@ -94,7 +94,7 @@ const Status& Node::Impl::standstill() const { return halted_.is_ok() ? stalled_
 // While nothing is applied no snapshot can be taken, and no log cut.
 void Node::Impl::check_backlog(Mono now) {
   if ((halted_.is_ok() && stalled_.is_ok()) || !can_take_part()) return;
-  const uint64_t bytes = raft_.log_bytes();
+  const uint64_t bytes = log_bytes_since_snapshot();
   const uint64_t bytes_max =
       std::max(kBacklogBytesMin, kLogsOfBacklog * options_.snapshot_log_bytes);
   const uint64_t entries = handed_ - std::min(handed_, applied_);

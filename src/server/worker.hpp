@@ -1,7 +1,8 @@
 // worker.hpp: a lane's thread: takes all queued jobs at once, runs them, hands on results.
 //
 // The queue is a vector under a mutex that is swapped, not popped: the more work waits, the
-// larger the batch. Bounded by what the node keeps in flight (raft's windows, admission).
+// larger the batch. Bounded by what the node keeps in flight (raft's windows, admission), and what
+// waits for a state machine that stands by Node::Impl::check_backlog.
 #pragma once
 
 #include <pthread.h>

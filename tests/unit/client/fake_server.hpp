@@ -38,6 +38,14 @@ inline SessionOptions options_for(std::vector<std::string> endpoints) {
   return o;
 }
 
+// So many pushes may be unacknowledged, and the caller acknowledges.
+inline SessionOptions manual_options(uint64_t unacked_pushes_max) {
+  SessionOptions o = options_for({kA});
+  o.manual_ack = true;
+  o.unacked_pushes_max = unacked_pushes_max;
+  return o;
+}
+
 class World {
  public:
   explicit World(uint64_t seed = 1) : engine({seed, 2, 3, 4}) {}

@@ -59,10 +59,7 @@ TEST(ClientPush, AnAcknowledgementCountsForItsOwnSessionOnly) {
 // What was over the limit is sent again to a new binding only: a server counts it as delivered.
 TEST(ClientPush, WhatWasOverTheLimitComesOnceThereIsRoom) {
   for (const bool lagging : {false, true}) {
-    SessionOptions o = options_for({kA});
-    o.manual_ack = true;
-    o.unacked_pushes_max = 4;
-    Bound w(o);
+    Bound w(manual_options(4));
     uint64_t sent = 0, received = 0;
     const auto deliver = [&] {  // as a server does: each once for a binding, within its window
       while (sent < 40) w.give(w.link, wire::Push{w.ch, PushId(++sent), {}, 0});
@@ -92,10 +89,7 @@ TEST(ClientPush, WhatWasOverTheLimitComesOnceThereIsRoom) {
 
 // Nothing is left for it while nothing is acknowledged, and not at once after each binding.
 TEST(ClientPush, WhatWasOverTheLimitIsNotAskedForInATightLoop) {
-  SessionOptions o = options_for({kA});
-  o.manual_ack = true;
-  o.unacked_pushes_max = 2;
-  Bound w(o);
+  Bound w(manual_options(2));
   for (uint64_t id = 1; id <= 3; ++id) w.give(w.link, wire::Push{w.ch, PushId(id), {}, 0});
   for (int i = 0; i < 5; ++i) {
     w.run(kNsPerSecond);

@@ -332,10 +332,7 @@ TEST(ClientScenario, WhatAnotherHolderAcknowledgedIsSaidNotSkipped) {
 }
 
 TEST(ClientScenario, W_C8_ManualAcknowledgementAndItsBound) {
-  SessionOptions o = options_for({kA});
-  o.manual_ack = true;
-  o.unacked_pushes_max = 2;
-  Bound w(o);
+  Bound w(manual_options(2));
   for (uint64_t id = 1; id <= 3; ++id) w.give(w.link, wire::Push{w.ch, PushId(id), {}, 0});
   EXPECT_EQ(w.count_events(EventKind::push), 2u);
   EXPECT_FALSE(w.get<wire::PushAck>(w.link));

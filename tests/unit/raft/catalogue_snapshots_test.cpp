@@ -179,6 +179,15 @@ TEST_F(Catalogue, SN_06_OneReadForAPeerIsUnderWay) {
 // The leader's next entry is committed with node 2 and is in a snapshot.
 class NewerSnapshot : public Catalogue {
  protected:
+  // The first bytes of the snapshot before, which has eight.
+  bool lead_and_send(const char* bytes, bool last) {
+    SnapshotMeta meta = snapshot_meta(2, 2);
+    meta.size = 8;
+    if (lead_beside_one_that_needs(meta).read_chunks.size() != 1) return false;
+    node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy(bytes), last, now_);
+    flush();
+    return true;
+  }
   void take_snapshot_of_entry_3() {
     node_->propose(Bytes::copy("x"), now_, nullptr, nullptr);
     flush();
@@ -192,11 +201,7 @@ class NewerSnapshot : public Catalogue {
 
 // A lost or late answer costs a try, not the transfer, also when there is a newer snapshot.
 TEST_F(NewerSnapshot, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
-  SnapshotMeta meta = snapshot_meta(2, 2);
-  meta.size = 8;
-  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
-  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("1234"), false, now_);
-  flush();
+  ASSERT_TRUE(lead_and_send("1234", false));
   Effects e = get(3, 2, SnapshotChunkResponse{Index(2), false, 4});
   ASSERT_EQ(e.read_chunks.size(), 1u);
   ASSERT_EQ(e.read_chunks[0].offset, 4u);
@@ -229,11 +234,7 @@ TEST_F(NewerSnapshot, SN_06_ALateAnswerDoesNotBeginTheNewestSnapshot) {
 
 // One that begins again anyway, perhaps because what it got was damaged, begins with the newest.
 TEST_F(NewerSnapshot, SN_06_WhoBeginsAgainBeginsWithTheNewestSnapshot) {
-  SnapshotMeta meta = snapshot_meta(2, 2);
-  meta.size = 8;
-  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
-  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("12345678"), true, now_);
-  flush();
+  ASSERT_TRUE(lead_and_send("12345678", true));
   take_snapshot_of_entry_3();
   const Effects e = get(3, 2, SnapshotChunkResponse{Index(2), false, 0});
   ASSERT_EQ(e.read_chunks.size(), 1u);
@@ -243,11 +244,7 @@ TEST_F(NewerSnapshot, SN_06_WhoBeginsAgainBeginsWithTheNewestSnapshot) {
 // Simulator seed 1467208: the peer was silent, the entries behind its snapshot went, and then it
 // said that it has it. It was sent the same again until all tries were over.
 TEST_F(NewerSnapshot, SN_06_WhoHasAnOldOneIsSentTheNewestWhenNothingElseIsLeft) {
-  SnapshotMeta meta = snapshot_meta(2, 2);
-  meta.size = 8;
-  ASSERT_EQ(lead_beside_one_that_needs(meta).read_chunks.size(), 1u);
-  node_->snapshot_chunk_read(NodeId(3), Index(2), 0, Bytes::copy("12345678"), true, now_);
-  flush();
+  ASSERT_TRUE(lead_and_send("12345678", true));
   for (int i = 0; i < 16; ++i) {
     now_ = now_ + options_.election_timeout_ns / 8;
     get(2, 2, ack(3));

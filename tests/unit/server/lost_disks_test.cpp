@@ -30,8 +30,7 @@ TEST_F(MembershipTest, MB_08_DisksLostTogetherAreReplacedOneByOne) {
   bind();
   const uint64_t lead = leader();
   const uint64_t a = lead % 5 + 1, b = a % 5 + 1;
-  for (uint64_t id : {a, b}) c().kill(id), c().wipe(id);
-  for (uint64_t id : {a, b}) c().start(id);
+  lose_disks({a, b});
   c().run(2 * kNsPerSecond);
   const server::AdminResult dry = c().admin(
       lead, "member_change",
@@ -70,8 +69,7 @@ TEST_F(MembershipTest, MB_08_AMajorityOfLostDisksIsNotReplaced) {
   bind();
   const uint64_t lead = leader();
   const uint64_t a = lead % 3 + 1, b = a % 3 + 1;
-  for (uint64_t id : {a, b}) c().kill(id), c().wipe(id);
-  for (uint64_t id : {a, b}) c().start(id);
+  lose_disks({a, b});
   const server::AdminResult r = change(lead, {replace(a, a), replace(b, b)});
   EXPECT_FALSE(r.status.is_ok());
   c().run(5 * kNsPerSecond);

@@ -62,6 +62,11 @@ class MembershipTest : public testing::Test {
       if (m.role == raft::MemberRole::voter) ids.push_back(m.id.value);
     return ids;
   }
+  // All at once; then they are started as they were the first time.
+  void lose_disks(const std::vector<uint64_t>& ids) {
+    for (uint64_t id : ids) c().kill(id), c().wipe(id);
+    for (uint64_t id : ids) c().start(id);
+  }
   void found(uint64_t count) { cluster_.emplace(count); }
   NodeHarness& c() { return *cluster_; }
 

@@ -271,8 +271,10 @@ class Pump {
     return tag;
   }
   void remove(uint64_t tag) {
+    // Dies after the lock: what the handler holds may be the last of another client of this pump.
+    decltype(entries_)::node_type entry;
     std::lock_guard lock(mutex_);
-    entries_.erase(tag);
+    entry = entries_.extract(tag);
   }
 
  private:

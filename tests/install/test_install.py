@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Installs into a temporary prefix and uses only what is there: a C99 program found by pkg-config,
-a plugin built by find_package(raftcs), and the installed programs.
+"""Installs into a temporary prefix and uses only what is there: a C99 and a C++17 program found by
+pkg-config, a plugin built by find_package(raftcs), and the installed programs.
 
     test_install.py BUILD_DIRECTORY
 """
@@ -29,14 +29,19 @@ def main():
         pc = next((f for f in found if f.endswith('/raftcs.pc')), None)
         if pc is None:
             sys.exit('no raftcs.pc was installed')
-        # The prefix in raftcs.pc is that of the configuration; --define-variable moves it.
+        # Another prefix than that of the configuration: an installed tree can be moved.
         environment = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(pc))
-        flags = run('pkg-config', f'--define-variable=prefix={prefix}', '--cflags', '--libs',
-                    'raftcs', env=environment).split()
+        flags = run('pkg-config', '--cflags', '--libs', 'raftcs', env=environment).split()
         library = os.path.dirname(next(f for f in found if '/libraftcs.so' in f))
         program = os.path.join(folder, 'program')
         run(os.environ.get('CC', 'cc'), '-std=c99', '-Wall', '-Wextra', '-Wpedantic', '-Werror',
             os.path.join(HERE, 'program.c'), '-o', program, *flags, f'-Wl,-rpath,{library}')
+        cpp = os.path.join(folder, 'cpp')
+        run(os.environ.get('CXX', 'c++'), '-std=c++17', '-Wall', '-Wextra', '-Werror',
+            os.path.join(HERE, 'program.cpp'), '-o', cpp, *flags, '-pthread',
+            f'-Wl,-rpath,{library}')
+        if run(cpp) != 'closed':
+            sys.exit('the C++ program does not run')
         plugin = os.path.join(folder, 'plugin')
         run('cmake', '-S', os.path.join(HERE, 'plugin'), '-B', plugin,
             f'-DCMAKE_PREFIX_PATH={prefix}')

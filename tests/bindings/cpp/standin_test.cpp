@@ -147,6 +147,18 @@ TEST(Standin, ClientMovesAndDestroysWithOperationsUnderWay) {
   EXPECT_THROW(under_way.get(), Error);
 }
 
+// Handlers own what they hold: here the last of another client of the same pump.
+TEST(Standin, AClientMayGoWithTheHandlerOfAnother) {
+  raftcs::Pump pump;
+  auto held = std::make_shared<Client>(config(), pump);
+  std::weak_ptr<Client> gone = held;
+  auto holder = std::make_unique<Client>(config(), pump, [held](Event) {});
+  held.reset();
+  EXPECT_FALSE(gone.expired());
+  holder.reset();
+  EXPECT_TRUE(gone.expired());
+}
+
 TEST(Standin, TokensOfAnyLength) {
   raftcs::Pump pump;
   std::string token = Client(config(), pump).export_session();

@@ -1,8 +1,13 @@
-/* answer.c: a state machine that answers every command with eight bytes. Built twice: as it should
- * be, and (ANSWER_ODD) with an answer that is of this process only, which no replica may give. */
+/* answer.c: a state machine that answers every command with eight bytes. Built three times: as it
+ * should be; with an answer that is of this process only, which no replica may give (ANSWER_ODD);
+ * and so that it never comes back from a command (ANSWER_NEVER). */
 #include <unistd.h>
 
 #include "hostile.h"
+
+#ifndef ANSWER_TYPE
+#define ANSWER_TYPE "org.test.answer"
+#endif
 
 static raftcs_sm_type_t type;
 static raftcs_plugin_entry_t entry;
@@ -11,6 +16,9 @@ static raftcs_status_t apply(void *sm, const raftcs_apply_batch_t *b, const raft
 {
     uint64_t answer = 42;
     (void)sm;
+#ifdef ANSWER_NEVER
+    for (;;) pause();
+#endif
 #ifdef ANSWER_ODD
     answer = (uint64_t)getpid() << 8;
 #endif
@@ -30,8 +38,8 @@ static const raftcs_sm_type_t *type_at(uint32_t i)
 RAFTCS_PLUGIN_EXPORT const raftcs_plugin_entry_t *raftcs_plugin_entry_v1(void);
 RAFTCS_PLUGIN_EXPORT const raftcs_plugin_entry_t *raftcs_plugin_entry_v1(void)
 {
-    type = h_type("org.test.answer");
-    type.apply = apply;
-    entry = h_entry(type_at);
-    return &entry;
+  type = h_type(ANSWER_TYPE);
+  type.apply = apply;
+  entry = h_entry(type_at);
+  return &entry;
 }

@@ -4,9 +4,11 @@
 // settings, its signals into a graceful stop and its events into log lines on stderr. The only
 // line on stdout is "ready id=.. client=.. peer=..", once the node serves; scripts wait for it.
 //
-// Exit codes: 0 stopped cleanly, 1 could not start, 2 command line or settings.
+// Exit codes: 0 stopped cleanly, 1 could not start, or a second signal ended it, 2 command line or
+// settings.
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -22,6 +24,9 @@ namespace {
 
 using tools::Failure;
 
+// Two signals within this time are one: wrappers pass on what their group was sent as well.
+constexpr int64_t kOneSignalMs = 200;
+
 // SIGINT and SIGTERM as a descriptor. Made before the library starts its threads.
 int open_signals() {
   sigset_t signals;
@@ -32,12 +37,32 @@ int open_signals() {
   return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
+// For the end, when the descriptor is read no more.
+void leave_at_next_signal() {
+  signal(SIGINT, [](int) { _exit(tools::kFailed); });
+  signal(SIGTERM, [](int) { _exit(tools::kFailed); });
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigprocmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+// A node needs a descriptor for every connection, and one that has none left cannot go on. The soft
+// limit is low for the sake of programs that use select(); the hard one is what the system grants.
+void take_all_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 class Daemon {
  public:
   Daemon(raftcs_server_t* server, raftcs_queue_t* queue) : server_(server), queue_(queue) {}
 
-  // Serves until a signal and the end of the graceful stop; gives the exit code.
-  int run(int signals) {
+  // Serves until a signal and the end of the graceful stop.
+  void run(int signals) {
     int events = -1;
     raftcs_status_t status = raftcs_queue_open_fd(queue_, RAFTCS_FD_DEFAULT, &events);
     if (status != RAFTCS_OK) throw Failure(tools::kFailed, tools::describe(status));
@@ -47,26 +72,28 @@ class Daemon {
       if (closed_) break;
       pollfd fds[2] = {{signals, POLLIN, 0}, {events, POLLIN, 0}};
       if (poll(fds, 2, -1) < 0 && errno != EINTR) break;
-      if ((fds[0].revents & POLLIN) != 0 && !on_signal(signals)) return tools::kFailed;
+      if ((fds[0].revents & POLLIN) != 0) on_signal(signals);
     }
     close(events);
+    leave_at_next_signal();
     tools::log_line(RAFTCS_LOG_INFO, "stopped");
-    return tools::kDone;
   }
 
  private:
-  // False: the second signal; the caller leaves at once.
-  bool on_signal(int signals) {
+  void on_signal(int signals) {
     signalfd_siginfo info{};
-    if (read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return true;
-    if (stopping_) {
+    if (read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
+    if (stopping_at_ms_ != 0) {
+      if (tools::mono_ms() - stopping_at_ms_ < kOneSignalMs) return;
       tools::log_line(RAFTCS_LOG_WARNING, "second signal: leaving without a graceful stop");
-      return false;
+      std::fflush(nullptr);
+      // Not by returning: to destroy the server waits for its threads, and one may be in a plugin
+      // or a disk call that never ends. What was acknowledged is on the disk, as after SIGKILL.
+      _exit(tools::kFailed);
     }
-    stopping_ = true;
+    stopping_at_ms_ = tools::mono_ms();
     tools::log_line(RAFTCS_LOG_INFO, "stopping (once more to leave at once)");
     if (raftcs_server_stop(server_) != RAFTCS_OK) closed_ = true;
-    return true;
   }
 
   void drain() {
@@ -111,7 +138,7 @@ class Daemon {
   raftcs_server_t* server_;
   raftcs_queue_t* queue_;
   raftcs_status_t health_ = RAFTCS_OK;
-  bool stopping_ = false;
+  int64_t stopping_at_ms_ = 0;  // 0: not
   bool closed_ = false;
 };
 
@@ -126,6 +153,8 @@ void print_ready(raftcs_server_t* server) {
 }
 
 int serve(const tools::ServerOptions& options) {
+  signal(SIGPIPE, SIG_IGN);  // a node does not die with whoever reads its log
+  take_all_descriptors();
   int signals = open_signals();
   if (signals < 0) throw Failure(tools::kFailed, "cannot receive signals through a descriptor");
   tools::ConfigPtr config = tools::settings_of(options);
@@ -141,7 +170,8 @@ int serve(const tools::ServerOptions& options) {
     throw Failure(tools::kFailed, "could not start: " + tools::take_error(error, status));
   }
   print_ready(server.get());
-  return Daemon(server.get(), queue.get()).run(signals);
+  Daemon(server.get(), queue.get()).run(signals);
+  return tools::kDone;
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ int print_list(const Context& context, const std::string& verb, const std::strin
 
 int print_answer(const Context& context, const Json& answer, const std::string& sentence) {
   if (context.json()) {
-    print_json(answer);
+    print_json(answer, After::kDoing);
   } else {
     std::fprintf(stderr, "%s\n", sentence.c_str());
   }
@@ -61,7 +61,7 @@ void add_leader_commands(CLI::App& app, Context& context) {
   });
   CLI::App* transfer = leader->add_subcommand("transfer", "make another member lead");
   auto id = std::make_shared<uint64_t>(0);
-  transfer->add_option("ID", *id, "the member that shall lead; without it the best one");
+  add_number(transfer, "ID", *id, "the member that shall lead; without it the best one");
   transfer->callback([&context, id] {
     context.action = [&context, id] {
       // The server answers before this client gives up, so that the answer is the outcome.

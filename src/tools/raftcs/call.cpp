@@ -1,10 +1,6 @@
 // call.cpp: `raftcs call`: any bytes to any service, for services this program knows nothing of.
 #include <unistd.h>
 
-#include <cstdio>
-#include <iostream>
-#include <iterator>
-
 #include "common/text.hpp"
 #include "raftcs/context.hpp"
 
@@ -31,7 +27,7 @@ std::string payload_of(const CallOptions& call) {
     if (!bytes) throw Failure(kUsage, "--hex wants an even number of digits 0-9 a-f");
     return *bytes;
   }
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  return read_in();
 }
 
 int run_call(const Context& context, const CallOptions& call) {
@@ -44,14 +40,15 @@ int run_call(const Context& context, const CallOptions& call) {
   Reply reply = call.query ? session.query(call.service, payload, call.stale)
                            : session.submit(call.service, payload);
   expect_ok(reply, "call " + call.service);
+  const After after = call.query ? After::kAsking : After::kDoing;
   if (context.json()) {
     Json document = {{"app_code", reply.app_code}, {"index", reply.index}};
     put_bytes(document, "data", reply.data);
-    print_json(document);
+    print_json(document, after);
   } else if (isatty(STDOUT_FILENO) == 1 && !is_text(reply.data)) {
-    write_out(to_hex(reply.data) + "\n");
+    write_out(to_hex(reply.data) + "\n", after);
   } else {
-    write_out(reply.data);
+    write_out(reply.data, after);
   }
   if (reply.app_code != 0) {
     throw Failure(kFailed, "the service refused with code " + std::to_string(reply.app_code));

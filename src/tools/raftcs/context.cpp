@@ -2,21 +2,36 @@
 #include "raftcs/context.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "common/text.hpp"
 
 namespace tools {
 
-void write_out(std::string_view bytes) {
-  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size() ||
-      std::fflush(stdout) != 0) {
-    throw Failure(kFailed, "cannot write to standard output");
+void write_out(std::string_view bytes, After after) {
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size() &&
+      std::fflush(stdout) == 0) {
+    return;
   }
+  const std::string text = std::string("cannot write to standard output: ") + strerror(errno);
+  if (after == After::kAsking) throw Failure(kFailed, text);
+  throw Failure(kUnknown, "it was done, do not repeat it unseen, but its answer is lost: " + text);
 }
 
-void print_json(const Json& document) {
-  write_out(document.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+void print_json(const Json& document, After after) {
+  write_out(document.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", after);
+}
+
+std::string read_in() {
+  std::string all;
+  char part[1 << 16];
+  for (size_t n; (n = std::fread(part, 1, sizeof part, stdin)) > 0;) all.append(part, n);
+  if (std::ferror(stdin) != 0) {
+    throw Failure(kFailed, std::string("cannot read standard input: ") + strerror(errno));
+  }
+  return all;
 }
 
 namespace {

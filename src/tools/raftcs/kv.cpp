@@ -2,8 +2,6 @@
 #include "common/kv.hpp"
 
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 
 #include "common/text.hpp"
 #include "raftcs/context.hpp"
@@ -30,7 +28,7 @@ using KvPtr = std::shared_ptr<KvOptions>;
 
 std::string value_of(const KvOptions& kv) {
   if (kv.value_given) return kv.value;
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  return read_in();
 }
 
 [[noreturn]] void refuse(const KvOptions& kv, int32_t app_code) {
@@ -53,10 +51,10 @@ int run_command(const Context& context, const KvOptions& kv, const std::string& 
     if (answer && reply.app_code == kv::kOk) {
       put_bytes(document, number ? "value" : "version", *answer);
     }
-    print_json(document);
+    print_json(document, reply.app_code == kv::kOk ? After::kDoing : After::kAsking);
     if (reply.app_code != kv::kOk) refuse(kv, reply.app_code);
   } else if (answer && number) {
-    write_out(*answer + "\n");
+    write_out(*answer + "\n", After::kDoing);
   }
   return kDone;
 }
@@ -149,7 +147,7 @@ void add_writes(CLI::App& parent, Context& context) {
   auto incr = std::make_shared<KvOptions>();
   command = add(parent, "incr", "add to a number; prints the new one", incr);
   command->add_option("KEY", incr->key)->required();
-  command->add_option("DELTA,--by", incr->delta, "how much, 1 without it; --by=-5 takes away");
+  add_number(command, "DELTA,--by", incr->delta, "how much, 1 without it; --by=-5 takes away");
   finish(command, context, [&context, incr] {
     return run_command(context, *incr, kv::incr(incr->key, incr->delta), true);
   });
@@ -188,7 +186,7 @@ void add_reads(CLI::App& parent, Context& context) {
   command = add(parent, "range", "keys from FROM up to, without, TO", range);
   command->add_option("FROM", range->key, "first key; without it: from the beginning");
   CLI::Option* to = command->add_option("TO", range->to, "without it: to the end");
-  command->add_option("--limit", range->limit)->check(CLI::Range(1, 1'000'000));
+  add_number(command, "--limit", range->limit)->check(CLI::Range(1, 1'000'000));
   command->add_flag("--stale", range->stale, "whatever the asked server has");
   finish(command, context, [&context, range, to] {
     range->to_given = to->count() > 0;

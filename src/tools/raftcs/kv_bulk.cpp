@@ -4,8 +4,7 @@
 // in the comparison: one session's commands are applied in the order they were submitted.
 #include <cstdio>
 #include <fstream>
-#include <iostream>
-#include <map>
+#include <sstream>
 #include <unordered_map>
 
 #include "common/kv.hpp"
@@ -29,7 +28,8 @@ struct BulkOptions {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-Pairs read_pairs(std::istream& in) {
+Pairs read_pairs() {
+  std::istringstream in(read_in());
   Pairs pairs;
   std::string line;
   for (size_t number = 1; std::getline(in, line); ++number) {
@@ -107,19 +107,19 @@ Comparison compare(Session& session, const BulkOptions& bulk, const Pairs& pairs
   return result;
 }
 
-int report(const Context& context, const Comparison& result) {
+int report(const Context& context, const Comparison& result, After after) {
   uint64_t unread = result.unread.all();
   if (context.json()) {
     print_json({{"checked", result.checked},
                 {"missing", result.missing},
                 {"different", result.different},
-                {"unread", unread}});
+                {"unread", unread}},
+               after);
   } else {
-    std::printf("compared %llu keys: %llu missing, %llu different, %llu unread\n",
-                static_cast<unsigned long long>(result.checked),
-                static_cast<unsigned long long>(result.missing),
-                static_cast<unsigned long long>(result.different),
-                static_cast<unsigned long long>(unread));
+    write_out("compared " + std::to_string(result.checked) + " keys: " +
+                  std::to_string(result.missing) + " missing, " + std::to_string(result.different) +
+                  " different, " + std::to_string(unread) + " unread\n",
+              after);
   }
   if (result.good()) return kDone;
   std::string text = "the cluster does not hold the input, for example: " +
@@ -129,7 +129,7 @@ int report(const Context& context, const Comparison& result) {
 }
 
 int run_load(const Context& context, const BulkOptions& bulk) {
-  Pairs pairs = read_pairs(std::cin);
+  Pairs pairs = read_pairs();
   Session session(context.endpoint_list(), context.timeout_ms);
   session.open();
   Tally tally;
@@ -156,13 +156,16 @@ int run_load(const Context& context, const BulkOptions& bulk) {
                 {"unknown", tally.unknown},
                 {"unavailable", tally.unavailable},
                 {"seconds", seconds},
-                {"longest_stall_ms", pipeline.longest_stall_ms()}});
+                {"longest_stall_ms", pipeline.longest_stall_ms()}},
+               After::kDoing);
   } else {
-    std::printf("loaded %llu of %zu in %.2f s, longest stall %lld ms\n",
-                static_cast<unsigned long long>(tally.done), pairs.size(), seconds,
-                static_cast<long long>(pipeline.longest_stall_ms()));
+    char time[32];
+    std::snprintf(time, sizeof time, "%.2f", seconds);
+    write_out("loaded " + std::to_string(tally.done) + " of " + std::to_string(pairs.size()) +
+                  " in " + time + " s, longest stall " +
+                  std::to_string(pipeline.longest_stall_ms()) + " ms\n",
+              After::kDoing);
   }
-  std::fflush(stdout);
   if (tally.exit_code() != kDone) {
     throw Failure(tally.exit_code(), "kv load: " + std::to_string(tally.failed) + " failed, " +
                                          std::to_string(tally.unknown) + " unknown, " +
@@ -170,14 +173,14 @@ int run_load(const Context& context, const BulkOptions& bulk) {
                                          " not sent; the first: " + tally.first_error);
   }
   if (!mark_error.empty()) throw Failure(kFailed, mark_error);
-  return bulk.no_verify ? kDone : report(context, compare(session, bulk, pairs));
+  return bulk.no_verify ? kDone : report(context, compare(session, bulk, pairs), After::kDoing);
 }
 
 int run_verify(const Context& context, const BulkOptions& bulk) {
-  Pairs pairs = read_pairs(std::cin);
+  Pairs pairs = read_pairs();
   Session session(context.endpoint_list(), context.timeout_ms);
   session.open();
-  return report(context, compare(session, bulk, pairs));
+  return report(context, compare(session, bulk, pairs), After::kAsking);
 }
 
 int run_dump(const Context& context, const BulkOptions& bulk) {
@@ -224,14 +227,14 @@ int run_count(const Context& context, const BulkOptions& bulk) {
                 {"failed", tally.failed},
                 {"unknown", tally.unknown},
                 {"unavailable", tally.unavailable},
-                {"longest_stall_ms", pipeline.longest_stall_ms()}});
+                {"longest_stall_ms", pipeline.longest_stall_ms()}},
+               After::kDoing);
   } else {
-    std::printf("added %llu times, %llu unknown, longest stall %lld ms\n",
-                static_cast<unsigned long long>(tally.done),
-                static_cast<unsigned long long>(tally.unknown),
-                static_cast<long long>(pipeline.longest_stall_ms()));
+    write_out("added " + std::to_string(tally.done) + " times, " + std::to_string(tally.unknown) +
+                  " unknown, longest stall " + std::to_string(pipeline.longest_stall_ms()) +
+                  " ms\n",
+              After::kDoing);
   }
-  std::fflush(stdout);
   if (tally.exit_code() == kDone) return kDone;
   throw Failure(tally.exit_code(), "kv count: the first that did not end well: " +
                                        tally.first_error);
@@ -243,7 +246,7 @@ CLI::App* add(CLI::App& kv, Context& context, const char* name, const char* text
               const std::shared_ptr<BulkOptions>& bulk) {
   CLI::App* command = kv.add_subcommand(name, text);
   command->add_option("--service", bulk->service, "name of the kv service");
-  command->add_option("--window", bulk->window, "operations in flight")
+  add_number(command, "--window", bulk->window, "operations in flight")
       ->check(CLI::Range(1, 10'000));
   command->callback([&context, run, bulk] {
     context.action = [&context, run, bulk] { return run(context, *bulk); };
@@ -258,7 +261,7 @@ void add_kv_bulk_commands(CLI::App& kv, Context& context) {
   CLI::App* load = add(kv, context, "load",
                        "put every line KEY<TAB>VALUE of standard input, then compare", run_load,
                        bulk);
-  load->add_option("--rate", bulk->rate, "at most so many a second; 0: no limit");
+  add_number(load, "--rate", bulk->rate, "at most so many a second; 0: no limit");
   load->add_option("--mark", bulk->mark, "file to make when half of the answers are there")
       ->type_name("FILE");
   load->add_flag("--verify-none", bulk->no_verify, "do not read back and compare");
@@ -268,8 +271,8 @@ void add_kv_bulk_commands(CLI::App& kv, Context& context) {
   CLI::App* count = add(kv, context, "count", "add 1 to a number many times in one session",
                         run_count, counting);
   count->add_option("KEY", counting->key)->required();
-  count->add_option("--times", counting->times)->check(CLI::Range(1, 100'000'000));
-  count->add_option("--rate", counting->rate, "at most so many a second; 0: no limit");
+  add_number(count, "--times", counting->times)->check(CLI::Range(1, 100'000'000));
+  add_number(count, "--rate", counting->rate, "at most so many a second; 0: no limit");
   add(kv, context, "dump", "all keys as TSV", run_dump, std::make_shared<BulkOptions>());
 }
 

@@ -94,8 +94,10 @@ void add_kv_watch_command(CLI::App& kv, Context& context) {
   command->add_option("--service", watch->service, "name of the kv service");
   command->add_option("KEY", watch->key)->required();
   command->add_flag("--prefix", watch->prefix, "every key that begins with KEY");
-  command->add_option("--count", watch->count, "end after so many changes");
-  command->add_option("--for", watch->seconds, "end after so many seconds")->type_name("SECONDS");
+  add_number(command, "--count", watch->count, "end after so many changes");
+  command->add_option("--for", watch->seconds, "end after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e9));
   command->callback([&context, watch] {
     context.action = [&context, watch] { return run_watch(context, *watch); };
   });

@@ -2,6 +2,7 @@
 //
 // Data goes to stdout, everything for people to stderr. Exit codes: 0 done, 1 definitely
 // failed, 2 usage, 3 outcome unknown, 4 unavailable and not sent.
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 
@@ -24,7 +25,7 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("-o,--output", context.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->take_last();
-  app.add_option("--timeout", context.timeout_ms, "how long to wait for an answer")
+  tools::add_number(&app, "--timeout", context.timeout_ms, "how long to wait for an answer")
       ->type_name("MS")
       ->check(CLI::Range(1, 86'400'000))
       ->take_last();
@@ -46,8 +47,10 @@ int parse_and_run(int argc, char** argv) {
     return tools::kUsage;
   }
   if (version) {
-    std::printf("raftcs %d.%d.%d (libraftcs %s)\n", RAFTCS_VERSION_MAJOR, RAFTCS_VERSION_MINOR,
-                RAFTCS_VERSION_PATCH, raftcs_version_string());
+    tools::write_out("raftcs " + std::to_string(RAFTCS_VERSION_MAJOR) + "." +
+                     std::to_string(RAFTCS_VERSION_MINOR) + "." +
+                     std::to_string(RAFTCS_VERSION_PATCH) + " (libraftcs " +
+                     raftcs_version_string() + ")\n");
     return tools::kDone;
   }
   if (!context.action) {
@@ -59,6 +62,7 @@ int parse_and_run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);  // whoever reads us is gone: a write that fails says so
   try {
     return parse_and_run(argc, argv);
   } catch (const tools::Failure& failure) {

@@ -4,6 +4,7 @@
 // together. --dry-run asks for the plan instead and shows what it would mean for the quorum.
 #include <algorithm>
 #include <cstdio>
+#include <initializer_list>
 
 #include "common/text.hpp"
 #include "raftcs/context.hpp"
@@ -85,7 +86,7 @@ int change(const Context& context, const Flags& flags, const Json& changes) {
   if (flags.dry_run) return show_plan(context, args);
   const Json answer = ask(context, "member_change", args);
   if (context.json()) {
-    print_json(answer);
+    print_json(answer, After::kDoing);
   } else {
     std::fprintf(stderr, "done: %s\n", answer.value("text", "").c_str());
   }
@@ -140,10 +141,10 @@ struct AddOptions {
 void add_add(CLI::App* member, Context& context) {
   CLI::App* command = member->add_subcommand("add", "a new member, as a learner");
   auto o = std::make_shared<AddOptions>();
-  command->add_option("ID", o->id, "its id")->required();
+  add_number(command, "ID", o->id, "its id")->required();
   command->add_option("PEER", o->peer, "its peer address, HOST:PORT")->required();
   command->add_option("CLIENT", o->client, "its client address, HOST:PORT")->required();
-  command->add_option("--priority", o->priority, "who should lead: higher is better")
+  add_number(command, "--priority", o->priority, "who should lead: higher is better")
       ->check(CLI::Range(0, 255));
   o->flags.add_to(command);
   command->callback([&context, o] {
@@ -160,8 +161,8 @@ void add_replace(CLI::App* member, Context& context) {
   CLI::App* command = member->add_subcommand(
       "replace", "NEW votes in the place of OLD; OLD again: the same member with a new disk");
   auto o = std::make_shared<AddOptions>();
-  command->add_option("OLD", o->id, "a voter")->required();
-  command->add_option("NEW", o->with, "a learner, or a new member with its addresses")->required();
+  add_number(command, "OLD", o->id, "a voter")->required();
+  add_number(command, "NEW", o->with, "a learner, or a new member with its addresses")->required();
   auto* peer = command->add_option("PEER", o->peer, "peer address of a new member");
   command->add_option("CLIENT", o->client, "client address of a new member")->needs(peer);
   o->flags.add_to(command);
@@ -180,7 +181,9 @@ void add_simple(CLI::App* member, Context& context, const char* verb, const char
   CLI::App* command = member->add_subcommand(verb, text);
   auto ids = std::make_shared<std::vector<uint64_t>>();
   auto flags = std::make_shared<Flags>();
-  command->add_option("ID", *ids, "one or several members, together")->required();
+  command->add_option("ID", *ids, "one or several members, together")
+      ->required()
+      ->check(decimal<uint64_t>());
   flags->add_to(command);
   command->callback([&context, ids, flags, verb] {
     context.action = [&context, ids, flags, verb] {
@@ -194,8 +197,8 @@ void add_simple(CLI::App* member, Context& context, const char* verb, const char
 void add_priority(CLI::App* member, Context& context) {
   CLI::App* command = member->add_subcommand("priority", "who should lead: higher is better");
   auto o = std::make_shared<AddOptions>();
-  command->add_option("ID", o->id, "a member")->required();
-  command->add_option("PRIORITY", o->priority, "0 to 255; 100 unless given")
+  add_number(command, "ID", o->id, "a member")->required();
+  add_number(command, "PRIORITY", o->priority, "0 to 255; 100 unless given")
       ->required()
       ->check(CLI::Range(0, 255));
   o->flags.add_to(command);
@@ -238,7 +241,7 @@ int reseed(const Context& context, uint64_t id, bool dry_run, bool off) {
   // Only now: the leader counts it as failed as long as it may begin anew.
   if (off) ask(context, "reseed_plan", {{"id", id}, {"off", true}, {"dry_run", true}});
   if (context.json()) {
-    print_json(answer);
+    print_json(answer, After::kDoing);
   } else {
     const std::string text = off ? "keeps its data" : "begins anew at its next start: restart it";
     std::fprintf(stderr, "node %llu %s\n", static_cast<unsigned long long>(id), text.c_str());
@@ -255,7 +258,7 @@ void add_reseed(CLI::App* member, Context& context) {
   CLI::App* command = member->add_subcommand(
       "reseed", "a member gives up its data at its next start and gets that of the others");
   auto o = std::make_shared<ReseedOptions>();
-  command->add_option("ID", o->id, "a member; it must be up")->required();
+  add_number(command, "ID", o->id, "a member; it must be up")->required();
   auto* dry = command->add_flag("--dry-run", o->dry_run, "show what it would mean, change nothing");
   command->add_flag("--off", o->off, "it keeps its data after all")->excludes(dry);
   command->callback([&context, o] {
@@ -263,7 +266,8 @@ void add_reseed(CLI::App* member, Context& context) {
   });
 }
 
-// "promote 4", "remove 2", "replace 2 4", "priority 3 50", "add 5 PEER CLIENT"
+// "promote 4", "remove 2", "replace 2 4 [PEER CLIENT]", "priority 3 50", "add 5 PEER CLIENT"; what
+// is not understood to the last word is refused, as another change than was meant would be made.
 Json parse_change(const std::string& text) {
   std::vector<std::string> words;
   for (size_t at = 0; at < text.size();) {
@@ -271,24 +275,39 @@ Json parse_change(const std::string& text) {
     if (end > at) words.push_back(text.substr(at, end - at));
     at = end + 1;
   }
-  auto number = [&](size_t i) -> uint64_t {
-    try {
-      return i < words.size() ? std::stoull(words[i]) : 0;
-    } catch (const std::exception&) {
-      return 0;
-    }
+  auto refuse = [&](const char* why) -> Failure {
+    return Failure(kUsage, "\"" + text + "\" is not a change: " + why);
   };
-  const uint64_t id = number(1);
-  if (words.empty() || id == 0)
-    throw Failure(kUsage, "\"" + text + "\" is not a change: VERB ID ..., such as \"promote 4\"");
-  Json one{{"do", words[0]}, {"id", id}};
-  if (words[0] == "replace") one["with"] = number(2);
-  if (words[0] == "priority") one["priority"] = number(2);
-  const size_t addresses_at = words[0] == "replace" ? 3 : 2;
-  if (words[0] == "add" || words[0] == "replace")
-    one = with_addresses(one, addresses_at < words.size() ? words[addresses_at] : "",
-                         addresses_at + 1 < words.size() ? words[addresses_at + 1] : "");
-  return one;
+  auto number = [&](size_t i) {
+    std::string& word = words[i];
+    if (!decimal<uint64_t>()(word).empty()) throw refuse("an id or priority is not a number");
+    const uint64_t value = std::stoull(word);
+    if (i == 1 && value == 0) throw refuse("ids begin at 1");
+    return value;
+  };
+  auto expect_words = [&](std::initializer_list<size_t> counts, const char* form) {
+    if (std::find(counts.begin(), counts.end(), words.size()) == counts.end()) throw refuse(form);
+  };
+  const std::string verb = words.empty() ? std::string() : words[0];
+  if (verb == "promote" || verb == "demote" || verb == "remove") {
+    expect_words({2}, "VERB ID is wanted, and each further member in quotes of its own");
+    return {{"do", verb}, {"id", number(1)}};
+  }
+  if (verb == "priority") {
+    expect_words({3}, "priority ID PRIORITY is wanted");
+    return {{"do", verb}, {"id", number(1)}, {"priority", number(2)}};
+  }
+  if (verb == "add") {
+    expect_words({4}, "add ID PEER CLIENT is wanted");
+    return with_addresses({{"do", verb}, {"id", number(1)}}, words[2], words[3]);
+  }
+  if (verb == "replace") {
+    expect_words({3, 5}, "replace OLD NEW [PEER CLIENT] is wanted");
+    words.resize(5);
+    return with_addresses({{"do", verb}, {"id", number(1)}, {"with", number(2)}}, words[3],
+                          words[4]);
+  }
+  throw refuse("the verbs are add, promote, demote, remove, replace and priority");
 }
 
 void add_change(CLI::App* member, Context& context) {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 
 #include "common/text.hpp"
 #include "raftcs/context.hpp"
@@ -54,9 +52,11 @@ int run_command(const Context& context, const QueueOptions& q, const std::string
   if (reply.app_code == queue::kOk && counts != nullptr) {
     const int64_t number = expect_form(queue::read_number(reply.data));
     document[counts] = number;
-    if (!context.json()) write_out(std::to_string(number) + "\n");
+    if (!context.json()) write_out(std::to_string(number) + "\n", After::kDoing);
   }
-  if (context.json()) print_json(document);
+  if (context.json()) {
+    print_json(document, reply.app_code == queue::kOk ? After::kDoing : After::kAsking);
+  }
   if (reply.app_code != queue::kOk) throw Failure(kFailed, queue::app_code_text(reply.app_code));
   return kDone;
 }
@@ -144,12 +144,12 @@ void finish(CLI::App* command, Context& context, std::function<int()> action) {
 void add_settings(CLI::App* command, QueueOptions& q) {
   command->add_option("--policy", q.settings.policy, "round_robin or least_loaded")
       ->check(CLI::IsMember({"round_robin", "least_loaded"}));
-  command->add_option("--visibility", q.settings.visibility_ms, "time a worker has for a job")
+  add_number(command, "--visibility", q.settings.visibility_ms, "time a worker has for a job")
       ->type_name("MS");
-  command->add_option("--grace", q.settings.grace_ms, "time a disconnected worker keeps its jobs")
+  add_number(command, "--grace", q.settings.grace_ms, "time a disconnected worker keeps its jobs")
       ->type_name("MS");
-  command->add_option("--attempts", q.settings.attempts_max, "then a job is a dead letter");
-  command->add_option("--max-jobs", q.settings.jobs_max, "more are refused");
+  add_number(command, "--attempts", q.settings.attempts_max, "then a job is a dead letter");
+  add_number(command, "--max-jobs", q.settings.jobs_max, "more are refused");
 }
 
 void add_queues(CLI::App& parent, Context& context) {
@@ -187,32 +187,31 @@ void add_jobs(CLI::App& parent, Context& context) {
   auto put = std::make_shared<QueueOptions>();
   CLI::App* command = add(parent, "put", "put a job into a queue; prints its number", put);
   CLI::Option* payload = command->add_option("PAYLOAD", put->payload, "without it: standard input");
-  command->add_option("--priority", put->priority, "0 to 9, higher ones first");
-  command->add_option("--delay", put->delay_ms, "do not give it out before")->type_name("MS");
+  add_number(command, "--priority", put->priority, "0 to 9, higher ones first");
+  add_number(command, "--delay", put->delay_ms, "do not give it out before")->type_name("MS");
   finish(command, context, [&context, put, payload] {
-    if (payload->count() == 0)
-      put->payload = {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+    if (payload->count() == 0) put->payload = read_in();
     return run_command(context, *put,
                        queue::put(put->name, put->payload, put->priority, put->delay_ms), "job");
   });
   auto done = std::make_shared<QueueOptions>();
   command = add(parent, "done", "end a job as done, whoever has it", done, false);
-  command->add_option("JOB", done->job)->required();
+  add_number(command, "JOB", done->job)->required();
   finish(command, context, [&context, done] {
     return run_command(context, *done, queue::done(done->job, std::nullopt));
   });
   auto fail = std::make_shared<QueueOptions>();
   command = add(parent, "fail", "take a job from its worker, as failed", fail, false);
-  command->add_option("JOB", fail->job)->required();
+  add_number(command, "JOB", fail->job)->required();
   command->add_option("--reason", fail->reason, "kept with the job");
-  command->add_option("--retry", fail->delay_ms, "give it out again not before")->type_name("MS");
+  add_number(command, "--retry", fail->delay_ms, "give it out again not before")->type_name("MS");
   finish(command, context, [&context, fail] {
     return run_command(context, *fail,
                        queue::fail(fail->job, std::nullopt, fail->reason, fail->delay_ms));
   });
   auto again = std::make_shared<QueueOptions>();
   command = add(parent, "requeue", "put dead letters back, all or one", again);
-  CLI::Option* one = command->add_option("JOB", again->job);
+  CLI::Option* one = add_number(command, "JOB", again->job);
   finish(command, context, [&context, again, one] {
     std::optional<int64_t> job;
     if (one->count() > 0) job = again->job;
@@ -234,11 +233,11 @@ void add_reads(CLI::App& parent, Context& context) {
   CLI::App* command = add(parent, "jobs", "jobs of a queue, by number", jobs);
   command->add_option("--state", jobs->state, "waiting, delayed, assigned or dead")
       ->check(CLI::IsMember({"waiting", "delayed", "assigned", "dead"}));
-  command->add_option("--limit", jobs->limit)->check(CLI::Range(1, 1'000'000));
+  add_number(command, "--limit", jobs->limit)->check(CLI::Range(1, 1'000'000));
   finish(command, context, [&context, jobs] { return run_jobs(context, *jobs, jobs->state); });
   auto dead = std::make_shared<QueueOptions>();
   command = add(parent, "dead", "dead letters of a queue", dead);
-  command->add_option("--limit", dead->limit)->check(CLI::Range(1, 1'000'000));
+  add_number(command, "--limit", dead->limit)->check(CLI::Range(1, 1'000'000));
   finish(command, context, [&context, dead] { return run_jobs(context, *dead, "dead"); });
 }
 

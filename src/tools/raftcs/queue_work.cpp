@@ -3,8 +3,12 @@
 //
 // Each job is printed as a JSON line. Without --exec it is printed and then ended as done. With
 // --exec the command gets the payload on its standard input; exit code 0 is done, any other
-// gives the job back. While the command runs, the time it has for the job is extended. On the
-// way out the session is closed, so that what is left goes to other workers at once.
+// gives the job back. While the command runs, the time of it and of the jobs that wait behind it is
+// extended. On the way out the session is closed, so that what is left goes to other workers at
+// once.
+//
+// What must hold: no job is begun before the cluster said that it is still ours. A push may have
+// waited here for longer than its time, and its job be another's, or a dead letter, by then.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +18,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 
 #include "common/queue.hpp"
 #include "common/text.hpp"
@@ -50,6 +55,7 @@ class Child {
     if (pid_ < 0) throw Failure(kFailed, std::string("fork: ") + strerror(errno));
     if (pid_ == 0) {
       setpgid(0, 0);
+      signal(SIGPIPE, SIG_DFL);  // ignored here, and it would stay so over exec
       dup2(in[0], STDIN_FILENO);
       dup2(STDERR_FILENO, STDOUT_FILENO);  // standard output carries the JSON lines
       setenv("RAFTCS_QUEUE", job.queue.c_str(), 1);
@@ -76,11 +82,13 @@ class Child {
   bool running() {
     if (ended_) return false;
     feed();
-    pid_t got = waitpid(pid_, &status_, WNOHANG);
-    ended_ = got == pid_ || (got < 0 && errno != EINTR);
+    const pid_t got = waitpid(pid_, &status_, WNOHANG);
+    unseen_ = got < 0 && errno != EINTR;
+    ended_ = got == pid_ || unseen_;
     return !ended_;
   }
   int exit_code() const {
+    if (unseen_) return 255;  // how it ended is not known, so it is not done
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
   }
 
@@ -103,6 +111,7 @@ class Child {
   int fd_ = -1;
   int status_ = 0;
   bool ended_ = false;
+  bool unseen_ = false;
 };
 
 class Worker {
@@ -119,9 +128,11 @@ class Worker {
     uint64_t ended = 0;
     while (g_stop == 0 && (work_.count == 0 || ended < work_.count) && mono_ms() < end) {
       if (work_.idle > 0 && mono_ms() - idle_since > static_cast<int64_t>(work_.idle * 1000)) break;
-      auto job = next();
-      if (!job) continue;
-      if (handle(*job)) ++ended;
+      take(200);
+      if (waiting_.empty()) continue;
+      const queue::Job job = std::move(waiting_.front().job);
+      waiting_.pop_front();
+      if (handle(job)) ++ended;
       idle_since = mono_ms();
     }
     return kDone;
@@ -136,12 +147,32 @@ class Worker {
     return all;
   }
 
-  std::optional<queue::Job> next() {
-    raftcs_event_t* event = nullptr;
-    raftcs_status_t status = raftcs_queue_next(session_.queue(), 200, &event);
-    if (status != RAFTCS_OK) throw Failure(kFailed, "reading events: " + describe(status));
-    if (event == nullptr) return std::nullopt;
-    EventPtr owner(event);
+  struct Taken {
+    queue::Job job;
+    int64_t extend_at;
+  };
+
+  static int64_t next_extension(const queue::Job& job) { return mono_ms() + job.visibility_ms / 3; }
+
+  // Puts what came behind what waits; for the first of all it waits so long.
+  void take(int64_t timeout_ms) {
+    for (;;) {
+      raftcs_event_t* event = nullptr;
+      raftcs_status_t status =
+          raftcs_queue_next(session_.queue(), waiting_.empty() ? timeout_ms : 0, &event);
+      if (status != RAFTCS_OK) throw Failure(kFailed, "reading events: " + describe(status));
+      if (event == nullptr) return;
+      EventPtr owner(event);
+      if (auto job = job_of(event)) {
+        const int64_t extend_at = next_extension(*job);
+        waiting_.push_back({std::move(*job), extend_at});
+      } else if (waiting_.empty()) {
+        return;  // so that the caller looks at its own end
+      }
+    }
+  }
+
+  std::optional<queue::Job> job_of(const raftcs_event_t* event) {
     Reply reply = read_event(event);
     if (reply.kind == RAFTCS_EVENT_SESSION_LOST)
       throw Failure(kFailed, "the session is lost; its jobs went to others: " +
@@ -170,18 +201,37 @@ class Worker {
     return false;
   }
 
+  bool extend(const queue::Job& job) {
+    return answer(job, queue::extend(job.id, job.attempt, job.visibility_ms));
+  }
+
+  // Keeps what waits behind a running command; what is another's by now leaves.
+  void keep_waiting() {
+    take(0);
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      if (mono_ms() < it->extend_at) {
+        ++it;
+        continue;
+      }
+      it->extend_at = next_extension(it->job);
+      it = extend(it->job) ? it + 1 : waiting_.erase(it);
+    }
+  }
+
   bool handle(const queue::Job& job) {
+    if (!extend(job)) return false;
     if (work_.exec.empty()) {
       print(job, "done", 0);
       return answer(job, queue::done(job.id, job.attempt));
     }
     Child child(work_.exec, job);
-    int64_t extend_at = mono_ms() + job.visibility_ms / 3;
+    int64_t extend_at = next_extension(job);
     while (child.running()) {
       poll(nullptr, 0, kPollMs);
+      keep_waiting();
       if (mono_ms() < extend_at) continue;
-      extend_at = mono_ms() + job.visibility_ms / 3;
-      if (!answer(job, queue::extend(job.id, job.attempt, job.visibility_ms))) {
+      extend_at = next_extension(job);
+      if (!extend(job)) {
         print(job, "lost", 0);
         return false;  // the command is ended: another worker runs it now
       }
@@ -197,6 +247,7 @@ class Worker {
 
   const WorkOptions& work_;
   Session session_;
+  std::deque<Taken> waiting_;  // in the order they came
 };
 
 int run_work(const Context& context, const WorkOptions& work) {
@@ -204,7 +255,7 @@ int run_work(const Context& context, const WorkOptions& work) {
   action.sa_handler = on_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_DFL);  // a parent may have it ignored: then no command's end could be seen
   return Worker(context, work).run();
 }
 
@@ -217,17 +268,19 @@ void add_queue_work_command(CLI::App& queue, Context& context) {
   command->add_option("QUEUES", work->queues, "names of queues, or '*'")->required();
   command->add_option("--exec", work->exec, "run this for each job; the payload is its input")
       ->type_name("COMMAND");
-  command->add_option("--retry", work->retry_ms, "a failed job is given out again not before")
+  add_number(command, "--retry", work->retry_ms, "a failed job is given out again not before")
       ->type_name("MS");
-  command->add_option("--capacity", work->capacity, "jobs held at once, done one by one")
+  add_number(command, "--capacity", work->capacity, "jobs held at once, done one by one")
       ->check(CLI::Range(1, 10'000));
-  command->add_option("--count", work->count, "end after so many jobs");
-  command->add_option("--for", work->seconds, "end after so many seconds")->type_name("SECONDS");
+  add_number(command, "--count", work->count, "end after so many jobs");
+  command->add_option("--for", work->seconds, "end after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e9));
   command->add_option("--idle", work->idle, "end when no job came for so long")
-      ->type_name("SECONDS");
-  command
-      ->add_option("--session-timeout", work->session_timeout_ms,
-                   "after so long without contact other workers get the jobs")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e9));
+  add_number(command, "--session-timeout", work->session_timeout_ms,
+             "after so long without contact other workers get the jobs")
       ->type_name("MS");
   command->callback(
       [&context, work] { context.action = [&context, work] { return run_work(context, *work); }; });

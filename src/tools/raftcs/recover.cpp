@@ -12,27 +12,29 @@ void keep_line(uint64_t out, const char* line, size_t size) {
   reinterpret_cast<std::string*>(out)->assign(line, size);
 }
 
-void explain(const Json& r) {
+void explain(const Json& r, After after) {
   std::string others;
   for (const Json& member : r["members"])
     if (member["id"] != r["node"])
       others += (others.empty() ? "" : ", ") + cell_of(member["id"]) + " (" +
                 cell_of(member["peer_address"]) + ")";
-  write_out("node " + cell_of(r["node"]) + " of cluster " + cell_of(r["cluster"]) + "\n" +
-            "kept:    everything up to index " + cell_of(r["last_index"]) + ", term " +
-            cell_of(r["last_term"]) + "\n" +
-            "lost:    whatever only the other members hold, also what was acknowledged to "
-            "clients\n" +
-            "         the other members: " + others +
-            "; they can only come back with empty "
-            "directories\n" +
-            "         up to " + cell_of(r["sessions_ended"]) +
-            " sessions: they end, and their "
-            "clients are refused; what they had not heard an answer to stays unknown\n" +
-            (r.value("reseed", false)
-                 ? "marked:  it was to begin anew without its data (member reseed): that may be "
-                   "wrong. Take another survivor if there is one; --yes takes the mark away\n"
-                 : ""));
+  write_out(
+      "node " + cell_of(r["node"]) + " of cluster " + cell_of(r["cluster"]) + "\n" +
+          "kept:    everything up to index " + cell_of(r["last_index"]) + ", term " +
+          cell_of(r["last_term"]) + "\n" +
+          "lost:    whatever only the other members hold, also what was acknowledged to "
+          "clients\n" +
+          "         the other members: " + others +
+          "; they can only come back with empty "
+          "directories\n" +
+          "         up to " + cell_of(r["sessions_ended"]) +
+          " sessions: they end, and their "
+          "clients are refused; what they had not heard an answer to stays unknown\n" +
+          (r.value("reseed", false)
+               ? "marked:  it was to begin anew without its data (member reseed): that may be "
+                 "wrong. Take another survivor if there is one; --yes takes the mark away\n"
+               : ""),
+      after);
 }
 
 int run(const Context& context, const std::string& data_dir, bool yes) {
@@ -44,10 +46,11 @@ int run(const Context& context, const std::string& data_dir, bool yes) {
     throw Failure(status == RAFTCS_ERR_INVALID_ARGUMENT ? kUsage : kFailed,
                   "force-new-cluster " + data_dir + ": " + take_error(error, status));
   const Json r = Json::parse(line);
+  const After after = yes ? After::kDoing : After::kAsking;
   if (context.json()) {
-    print_json(r);
+    print_json(r, after);
   } else {
-    explain(r);
+    explain(r, after);
   }
   if (!yes) {
     std::fprintf(stderr,

@@ -299,12 +299,15 @@ class Kv : public raftcs_sm::StateMachine {
   }
 
   void watch(uint64_t session, const Watch& w, Answer& answer) {
+    // What is owed is told first: without that word a deletion since then would never be known.
+    // While it has no room the watch does not begin: the word will come, and then it is asked again.
+    tell_lost(session, answer);
+    if (owes(session, w)) return answer.reply(kOk);
     auto& mine = watched_[session];
     if (mine.count(w) != 0) return answer.reply(kOk);  // idempotent: no event again
     if (mine.size() >= kWatchesMax) return answer.reply(kTooLarge);
     mine.insert(w);
     watches_[w].insert(session);
-    forget_lost(session, w);
     answer.reply(kOk);
     // The present first, so that whoever watches needs no query.
     auto it = values_.lower_bound(w.key);
@@ -377,6 +380,10 @@ class Kv : public raftcs_sm::StateMachine {
       owed.erase(owed.begin());
     }
     lost_.erase(it);
+  }
+  bool owes(uint64_t session, const Watch& w) const {
+    const auto it = lost_.find(session);
+    return it != lost_.end() && it->second.count(w) != 0;
   }
   void forget_lost(uint64_t session, const Watch& w) {
     const auto it = lost_.find(session);

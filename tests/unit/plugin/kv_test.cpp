@@ -1,6 +1,8 @@
 // The reference plugins, as built, through the registry and the machine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "../../../plugins/common/msgpack_lite.hpp"
 #include "plugin/registry.hpp"
 #include "rsm/machine.hpp"
@@ -250,6 +252,38 @@ TEST(Kv, FullWindowLosesTheWatchAndSaysSo) {
     EXPECT_EQ(node->events(), (Strings{"2 put a=5"}));
   }
   EXPECT_EQ(n.snapshot(), copy.snapshot());
+}
+
+// A watch that is asked for again while the word of its end is owed: the word still comes.
+TEST(Kv, WhoWatchesAgainBeforeTheWordOfALossStillGetsIt) {
+  rsm::Limits limits;
+  limits.pushes_max = 2;
+  Node n("kv", limits);
+  n.watch(2, "a");
+  n.put(1, "a", "1");
+  n.put(1, "a", "2");
+  n.call(1, Node::op("del", "a", 2));  // cannot be told
+  EXPECT_EQ(n.watch(2, "a").app_code, 0);
+  EXPECT_TRUE(n.events().empty());
+  n.apply({rsm::Acknowledge{SessionNum(2), PushId(2)}});
+  n.put(1, "b", "x");
+  EXPECT_EQ(n.events(), (Strings{"2 lost a"}));
+  EXPECT_EQ(n.watch(2, "a").app_code, 0);
+  n.put(1, "a", "3");
+  EXPECT_EQ(n.events(), (Strings{"2 put a=3"}));
+}
+
+TEST(Kv, AWatchBringsTheOwedWordFirstWhenThereIsRoom) {
+  rsm::Limits limits;
+  limits.pushes_max = 2;
+  Node n("kv", limits);
+  for (uint64_t session : {2, 3}) n.watch(session, "a");
+  for (const char* v : {"1", "2", "3"}) n.put(1, "a", v);
+  for (uint64_t session : {2, 3}) n.apply({rsm::Acknowledge{SessionNum(session), PushId(2)}});
+  EXPECT_EQ(n.watch(3, "a").app_code, 0);
+  const Strings all = n.events();
+  EXPECT_EQ(std::count(all.begin(), all.end(), "3 lost a"), 1);
+  EXPECT_EQ(all.back(), "3 put a=3");
 }
 
 TEST(Kv, SnapshotRestoresAllAndLeavesTheDigest) {

@@ -34,7 +34,7 @@ constexpr size_t kKeyBytesMax = 4096;
 constexpr size_t kValueBytesMax = 8u << 20;
 constexpr uint32_t kRangeMax = 10'000;       // keys of one answer
 constexpr size_t kRangeBytesMax = 4u << 20;  // of one answer, about
-constexpr size_t kWatchesMax = 100'000;      // of a session
+constexpr size_t kWatchesMax = 100'000;      // of a session, with those lost and not yet told
 
 struct Value {
   uint64_t version;
@@ -302,11 +302,11 @@ class Kv : public raftcs_sm::StateMachine {
     // What is owed is told first: without that word a deletion since then would never be known.
     // While it has no room the watch does not begin: the word will come, and then it is asked again.
     tell_lost(session, answer);
-    if (owes(session, w)) return answer.reply(kOk);
-    auto& mine = watched_[session];
-    if (mine.count(w) != 0) return answer.reply(kOk);  // idempotent: no event again
-    if (mine.size() >= kWatchesMax) return answer.reply(kTooLarge);
-    mine.insert(w);
+    if (has(lost_, session, w)) return answer.reply(kOk);
+    if (has(watched_, session, w)) return answer.reply(kOk);  // idempotent: no event again
+    if (size(watched_, session) + size(lost_, session) >= kWatchesMax)
+      return answer.reply(kTooLarge);
+    watched_[session].insert(w);
     watches_[w].insert(session);
     answer.reply(kOk);
     // The present first, so that whoever watches needs no query.
@@ -326,6 +326,14 @@ class Kv : public raftcs_sm::StateMachine {
     answer.reply(kOk);
   }
 
+  static bool has(const BySession& all, uint64_t session, const Watch& w) {
+    const auto it = all.find(session);
+    return it != all.end() && it->second.count(w) != 0;
+  }
+  static size_t size(const BySession& all, uint64_t session) {
+    const auto it = all.find(session);
+    return it == all.end() ? 0 : it->second.size();
+  }
   static bool covers(const Watch& w, std::string_view key) {
     return w.prefix ? key.substr(0, w.key.size()) == w.key : key == w.key;
   }
@@ -380,10 +388,6 @@ class Kv : public raftcs_sm::StateMachine {
       owed.erase(owed.begin());
     }
     lost_.erase(it);
-  }
-  bool owes(uint64_t session, const Watch& w) const {
-    const auto it = lost_.find(session);
-    return it != lost_.end() && it->second.count(w) != 0;
   }
   void forget_lost(uint64_t session, const Watch& w) {
     const auto it = lost_.find(session);

@@ -286,6 +286,34 @@ TEST(Kv, AWatchBringsTheOwedWordFirstWhenThereIsRoom) {
   EXPECT_EQ(all.back(), "3 put a=3");
 }
 
+TEST(Kv, WatchesThatAreLostAndNotYetToldCountToo) {
+  rsm::Limits limits;
+  limits.pushes_max = 1;
+  Node n("kv", limits);
+  n.watch(2, "fills the window");
+  n.put(1, "fills the window", "");
+  // Each is lost at once: 100 prefixes of each key.
+  const auto watch = [&](const std::string& key) {
+    const RequestId id(++n.next_id);
+    return rsm::Command{SessionNum(2), id, id, ServiceNum(1),
+                        Bytes::copy(Node::op("watch", key, 3).boolean(true).str())};
+  };
+  std::string key;
+  for (int i = 1000; i < 2000; ++i) {
+    key = std::to_string(i) + std::string(99, 'x');
+    n.put(1, key, "");
+    std::vector<rsm::Op> list;
+    for (size_t length = 4; length < 104 && list.size() < (i == 1999 ? 99 : 100); ++length)
+      list.push_back(watch(key.substr(0, length)));
+    n.apply(list);
+    for (const rsm::Reply& r : n.out.replies) ASSERT_EQ(r.app_code, 0) << i;
+  }
+  // With the one that lives these are 100,000.
+  EXPECT_EQ(n.watch(2, key, true).app_code, 5);
+  EXPECT_EQ(n.call(2, Node::op("unwatch", key.substr(0, 9), 3).boolean(true)).app_code, 0);
+  EXPECT_EQ(n.watch(2, key, true).app_code, 0);
+}
+
 TEST(Kv, SnapshotRestoresAllAndLeavesTheDigest) {
   Node n("kv"), copy("kv");
   n.watch(2, "p", true);

@@ -36,6 +36,11 @@ constexpr uint32_t kRangeMax = 10'000;       // keys of one answer
 constexpr size_t kRangeBytesMax = 4u << 20;  // of one answer, about
 constexpr size_t kWatchesMax = 100'000;      // of a session, with those lost and not yet told
 
+// What a watch may begin with: half of the window that raftcs has for a session's pushes, so that
+// an attentive client gets it, and the changes that come meanwhile.
+constexpr size_t kPresentKeysMax = 5'000;
+constexpr size_t kPresentBytesMax = 32u << 20;  // of keys and values
+
 struct Value {
   uint64_t version;
   std::string bytes;
@@ -300,12 +305,13 @@ class Kv : public raftcs_sm::StateMachine {
 
   void watch(uint64_t session, const Watch& w, Answer& answer) {
     // What is owed is told first: without that word a deletion since then would never be known.
-    // While it has no room the watch does not begin: the word will come, and then it is asked again.
+    // While it has no room the watch does not begin: the word comes, and then it is asked again.
     tell_lost(session, answer);
     if (has(lost_, session, w)) return answer.reply(kOk);
     if (has(watched_, session, w)) return answer.reply(kOk);  // idempotent: no event again
     if (size(watched_, session) + size(lost_, session) >= kWatchesMax)
       return answer.reply(kTooLarge);
+    if (!tellable(w)) return answer.reply(kTooLarge);
     watched_[session].insert(w);
     watches_[w].insert(session);
     answer.reply(kOk);
@@ -326,6 +332,14 @@ class Kv : public raftcs_sm::StateMachine {
     answer.reply(kOk);
   }
 
+  bool tellable(const Watch& w) const {
+    size_t keys = 0, bytes = 0;
+    for (auto it = values_.lower_bound(w.key); it != values_.end() && covers(w, it->first); ++it) {
+      bytes += it->first.size() + it->second->bytes.size();
+      if (++keys > kPresentKeysMax || bytes > kPresentBytesMax) return false;
+    }
+    return true;
+  }
   static bool has(const BySession& all, uint64_t session, const Watch& w) {
     const auto it = all.find(session);
     return it != all.end() && it->second.count(w) != 0;

@@ -26,7 +26,7 @@ MALFORMED = 4
 TOO_LARGE = 5
 _SENTENCES = {NOT_FOUND: "no such key", COMPARE_FAILED: "another value is there",
               NOT_A_NUMBER: "the value is not a number", MALFORMED: "not a command of kv",
-              TOO_LARGE: "key or value is too large"}
+              TOO_LARGE: "key or value is too large, or there is too much to watch"}
 
 
 class KvError(Exception):

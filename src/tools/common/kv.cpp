@@ -48,7 +48,7 @@ const char* app_code_text(int32_t code) {
     case kCompareFailed: return "the key does not hold the expected value";
     case kNotANumber: return "the value is not a number";
     case kMalformed: return "the service does not understand this command";
-    case kTooLarge: return "key or value is too large";
+    case kTooLarge: return "key or value is too large, or there is too much to watch";
     default: return "the service refused";
   }
 }

@@ -286,6 +286,28 @@ TEST(Kv, AWatchBringsTheOwedWordFirstWhenThereIsRoom) {
   EXPECT_EQ(all.back(), "3 put a=3");
 }
 
+TEST(Kv, APrefixOfMoreThanCanBeToldAtOnceIsRefusedBeforeTheFirstPush) {
+  Node n("kv");
+  for (int i = 0; i <= 5000; ++i) n.put(1, "p/" + std::to_string(i), "");
+  EXPECT_EQ(n.watch(2, "p/", true).app_code, 5);
+  EXPECT_TRUE(n.events().empty());
+  n.put(1, "p/1", "x");
+  EXPECT_TRUE(n.events().empty());
+  EXPECT_EQ(n.watch(2, "p/1", true).app_code, 0);  // a narrower one
+  EXPECT_EQ(n.events().size(), 1111u);
+  n.call(1, Node::op("del", "p/0", 2));
+  EXPECT_EQ(n.watch(2, "p/", true).app_code, 0);
+  EXPECT_EQ(n.events().size(), 5000u);
+
+  for (const char* k : {"big/1", "big/2", "big/3", "big/4"})
+    n.put(1, k, std::string(8u << 20, 'v'));
+  EXPECT_EQ(n.watch(3, "big/", true).app_code, 5);
+  EXPECT_TRUE(n.events().empty());
+  n.call(1, Node::op("del", "big/4", 2));
+  EXPECT_EQ(n.watch(3, "big/", true).app_code, 0);
+  EXPECT_EQ(n.events().size(), 3u);
+}
+
 TEST(Kv, WatchesThatAreLostAndNotYetToldCountToo) {
   rsm::Limits limits;
   limits.pushes_max = 1;

@@ -31,7 +31,7 @@ void walk(const Queue& q, Out& out) {
 template <class Out>
 void walk(const Job& j, Out& out) {
   out.bytes(j.queue);
-  for (uint64_t v : {static_cast<uint64_t>(j.state), uint64_t{j.priority}, uint64_t{j.attempts},
+  for (uint64_t v : {static_cast<uint64_t>(j.state), uint64_t{j.priority}, j.attempts, j.forgiven,
                      j.worker, j.avoid, number(j.enqueued_ns), number(j.due_ns)})
     out.u64(v);
   out.bytes(*j.payload);
@@ -118,7 +118,8 @@ Job load_job(const Book& book, raftcs_sm::Reader& in) {
   expect(book.queues.count(j.queue) == 1, "a job is of no queue");
   j.state = static_cast<State>(up_to(in, kStates - 1));
   j.priority = static_cast<uint32_t>(up_to(in, kPriorityMax));
-  j.attempts = static_cast<uint32_t>(up_to(in, UINT32_MAX));
+  j.attempts = up_to(in, INT64_MAX);
+  j.forgiven = up_to(in, j.attempts);
   j.worker = in.u64();
   expect(j.state == State::assigned ? book.workers.count(j.worker) == 1 : j.worker == 0,
          "a job's worker is not there");

@@ -56,7 +56,8 @@ struct Job {
   std::string queue;
   State state = State::waiting;
   uint32_t priority = 0;  // higher ones first
-  uint32_t attempts = 0;  // how often it was given to a worker; fences late answers
+  uint64_t attempts = 0;  // how often it was given to a worker; fences late answers: never falls
+  uint64_t forgiven = 0;  // of these, those that do not count towards attempts_max (any more)
   uint64_t worker = 0;    // assigned: the session that has it
   uint64_t avoid = 0;     // the session it was taken from: another one is preferred
   int64_t enqueued_ns = 0;

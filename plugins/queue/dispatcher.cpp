@@ -131,7 +131,7 @@ Code Dispatcher::requeue(std::string_view name, uint64_t one, const Now& now, ui
   if (one != 0 && ids.empty()) return kNotFound;
   for (uint64_t id : ids) {
     Job& job = book_.jobs.at(id);
-    job.attempts = 0;
+    job.forgiven = job.attempts;
     job.avoid = 0;
     move(id, job, State::waiting);
   }
@@ -235,7 +235,7 @@ void Dispatcher::erase(uint64_t id, Job& job) {
 void Dispatcher::give_back(uint64_t id, Job& job, std::string_view reason, int64_t retry_ms,
                            int64_t now_ns) {
   Queue& q = *queue(job.queue);
-  const bool dead = job.attempts >= q.settings.attempts_max;
+  const bool dead = job.attempts - job.forgiven >= q.settings.attempts_max;
   index(id, job, false);
   const uint64_t worker = job.worker;
   job.avoid = worker;
@@ -309,7 +309,7 @@ void Dispatcher::worker_ended(uint64_t session,
   const std::set<uint64_t> jobs = assigned_[session];
   for (uint64_t id : jobs) {
     Job& job = book_.jobs.at(id);
-    if (unread.count({id, job.attempts}) != 0) --job.attempts;
+    if (unread.count({id, job.attempts}) != 0) ++job.forgiven;
     ++queue(job.queue)->counters.moved;
     give_back(id, job, "its worker's session ended", 0, now.ns);
     touched.insert(job.queue);
@@ -389,7 +389,7 @@ uint64_t Dispatcher::choose(const Queue& q, const Index& at, const Job& job) con
 bool Dispatcher::offer(uint64_t id, Job& job, uint64_t session, const Now& now) {
   msgpack_lite::Writer request;
   request.array(6).text("job").bytes(job.queue).integer(static_cast<int64_t>(id));
-  request.integer(job.attempts + 1).bytes(*job.payload);
+  request.integer(static_cast<int64_t>(job.attempts + 1)).bytes(*job.payload);
   request.integer(queue(job.queue)->settings.visibility_ms);
   if (now.answer.push(session, request.str())) return true;
   Worker& w = book_.workers.at(session);

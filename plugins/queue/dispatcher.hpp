@@ -3,10 +3,10 @@
 // What must hold
 //  1 A job has at most one holder: it is assigned to one session, and only that session's answer
 //    with the number of its present attempt counts (an answer after the visibility timeout is
-//    refused, so nothing is finished twice).
+//    refused, so nothing is finished twice). No two attempts of a job have the same number.
 //  2 A job ends once: done, purged, or dead after attempts_max attempts; a dead one can be put
-//  back. 3 Nothing waits while a connected worker of its queue has room, unless the queue is paused
-//  or
+//    back, and has as many again.
+//  3 Nothing waits while a connected worker of its queue has room, unless the queue is paused or
 //    the worker's push window is full (looked at again after kBlockedNs).
 //  4 A worker that is gone loses its jobs: at once when its session ends, after the queue's
 //    grace when it is only disconnected. New jobs go to connected workers only.
@@ -66,7 +66,7 @@ class Dispatcher {
   Code requeue(std::string_view name, uint64_t id, const Now& now, uint64_t* count);  // 0: all
 
   void worker_started(uint64_t session, Worker worker, const Now& now);
-  // `unread`: jobs whose request the worker never acknowledged; these attempts do not count.
+  // `unread`: jobs whose request the worker never acknowledged; these attempts are forgiven.
   void worker_ended(uint64_t session, const std::set<std::pair<uint64_t, uint64_t>>& unread,
                     const Now& now);
   void worker_presence(uint64_t session, bool connected, const Now& now);

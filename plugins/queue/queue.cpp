@@ -206,7 +206,7 @@ class QueueService : public raftcs_sm::StateMachine {
   // ["done", job, attempt], ["fail", job, attempt, reason, retry_ms], ["extend", job, attempt, ms]
   Code finish(std::string_view op, uint32_t size, uint64_t session, Reader& in, const Now& now) {
     int64_t id = 0, attempt = 0, ms = 0;
-    if (!read(in, 1, INT64_MAX, 0, &id) || !read(in, 1, UINT32_MAX, 0, &attempt)) return kMalformed;
+    if (!read(in, 1, INT64_MAX, 0, &id) || !read(in, 1, INT64_MAX, 0, &attempt)) return kMalformed;
     std::optional<uint64_t> of;
     if (attempt != 0) of = static_cast<uint64_t>(attempt);
     const auto job = static_cast<uint64_t>(id);
@@ -272,7 +272,7 @@ class QueueService : public raftcs_sm::StateMachine {
   // [id, state, priority, attempts, worker, enqueued_ns, due_ns, size, reason, payload or nil]
   static void row(uint64_t id, const Job& j, bool payload, Writer* out) {
     out->array(10).integer(number(id)).text(name_of(j.state)).integer(j.priority);
-    out->integer(j.attempts).integer(number(j.worker)).integer(j.enqueued_ns).integer(j.due_ns);
+    out->integer(number(j.attempts)).integer(number(j.worker)).integer(j.enqueued_ns).integer(j.due_ns);
     out->integer(number(j.payload->size())).bytes(j.reason);
     payload ? out->bytes(*j.payload) : out->nil();
   }

@@ -122,10 +122,54 @@ TEST(Queue, AttemptsEndInDeadLettersWhichCanBePutBack) {
   EXPECT_EQ(r.call(r.boss, Writer().array(3).text("requeue").bytes("q").nil()), kOk);
   EXPECT_EQ(r.first_number(), 1);
   ASSERT_EQ(r.got.size(), 1u);
-  EXPECT_EQ(r.got[0].attempt, 1);
+  EXPECT_EQ(r.got[0].attempt, 4);  // never a number twice
   EXPECT_EQ(r.done(r.got[0]), kOk);
   EXPECT_EQ(r.about("remove", "q"), kOk);
   EXPECT_EQ(r.about("remove", "q"), kNotFound);
+}
+
+// The late answer of a run from before: it may not end, give back or extend the one of now.
+TEST(Queue, WhatWasPutBackIsFencedFromItsAttemptsBefore) {
+  Rig r;
+  Rig::Settings once;
+  once.attempts_max = 1;
+  r.create("q", once);
+  r.worker("q");
+  r.put("q", "x");
+  const JobPush first = r.got.at(0);
+  r.pass(1000);
+  EXPECT_EQ(r.stats("q")["dead"], 1);
+  EXPECT_EQ(r.call(r.boss, Writer().array(3).text("requeue").bytes("q").nil()), kOk);
+  auto other = r.copy();
+  ASSERT_EQ(r.got.size(), 2u);
+  const JobPush second = r.got[1];
+  for (Rig* rig : {&r, other.get()}) {
+    EXPECT_EQ(rig->extend(first, 100), kNotHeld);
+    EXPECT_EQ(rig->fail(first, "late"), kNotHeld);
+    EXPECT_EQ(rig->done(first), kNotHeld);
+    EXPECT_EQ(rig->stats("q")["assigned"], 1);
+    EXPECT_EQ(rig->fail(second, "again"), kOk);  // it has attempts_max anew
+    EXPECT_EQ(rig->stats("q")["dead"], 1);
+  }
+  EXPECT_EQ(r.snapshot(), other->snapshot());
+}
+
+TEST(Queue, PutBackItHasAllItsAttemptsAnew) {
+  Rig r;
+  r.create("q");
+  r.worker("q");
+  r.put("q", "poison");
+  for (int64_t round = 0; round < 3; ++round) {
+    for (int64_t n = 1; n <= 3; ++n) {
+      ASSERT_EQ(r.got.size(), 1u) << round << " " << n;
+      const JobPush j = r.got[0];
+      EXPECT_EQ(j.attempt, 3 * round + n);
+      r.got.clear();
+      EXPECT_EQ(r.fail(j, "no"), kOk);
+    }
+    EXPECT_EQ(r.stats("q")["dead"], 1);
+    EXPECT_EQ(r.call(r.boss, Writer().array(3).text("requeue").bytes("q").nil()), kOk);
+  }
 }
 
 TEST(Queue, AWorkersEndMovesItsJobsAndUnreadOnesCountNoAttempt) {
@@ -143,7 +187,7 @@ TEST(Queue, AWorkersEndMovesItsJobsAndUnreadOnesCountNoAttempt) {
   EXPECT_EQ(r.got[0].payload, "read");
   EXPECT_EQ(r.got[0].attempt, 2);
   EXPECT_EQ(r.got[1].payload, "unread");
-  EXPECT_EQ(r.got[1].attempt, 1);
+  EXPECT_EQ(r.got[1].attempt, 2);
   EXPECT_EQ(r.stats("q")["moved"], 2);
   EXPECT_EQ(r.machine.pushes_dropped(), 0u);
 }
@@ -290,6 +334,7 @@ class Chaos {
       RC_ASSERT(!holds(j.job));             // one holder
       RC_ASSERT(ended_.count(j.job) == 0);  // and none after its end
       RC_ASSERT(workers_.at(j.session).here);
+      RC_ASSERT(j.attempt == ++attempts_[j.job]);  // no number twice
       holders_[j.job] = {j, rig_->now_ms + 1000};
       history_.push_back(j);
     }
@@ -314,7 +359,7 @@ class Chaos {
 
   void step() {
     Rig& r = *rig_;
-    switch (below(12)) {
+    switch (below(13)) {
       case 0:
         workers_[r.opened + 1] = {};
         RC_ASSERT(r.worker(below(2) == 0 ? "*" : "a", "2") == r.opened);
@@ -354,6 +399,11 @@ class Chaos {
           if (rig_->extend(copy, 700) == kOk) holders_.at(copy.job).until_ms = r.now_ms + 700;
         }
         break;
+      case 10:
+        RC_ASSERT(r.call(r.boss, Writer().array(3).text("requeue").bytes(below(2) == 0 ? "a" : "b")
+                                     .nil()) == kOk);
+        requeued_ += r.first_number();
+        break;
       default:
         RC_ASSERT(r.put(below(2) == 0 ? "a" : "b", "p", static_cast<int64_t>(below(10)),
                         below(4) == 0 ? static_cast<int64_t>(below(300)) : 0) > 0);
@@ -385,14 +435,15 @@ class Chaos {
       read_pushes();
     }
     RC_ASSERT(left() == 0);
-    int64_t dead = 0, done = 0, enqueued = 0;
+    int64_t dead = 0, done = 0, enqueued = 0, died = 0;
     for (const char* q : {"a", "b"}) {
       auto s = r.stats(q);
       dead += s["dead"];
       done += s["done"];
       enqueued += s["enqueued"];
-      RC_ASSERT(s["dead"] == s["died"]);
+      died += s["died"];
     }
+    RC_ASSERT(dead + requeued_ == died);
     RC_ASSERT(enqueued == put_);
     RC_ASSERT(done == static_cast<int64_t>(ended_.size()));
     RC_ASSERT(done + dead == put_);
@@ -414,7 +465,8 @@ class Chaos {
   std::map<int64_t, Holder> holders_;
   std::vector<JobPush> history_;
   std::set<int64_t> ended_;
-  int64_t put_ = 0;
+  std::map<int64_t, int64_t> attempts_;
+  int64_t put_ = 0, requeued_ = 0;
 };
 
 RC_GTEST_PROP(QueueModel, EveryJobHasOneHolderAndEndsOnce, (uint64_t seed)) {

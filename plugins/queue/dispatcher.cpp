@@ -178,12 +178,12 @@ Code Dispatcher::fail(uint64_t session, uint64_t id, std::optional<uint64_t> att
   return kOk;
 }
 
-Code Dispatcher::extend(uint64_t session, uint64_t id, std::optional<uint64_t> attempt, int64_t ms,
-                        const Now& now) {
+Code Dispatcher::extend(uint64_t session, uint64_t id, std::optional<uint64_t> attempt,
+                        std::optional<int64_t> ms, const Now& now) {
   Job* job = held(session, id, attempt);
   if (job == nullptr) return kNotHeld;
   index(id, *job, false);
-  job->due_ns = now.ns + ms * kNsPerMs;
+  job->due_ns = now.ns + ms.value_or(queue(job->queue)->settings.visibility_ms) * kNsPerMs;
   index(id, *job, true);
   return kOk;
 }

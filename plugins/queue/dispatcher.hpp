@@ -60,8 +60,9 @@ class Dispatcher {
   Code done(uint64_t session, uint64_t id, std::optional<uint64_t> attempt, const Now& now);
   Code fail(uint64_t session, uint64_t id, std::optional<uint64_t> attempt, std::string_view reason,
             int64_t retry_ms, const Now& now);
-  Code extend(uint64_t session, uint64_t id, std::optional<uint64_t> attempt, int64_t ms,
-              const Now& now);
+  // `ms` none: the queue's visibility time.
+  Code extend(uint64_t session, uint64_t id, std::optional<uint64_t> attempt,
+              std::optional<int64_t> ms, const Now& now);
   Code purge(std::string_view name, bool dead, uint64_t* count);
   Code requeue(std::string_view name, uint64_t id, const Now& now, uint64_t* count);  // 0: all
 

@@ -214,7 +214,7 @@ class QueueService : public raftcs_sm::StateMachine {
       return in.done() ? work_.done(session, job, of, now) : kMalformed;
     if (op == "extend" && size == 4)
       return read(in, 1, kDurationMsMax, 0, &ms) && in.done()
-                 ? work_.extend(session, job, of, ms, now)
+                 ? work_.extend(session, job, of, ms == 0 ? std::nullopt : std::optional(ms), now)
                  : kMalformed;
     const std::string_view reason = in.bytes();
     if (op != "fail" || size != 5 || !read(in, 0, kDurationMsMax, 0, &ms) || !in.done())

@@ -172,6 +172,23 @@ TEST(Queue, PutBackItHasAllItsAttemptsAnew) {
   }
 }
 
+TEST(Queue, ExtendWithoutATimeGivesTheQueuesVisibility) {
+  Rig r;
+  r.create("q");
+  r.worker("q");
+  r.put("q", "x");
+  const JobPush j = r.got.at(0);
+  r.pass(900);
+  EXPECT_EQ(
+      r.call(j.session, Writer().array(4).text("extend").integer(j.job).integer(j.attempt).nil()),
+      kOk);
+  r.pass(999);
+  EXPECT_EQ(r.stats("q")["assigned"], 1);
+  EXPECT_EQ(r.stats("q")["timed_out"], 0);
+  r.pass(1);
+  EXPECT_EQ(r.stats("q")["timed_out"], 1);
+}
+
 TEST(Queue, AWorkersEndMovesItsJobsAndUnreadOnesCountNoAttempt) {
   Rig r;
   r.create("q");
@@ -400,8 +417,10 @@ class Chaos {
         }
         break;
       case 10:
-        RC_ASSERT(r.call(r.boss, Writer().array(3).text("requeue").bytes(below(2) == 0 ? "a" : "b")
-                                     .nil()) == kOk);
+        RC_ASSERT(
+            r.call(r.boss,
+                   Writer().array(3).text("requeue").bytes(below(2) == 0 ? "a" : "b").nil()) ==
+            kOk);
         requeued_ += r.first_number();
         break;
       default:

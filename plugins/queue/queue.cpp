@@ -48,7 +48,8 @@ bool read_settings(Reader& in, Settings* s) {
   return true;
 }
 
-// "a+b+c" or "*": a capability's value has no comma in it
+// "a+b+c" or "*": a capability's value has no comma in it. What can be no queue is left out, and
+// what is more than there can be queues: load() takes no more.
 Worker worker_of(std::string_view names) {
   Worker w;
   while (!names.empty()) {
@@ -56,13 +57,14 @@ Worker worker_of(std::string_view names) {
     const std::string_view name = names.substr(0, end);
     if (name == "*")
       w.all = true;
-    else if (!name.empty())
+    else if (is_queue_name(name))
       w.queues.emplace_back(name);
     names.remove_prefix(std::min(end + 1, names.size()));
   }
   if (w.all) w.queues.clear();
   std::sort(w.queues.begin(), w.queues.end());
   w.queues.erase(std::unique(w.queues.begin(), w.queues.end()), w.queues.end());
+  if (w.queues.size() > kQueuesMax) w.queues.resize(kQueuesMax);
   return w;
 }
 
@@ -272,8 +274,8 @@ class QueueService : public raftcs_sm::StateMachine {
   // [id, state, priority, attempts, worker, enqueued_ns, due_ns, size, reason, payload or nil]
   static void row(uint64_t id, const Job& j, bool payload, Writer* out) {
     out->array(10).integer(number(id)).text(name_of(j.state)).integer(j.priority);
-    out->integer(number(j.attempts)).integer(number(j.worker)).integer(j.enqueued_ns).integer(j.due_ns);
-    out->integer(number(j.payload->size())).bytes(j.reason);
+    out->integer(number(j.attempts)).integer(number(j.worker)).integer(j.enqueued_ns);
+    out->integer(j.due_ns).integer(number(j.payload->size())).bytes(j.reason);
     payload ? out->bytes(*j.payload) : out->nil();
   }
 

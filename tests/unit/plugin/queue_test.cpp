@@ -189,6 +189,21 @@ TEST(Queue, ExtendWithoutATimeGivesTheQueuesVisibility) {
   EXPECT_EQ(r.stats("q")["timed_out"], 1);
 }
 
+// What a worker names more than there can be queues is left out, or its snapshot could not be read.
+TEST(Queue, AWorkerOfMoreNamesThanThereCanBeQueues) {
+  Rig r;
+  r.create("0");
+  std::string names = "0";
+  for (int i = 1; i <= 1000; ++i) names += "+" + std::to_string(i);
+  const uint64_t w = r.worker(names);
+  auto other = r.copy();
+  EXPECT_EQ(r.snapshot(), other->snapshot());
+  for (Rig* rig : {&r, other.get()}) {
+    rig->put("0", "x");
+    EXPECT_EQ(rig->given(), (Strings{std::to_string(w) + ":x"}));
+  }
+}
+
 TEST(Queue, AWorkersEndMovesItsJobsAndUnreadOnesCountNoAttempt) {
   Rig r;
   r.create("q");

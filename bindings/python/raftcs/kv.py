@@ -39,12 +39,14 @@ class KvError(Exception):
 
 class Change(NamedTuple):
     """A change of a watched key. event is "put", "del" (value is None), or "lost": the watch has
-    ended, as its session did not keep up; `key` is what was watched, and may be watched again."""
+    ended, as its session did not keep up; watch(key, prefix) begins it again, the present values
+    first. `prefix` is False in the others: they are of one key, whatever watch told them."""
 
     event: str
     key: bytes
     value: Optional[bytes]
     version: int
+    prefix: bool = False
 
 
 class Range(NamedTuple):
@@ -66,7 +68,7 @@ def read_change(request: ServerRequest) -> Change:
     """The change that a server request of a watched key tells of."""
     event, key, value, version = msgpack.unpack(request.data)[:4]
     name = event.decode() if isinstance(event, bytes) else str(event)
-    return Change(name, key, value if isinstance(value, bytes) else None, version)
+    return Change(name, key, value if isinstance(value, bytes) else None, version, value is True)
 
 
 class Call(NamedTuple):

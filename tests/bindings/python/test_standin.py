@@ -349,7 +349,9 @@ class KvCodec(unittest.TestCase):
     def test_changes(self):
         for event, wanted in ((["put", b"k", b"v", 9], kv.Change("put", b"k", b"v", 9)),
                               (["del", b"k", None, 9], kv.Change("del", b"k", None, 9)),
-                              (["lost", b"k", True, 0], kv.Change("lost", b"k", None, 0))):
+                              (["lost", b"k", False, 0], kv.Change("lost", b"k", None, 0)),
+                              (["lost", b"k", True, 0],
+                               kv.Change("lost", b"k", None, 0, prefix=True))):
             request = raftcs.ServerRequest(1, msgpack.pack(event))
             self.assertEqual(kv.read_change(request), wanted)
 

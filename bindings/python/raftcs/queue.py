@@ -5,13 +5,19 @@ client. `work` takes jobs one after the other: the function returns and the job 
 and the job is given back.
 
 What must hold: only the holder of a job can end it. NotHeld means that another worker has it now
-(the time for it was over) or that it was ended; whatever the function did may be done again.
+(the time for it was over) or that it was ended; whatever the function did may be done again. `work`
+begins no job that is not held, and keeps what it has while the function runs: also the jobs that
+wait for it to end, as they would spend their attempts on waiting.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+import threading
+from contextlib import contextmanager, suppress
+from typing import (Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
 
 from . import msgpack
+from .errors import RaftcsError
 from ._events import Reply, ServerRequest
 from .client import Client
 
@@ -51,7 +57,8 @@ class NotHeld(QueueError):
 
 
 class Job(NamedTuple):
-    """What a worker is asked to do. `attempt` counts how often it was given out."""
+    """What a worker is asked to do. `attempt` counts how often it was given out: no number comes
+    twice, so `id` and `attempt` name one run of the work."""
 
     queue: str
     id: int
@@ -80,6 +87,10 @@ def worker_settings(queues: Union[str, Sequence[str]] = "*", capacity: int = 1) 
     """Settings of a client that is to be a worker: of these queues, with so many jobs at once."""
     names = [queues] if isinstance(queues, str) else list(queues)
     return {"client.capabilities": f"queue.worker={'+'.join(names)},queue.capacity={capacity}"}
+
+
+def _extension(job: Job, ms: Optional[int]) -> bytes:
+    return msgpack.pack(["extend", job.id, job.attempt, job.visibility_ms if ms is None else ms])
 
 
 def _answer(reply: Reply) -> Any:
@@ -174,13 +185,15 @@ class Queue:
 
     def extend(self, job: Job, ms: Optional[int] = None, timeout: Optional[float] = None) -> None:
         """The job is held for `ms` from now on, without it for the queue's visibility time."""
-        self._run(["extend", job.id, job.attempt, job.visibility_ms if ms is None else ms],
-                  timeout)
+        _answer(self.client.submit(self.service, _extension(job, ms), timeout=timeout))
 
     def work(self, handle: Callable[[Job], Any], *, count: Optional[int] = None,
              idle: Optional[float] = None, retry_ms: int = 1000) -> int:
         """Takes jobs until the client is closed, `count` are ended, or none came for `idle`
-        seconds; how many were ended. The client must be open with worker_settings()."""
+        seconds; how many were ended. The client must be open with worker_settings().
+
+        A job stays this worker's for as long as `handle` runs: what may hang needs a time limit
+        of its own. A capacity above 1 is for as many threads that call work()."""
         ended = 0
         while count is None or ended < count:
             request = next(self.client.server_requests(idle), None)
@@ -191,8 +204,10 @@ class Queue:
 
     def _handle(self, handle: Callable[[Job], Any], job: Job, retry_ms: int) -> int:
         try:
+            self.extend(job)  # it may have waited here for longer than it was held
             try:
-                handle(job)
+                with self._kept(job):
+                    handle(job)
             except Exception as error:
                 self.fail(job, f"{type(error).__name__}: {error}", retry_ms)
             else:
@@ -200,6 +215,38 @@ class Queue:
         except NotHeld:
             return 0  # another worker has it
         return 1
+
+    @contextmanager
+    def _kept(self, job: Job) -> Iterator[None]:
+        """Meanwhile this job and those that wait here are extended, each third of their time."""
+        ended = threading.Event()
+
+        def keep() -> None:
+            jobs = [job]
+            while True:
+                seconds = min(each.visibility_ms for each in jobs) / 1000
+                if ended.wait(max(seconds / 3, 0.02)):
+                    return
+                jobs = [job, *self._waiting()]
+                with suppress(RaftcsError):  # tried again; whether it was enough done() tells
+                    for pending in [self.client.start_submit(self.service, _extension(each, None),
+                                                             timeout=seconds) for each in jobs]:
+                        pending.result()
+
+        keeper = threading.Thread(target=keep, name="raftcs queue", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeper.join()
+
+    def _waiting(self) -> Iterator[Job]:
+        """The jobs that have come and that nobody has taken from the client."""
+        for request in self.client._requests.copy():
+            if isinstance(request, ServerRequest):
+                with suppress(ValueError, TypeError):  # of another service
+                    yield read_job(request)
 
 
 def worker(settings: Mapping[str, Any], queues: Union[str, Sequence[str]] = "*",

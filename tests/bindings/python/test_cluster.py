@@ -6,11 +6,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import raftcs
 from cluster import Cluster, free_ports, wait_for
-from raftcs import errors, kv
+from raftcs import errors, kv, msgpack, queue
 
 RESUMER = """
 import json, sys
@@ -94,6 +95,54 @@ class OneNode(unittest.TestCase):
                              capture_output=True, text=True, timeout=60)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(json.loads(run.stdout), [2, 3, 4])
+
+
+class Workers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(1).__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.__exit__()
+
+    def test_a_slow_job_costs_its_neighbours_no_attempt(self):
+        for capacity in (1, 2):
+            name = f"slow{capacity}"
+            worker = queue.worker(config(self.cluster), name, capacity)
+            with worker.client:
+                worker.create(name, visibility_ms=1000, attempts_max=2)
+                for payload in ("slow", "quick"):
+                    worker.put(name, payload)
+                run = []
+
+                def handle(job):
+                    held = [row["attempts"] for row in worker.jobs(name, "assigned")
+                            if row["job"] == job.id]
+                    run.append((job.payload, job.attempt, held))
+                    if job.payload == b"slow":
+                        time.sleep(2.5)
+
+                self.assertEqual(worker.work(handle, idle=1), 2)
+                self.assertEqual(run, [(b"slow", 1, [1]), (b"quick", 1, [1])])
+                stats = worker.stats(name)
+                self.assertEqual((stats["done"], stats["timed_out"], stats["dead"]), (2, 0, 0))
+
+    def test_a_job_that_was_taken_away_while_it_waited_is_not_run(self):
+        worker = queue.worker(config(self.cluster), "taken", 2)
+        with worker.client, raftcs.Client(config(self.cluster)) as client:
+            other = queue.Queue(client)
+            other.create("taken", attempts_max=1)
+            jobs = [other.put("taken", payload) for payload in ("first", "second", "third")]
+            run = []
+
+            def handle(job):
+                run.append(job.payload)
+                if job.payload == b"first":  # an operator ends the one that waits here
+                    client.submit("queue", msgpack.pack(["done", jobs[1], None]))
+
+            self.assertEqual(worker.work(handle, idle=1), 2)
+            self.assertEqual(run, [b"first", b"third"])
 
 
 class OneNodeAsync(unittest.IsolatedAsyncioTestCase):

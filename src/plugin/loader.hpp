@@ -22,9 +22,11 @@ struct LoadedPlugin {
 //   1. a regular file that not everybody may write
 //   2. without running anything of it: an ELF shared object for this machine, whole, that
 //      exports raftcs_plugin_entry_v1
-//   3. loads (all symbols bound at once, none given to others); never unloaded again
+//   3. loads (all symbols bound at once, none given to others); never unloaded again, and not
+//      loaded if it is a mapped file that was written to since
 //   4. the entry's magic, size, target, minor version
-//   5. each type's id, size, functions, versions; `accept` may refuse an id (taken)
+//   5. each type's description in no other plugin's file, its id, size, functions, versions;
+//      `accept` may refuse an id (taken)
 //   6. init
 // `path` is absolute. Nothing is thrown.
 using AcceptType = std::function<Status(const std::string& id)>;

@@ -2,7 +2,8 @@
 //
 // Files may be dropped into the plugins directory while the node runs: rescan() picks them
 // up (D10). A file that was refused is looked at again by every rescan, so replacing it
-// heals; a loaded file is never looked at again and its types stay for the life of the
+// (a rename over it) heals; writing into it does so only if it was refused before it was
+// mapped. A loaded file is never looked at again and its types stay for the life of the
 // process. Without a directory nothing is loaded from files (but for load_file).
 //
 // Threads: [any]; calls are serialised inside. The log function is called with the lock

@@ -35,6 +35,10 @@ class Dir {
   void write(const std::string& as, const std::string& bytes) {
     std::ofstream(path / as, std::ios::binary) << bytes;
   }
+  void replace(const std::string& from, const std::string& as) {  // as an operator should: mv
+    add(from, "new");
+    fs::rename(path / "new", path / as);
+  }
   fs::path path;
 };
 
@@ -171,6 +175,49 @@ TEST(Registry, D10_RescanPicksUpWhatAppearsAndWhatWasMended) {
   EXPECT_TRUE(registry.list()[0].error.empty());
 }
 
+// Refused files stay mapped under their names; what replaces them is loaded all the same.
+TEST(Registry, D10_AFileThatWasRefusedAfterItWasMappedIsMendedByReplacingIt) {
+  Dir dir;
+  Registry registry(nullptr);
+  ASSERT_TRUE(registry.set_directory(dir.path).is_ok());
+  const std::vector<std::pair<std::string, std::string>> refused = {
+      {"newer_minor", "it needs minor version 9"},
+      {"no_apply", "has no function apply"},
+      {"init_fails", "init failed with status -100"}};
+  for (const auto& [name, part] : refused) {
+    dir.replace(hostile(name), "late.so");
+    for (int i = 0; i < 2; ++i) {  // refused for the same reason as long as it is the same file
+      EXPECT_EQ(registry.rescan().value(), 0u);
+      EXPECT_NE(registry.list()[0].error.find(part), std::string::npos)
+          << registry.list()[0].error;
+    }
+  }
+  dir.replace(good("counter"), "late.so");
+  EXPECT_EQ(registry.rescan().value(), 1u);
+  EXPECT_NE(registry.find("org.raftcs.counter"), nullptr);
+  EXPECT_TRUE(registry.list()[0].error.empty()) << registry.list()[0].error;
+}
+
+// A mapped file that is written to is neither the old one nor the new one: nothing of it may run.
+TEST(Registry, D10_AFileThatWasRewrittenInPlaceIsRefusedUntilItIsReplaced) {
+  Dir dir;
+  dir.add(hostile("newer_minor"), "late.so");
+  Registry registry(nullptr);
+  ASSERT_TRUE(registry.set_directory(dir.path).is_ok());
+  std::ofstream(dir.path / "late.so", std::ios::binary | std::ios::app) << "more";
+  for (const char* name : {"late.so", "moved.so"}) {
+    EXPECT_EQ(registry.rescan().value(), 0u);
+    ASSERT_EQ(registry.list().size(), 1u);
+    EXPECT_EQ(registry.list()[0].file, name);
+    EXPECT_NE(registry.list()[0].error.find("it was written to after it had been loaded"),
+              std::string::npos)
+        << registry.list()[0].error;
+    if (fs::exists(dir.path / "late.so")) fs::rename(dir.path / "late.so", dir.path / "moved.so");
+  }
+  dir.replace(good("counter"), "moved.so");
+  EXPECT_EQ(registry.rescan().value(), 1u);
+}
+
 TEST(Registry, DirectoryMustBeSafe) {
   Dir dir;
   Registry registry(nullptr);
@@ -196,6 +243,16 @@ TEST(Registry, TypesAreTakenOnce) {
   ASSERT_TRUE(other.register_type(type).is_ok());
   EXPECT_FALSE(other.load_file(hostile("correct")).is_ok());
   EXPECT_EQ(other.register_type(nullptr).code(), RAFTCS_ERR_PLUGIN_ABI);
+}
+
+TEST(Registry, ATypeThatIsInAnotherPluginIsRefused) {
+  Registry registry(nullptr);
+  ASSERT_TRUE(registry.load_file(hostile("unique_a")).is_ok());
+  const auto second = registry.load_file(hostile("unique_b"));
+  EXPECT_NE(second.status().text().find("is in a file loaded earlier, unique_a.so; build it with "
+                                        "-fvisibility=hidden"),
+            std::string::npos)
+      << second.status().text();
 }
 
 TEST(Registry, RC05_ExceptionOfAPluginStopsTheMachineOnly) {

@@ -379,9 +379,11 @@ inline const void* extension(void* sm, const char* id) {
 
 }  // namespace detail
 
-// The C descriptor of a class; also for raftcs_server_register_sm.
+// The C descriptor of a class; also for raftcs_server_register_sm. Hidden, however the plugin is
+// built: else the static in it is a unique symbol, one for all plugins of a process that have a
+// class of this name.
 template <class T>
-const raftcs_sm_type_t* type_of() {
+__attribute__((visibility("hidden"))) const raftcs_sm_type_t* type_of() {
   constexpr Type d = T::kType;
   static const raftcs_sm_type_t type = {
       sizeof(raftcs_sm_type_t),

@@ -245,6 +245,20 @@ TEST(Registry, TypesAreTakenOnce) {
   EXPECT_EQ(other.register_type(nullptr).code(), RAFTCS_ERR_PLUGIN_ABI);
 }
 
+// Unique symbols are shared by all plugins of a process, whoever asked for them not to be.
+TEST(Registry, ClassesOfOneNameInTwoPluginsAreTwoTypes) {
+  Registry registry(nullptr);
+  for (const char* name : {"pair_a", "pair_b"}) {
+    const auto loaded = registry.load_file(hostile(name));
+    ASSERT_TRUE(loaded.is_ok()) << loaded.status().text();
+  }
+  const raftcs_sm_type_t* a = registry.find("org.test.pair.a");
+  const raftcs_sm_type_t* b = registry.find("org.test.pair.b");
+  ASSERT_NE(a, nullptr);
+  ASSERT_NE(b, nullptr);
+  EXPECT_NE(a->create, b->create);
+}
+
 TEST(Registry, ATypeThatIsInAnotherPluginIsRefused) {
   Registry registry(nullptr);
   ASSERT_TRUE(registry.load_file(hostile("unique_a")).is_ok());

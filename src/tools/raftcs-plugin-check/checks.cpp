@@ -32,6 +32,7 @@ class Checker {
     batches();
     if (!findings_.back().passed) return findings_;
     round_trip();
+    concurrent_snapshot();
     queries();
     cut_snapshots();
     damaged_snapshots();
@@ -70,32 +71,66 @@ class Checker {
 
   Instance fresh() const { return Instance(type_, options_.capabilities); }
 
-  // Runs all commands in batches of up to `batch_max`; empty: fine.
+  // What an instance can be asked for, after which two are the same or not.
+  struct State {
+    std::string snapshot;
+    uint64_t digest = 0;
+    int64_t timer_ns = 0;
+  };
+  std::string ask(Instance* sm, State* out) const {
+    raftcs_status_t s = sm->snapshot(&out->snapshot);
+    if (s != RAFTCS_OK) return status_text("snapshot", s, *sm);
+    if (s = sm->digest(&out->digest); s != RAFTCS_OK) return status_text("digest", s, *sm);
+    s = sm->next_timer(&out->timer_ns);
+    return s == RAFTCS_OK ? "" : status_text("next_timer_ns", s, *sm);
+  }
+  static std::string difference(const State& a, const State& b) {
+    if (a.snapshot != b.snapshot) return "snapshot";
+    if (a.digest != b.digest) return "digest";
+    return a.timer_ns != b.timer_ns ? "next_timer_ns" : "";
+  }
+
+  // All commands in batches of up to `batch_max`, and what happens between them; empty: fine.
   std::string play(Instance* sm, uint64_t batch_max) {
+    std::string wrong = start(sm);
+    for (uint32_t stop = 1; wrong.empty() && stop <= kStops; ++stop) {
+      wrong = commands_before(stop, sm, batch_max);
+      if (wrong.empty()) wrong = pause(stop, sm);
+    }
+    return wrong;
+  }
+  static std::string start(Instance* sm) {
     raftcs_status_t s = sm->create();
     if (s != RAFTCS_OK) return status_text("create", s, *sm);
     for (uint64_t n = 1; n <= kSessions; ++n)
       if (s = sm->session_event(n, 0); s != RAFTCS_OK)
         return status_text("session_started", s, *sm);
-    // What else happens, happens between the same commands for everybody: no batch crosses it.
-    const auto size = static_cast<uint32_t>(commands_.size());
-    for (uint32_t stop = 1, at = 0; stop <= kStops; ++stop) {
-      const auto end = static_cast<uint32_t>(uint64_t{size} * stop / kStops);
-      while (at < end) {
-        const auto n = std::min<uint32_t>(end - at, static_cast<uint32_t>(1 + below(batch_max)));
-        s = sm->apply(at + 1, &commands_[at], n);
-        if (s != RAFTCS_OK) return status_text("apply", s, *sm);
-        at += n;
-      }
-      if (stop == kStops / 2)
-        if (s = sm->session_event(1, RAFTCS_SESSION_END_EXPIRED); s != RAFTCS_OK)
-          return status_text("session_ended", s, *sm);
-      if (s = sm->presence(2, stop % 2 == 0); s != RAFTCS_OK)
-        return status_text("session_presence", s, *sm);
-      sm->pass(kStopNs);
-      if (s = sm->timers(); s != RAFTCS_OK) return status_text("timer, again and again,", s, *sm);
+    return "";
+  }
+  // Those since the stop before: no batch crosses one, so that what else happens, happens between
+  // the same commands for everybody.
+  std::string commands_before(uint32_t stop, Instance* sm, uint64_t batch_max) {
+    const uint64_t size = commands_.size();
+    const auto end = static_cast<uint32_t>(size * stop / kStops);
+    for (auto at = static_cast<uint32_t>(size * (stop - 1) / kStops); at < end;) {
+      const auto n = std::min<uint32_t>(end - at, static_cast<uint32_t>(1 + below(batch_max)));
+      const raftcs_status_t s = sm->apply(at + 1, &commands_[at], n);
+      if (s != RAFTCS_OK) return status_text("apply", s, *sm);
+      at += n;
     }
     return "";
+  }
+  static std::string pause(uint32_t stop, Instance* sm) {
+    raftcs_status_t s = RAFTCS_OK;
+    if (stop == kStops / 2)
+      if (s = sm->session_event(1, RAFTCS_SESSION_END_EXPIRED); s != RAFTCS_OK)
+        return status_text("session_ended", s, *sm);
+    if (s = sm->presence(2, stop % 2 == 0); s != RAFTCS_OK)
+      return status_text("session_presence", s, *sm);
+    sm->pass(kStopNs);
+    const char* failed_in = "";
+    s = sm->timers(&failed_in);
+    return s == RAFTCS_OK ? "" : status_text(failed_in, s, *sm);
   }
 
   void descriptor() {
@@ -115,43 +150,86 @@ class Checker {
 
   void batches() {
     Instance one = fresh(), many = fresh();
+    State a, b;
     std::string wrong = play(&one, 1);
     if (wrong.empty()) wrong = play(&many, 100);
-    std::string a, b;
-    if (wrong.empty() && (one.snapshot(&a) != RAFTCS_OK || many.snapshot(&b) != RAFTCS_OK))
-      wrong = "snapshot failed";
+    if (wrong.empty()) wrong = ask(&one, &a);
+    if (wrong.empty()) wrong = ask(&many, &b);
     if (wrong.empty() && (one.replies() != many.replies() || one.pushes() != many.pushes()))
       wrong = "replies or pushes depend on how commands are batched, or are not deterministic";
-    if (wrong.empty() && a != b)
-      wrong = "two instances with the same commands give different snapshots";
-    if (wrong.empty() && one.digest() != many.digest())
-      wrong = "two instances with the same commands give different digests";
+    if (const std::string what = difference(a, b); wrong.empty() && !what.empty())
+      wrong = "two instances with the same commands give another " + what;
     found("same commands, other batches", wrong,
           std::to_string(one.answered()) + " done, " + std::to_string(one.refused()) +
-              " refused, snapshot of " + std::to_string(a.size()) + " bytes");
+              " refused, snapshot of " + std::to_string(a.snapshot.size()) + " bytes");
   }
 
   void round_trip() {
+    std::string wrong;
+    for (uint32_t stop = 1; wrong.empty() && stop < kStops; ++stop) wrong = round_trip(stop);
+    found("snapshot and restore", wrong, "same bytes, and the same again after all that follows");
+  }
+  // The copy is made right before a stop, at which what the state machine waits for comes to pass.
+  std::string round_trip(uint32_t stop) {
     Instance sm = fresh(), copy = fresh();
-    std::string a, b, wrong = play(&sm, 50);
-    if (wrong.empty() && sm.snapshot(&a) != RAFTCS_OK) wrong = "snapshot failed";
-    if (wrong.empty() && copy.create() != RAFTCS_OK) wrong = "create failed";
-    if (wrong.empty())
-      if (const auto s = copy.restore(a, 1 + below(100)); s != RAFTCS_OK)
-        wrong = status_text("restore", s, copy);
-    if (wrong.empty() && (copy.snapshot(&b) != RAFTCS_OK || a != b))
-      wrong = "a restored state gives another snapshot";
-    if (wrong.empty() && sm.digest() != copy.digest())
-      wrong = "a restored state gives another digest";
+    State a, b;
+    std::string wrong = play_to(stop, &sm);
+    if (wrong.empty()) wrong = ask(&sm, &a);
+    if (!wrong.empty()) return wrong;
+    raftcs_status_t s = copy.create();
+    if (s != RAFTCS_OK) return status_text("create", s, copy);
+    s = copy.restore(a.snapshot, 1 + below(100));
+    if (s != RAFTCS_OK) return status_text("restore", s, copy);
+    if (wrong = ask(&copy, &b); !wrong.empty()) return wrong;
+    if (const auto what = difference(a, b); !what.empty())
+      return "a restored state gives another " + what;
     sm.forget_transcript();
     copy.take_windows(sm);
-    for (uint32_t i = 0; wrong.empty() && i < commands_.size(); ++i) {
-      sm.apply(10'000'000 + i, &commands_[i], 1);
-      copy.apply(10'000'000 + i, &commands_[i], 1);
+    a = b = {};
+    wrong = go_on(stop, &sm);
+    if (wrong.empty()) wrong = ask(&sm, &a);
+    std::string copy_wrong = go_on(stop, &copy);
+    if (copy_wrong.empty()) copy_wrong = ask(&copy, &b);
+    if (wrong != copy_wrong)
+      return "a restored state goes on in another way: '" + copy_wrong + "', not '" + wrong + "'";
+    if (!wrong.empty()) return wrong;
+    if (sm.replies() != copy.replies() || sm.pushes() != copy.pushes())
+      return "a restored state gives other replies or pushes later";
+    const auto what = difference(a, b);
+    return what.empty() ? "" : "a restored state gives another " + what + " later";
+  }
+  std::string play_to(uint32_t stop, Instance* sm) {
+    std::string wrong = start(sm);
+    for (uint32_t i = 1; wrong.empty() && i <= stop; ++i) {
+      if (i > 1) wrong = pause(i - 1, sm);
+      if (wrong.empty()) wrong = commands_before(i, sm, 50);
     }
-    if (wrong.empty() && (sm.replies() != copy.replies() || sm.pushes() != copy.pushes()))
-      wrong = "a restored state answers later commands in another way";
-    found("snapshot and restore", wrong, "same bytes, same answers after it");
+    return wrong;
+  }
+  // From that stop to the end. One command at a time: two instances get the same batches.
+  std::string go_on(uint32_t stop, Instance* sm) {
+    std::string wrong = pause(stop, sm);
+    while (wrong.empty() && ++stop <= kStops) {
+      wrong = commands_before(stop, sm, 1);
+      if (wrong.empty()) wrong = pause(stop, sm);
+    }
+    return wrong;
+  }
+
+  // snapshot_write sees the state as snapshot_begin left it, whatever is applied between them.
+  void concurrent_snapshot() {
+    if ((type_->flags & RAFTCS_SM_CONCURRENT_SNAPSHOT) == 0) return;
+    Instance sm = fresh();
+    std::string before, beside, wrong = play_to(kStops / 2, &sm);
+    if (wrong.empty() && sm.snapshot(&before) != RAFTCS_OK) wrong = "snapshot failed";
+    if (wrong.empty()) {
+      const raftcs_status_t s =
+          sm.snapshot(&beside, UINT64_MAX, [&] { wrong = go_on(kStops / 2, &sm); });
+      if (wrong.empty() && s != RAFTCS_OK) wrong = status_text("snapshot", s, sm);
+    }
+    if (wrong.empty() && before != beside)
+      wrong = "a snapshot holds what was applied after snapshot_begin";
+    found("snapshot beside commands", wrong, std::to_string(before.size()) + " bytes");
   }
 
   void queries() {

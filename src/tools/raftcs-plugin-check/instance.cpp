@@ -10,6 +10,7 @@ namespace plugin_check {
 namespace {
 
 constexpr uint64_t kWindow = 1000;  // pushes of a session; nobody acknowledges here
+constexpr size_t kAnswerBytesMax = 16 << 20;  // of a reply and a push, as raftcs_plugin.h says
 constexpr int kTimersMax = 100'000;
 
 struct Stream {
@@ -43,20 +44,20 @@ raftcs_status_t stream_read(const raftcs_reader_t* reader, void* buf, size_t cap
 }  // namespace
 
 struct Instance::Call {
-  Call(Instance* owner, uint32_t count, bool may_push)
+  Call(Instance* owner, uint32_t count, bool query = false)
       : self(owner), replied(count, false), replies(count) {
     sink.struct_size = sizeof sink;
     sink.ctx = this;
     sink.reply = &sink_reply;
     sink.push = &sink_push;
     sink.next_session = &sink_next_session;
-    push_allowed = may_push;
+    is_query = query;
   }
   Instance* self;
   std::vector<bool> replied;
   std::vector<std::string> replies;  // by command: the order of replying does not matter
   raftcs_sink_t sink{};
-  bool push_allowed = false;
+  bool is_query = false;  // which may not push, and whose result may be larger than a reply
 
   void close() {
     for (const std::string& r : replies) self->replies_ += r + "\n";
@@ -69,6 +70,7 @@ raftcs_status_t Instance::sink_reply(const raftcs_sink_t* sink, uint32_t entry, 
   if (entry >= call->replied.size() || app_code < 0 || (data == nullptr && len != 0))
     return RAFTCS_ERR_INVALID_ARGUMENT;
   if (call->replied[entry]) return RAFTCS_ERR_BAD_STATE;
+  if (!call->is_query && len > kAnswerBytesMax) return RAFTCS_ERR_TOO_LARGE;
   call->replied[entry] = true;
   ++(app_code == 0 ? call->self->answered_ : call->self->refused_);
   call->replies[entry] = "reply " + std::to_string(app_code) + " ";
@@ -79,11 +81,14 @@ raftcs_status_t Instance::sink_reply(const raftcs_sink_t* sink, uint32_t entry, 
 raftcs_status_t Instance::sink_push(const raftcs_sink_t* sink, uint64_t session, const void* data,
                                     size_t len) {
   auto* call = static_cast<Call*>(sink->ctx);
-  if (!call->push_allowed) return RAFTCS_ERR_BAD_STATE;
+  if (call->is_query) return RAFTCS_ERR_BAD_STATE;
   if (data == nullptr && len != 0) return RAFTCS_ERR_INVALID_ARGUMENT;
   Instance& self = *call->self;
-  if (self.windows_[session] >= kWindow) return RAFTCS_ERR_BUSY;
-  ++self.windows_[session];
+  if (self.live_.count(session) != 0) {  // to others: dropped, which is no failure
+    if (len > kAnswerBytesMax) return RAFTCS_ERR_TOO_LARGE;
+    if (self.windows_[session] >= kWindow) return RAFTCS_ERR_BUSY;
+    ++self.windows_[session];
+  }
   self.pushes_ += "push " + std::to_string(session) + " ";
   self.pushes_.append(static_cast<const char*>(data), len);
   self.pushes_ += '\n';
@@ -94,7 +99,7 @@ raftcs_status_t Instance::sink_next_session(const raftcs_sink_t* sink, uint64_t 
                                             const char* name, const char* value,
                                             raftcs_live_session_t* out) {
   auto* call = static_cast<Call*>(sink->ctx);
-  if (!call->push_allowed) return RAFTCS_ERR_BAD_STATE;
+  if (call->is_query) return RAFTCS_ERR_BAD_STATE;
   if (out == nullptr || out->struct_size < sizeof *out || (name == nullptr && value != nullptr))
     return RAFTCS_ERR_INVALID_ARGUMENT;
   const Instance& self = *call->self;
@@ -180,7 +185,7 @@ raftcs_status_t Instance::apply(uint64_t first_index, const Command* commands, u
   batch.apply_version = type_->apply_version_max;
   batch.cluster_time_ns = time_ns_;
   batch.commands = &wide[0].command;
-  Call call(this, count, true);
+  Call call(this, count);
   const raftcs_status_t s = guarded([&] { return type_->apply(sm_, &batch, &call.sink); });
   call.close();
   return s;
@@ -194,7 +199,7 @@ raftcs_status_t Instance::query(const std::string& data, uint64_t session) {
   q.cluster_time_ns = time_ns_;
   q.data = data.data();
   q.len = data.size();
-  Call call(this, 1, false);
+  Call call(this, 1, true);
   return guarded([&] { return type_->query(sm_, &q, &call.sink); });
 }
 
@@ -224,7 +229,7 @@ raftcs_status_t Instance::session_event(uint64_t session, int32_t end_reason) {
   const auto hook = end_reason == 0 ? type_->session_started : type_->session_ended;
   if (hook == nullptr) return RAFTCS_OK;
   const raftcs_session_event_t e = event_of(session, end_reason);
-  Call call(this, 0, true);
+  Call call(this, 0);
   return guarded([&] { return hook(sm_, &e, &call.sink); });
 }
 
@@ -233,30 +238,46 @@ raftcs_status_t Instance::presence(uint64_t session, bool connected) {
   const auto hook = later(type_, &raftcs_sm_type_t::session_presence);
   if (hook == nullptr) return RAFTCS_OK;
   const raftcs_session_event_t e = event_of(session, 0);
-  Call call(this, 0, true);
+  Call call(this, 0);
   return guarded([&] { return hook(sm_, &e, &call.sink); });
 }
 
-raftcs_status_t Instance::timers() {
+// How the last call of next_timer_ns or digest ended, for which a value is no answer.
+raftcs_status_t Instance::value_status() const {
+  if (type_->extension == nullptr) return RAFTCS_OK;
+  const void* status = type_->extension(sm_, RAFTCS_SM_STATUS_EXTENSION);
+  return status == nullptr ? RAFTCS_OK : *static_cast<const raftcs_status_t*>(status);
+}
+
+raftcs_status_t Instance::next_timer(int64_t* at) {
+  *at = INT64_MAX;
   const auto next = later(type_, &raftcs_sm_type_t::next_timer_ns);
+  if (next == nullptr) return RAFTCS_OK;
+  return guarded([&] {
+    *at = next(sm_);
+    return value_status();
+  });
+}
+
+raftcs_status_t Instance::timers(const char** failed_in) {
   const auto run = later(type_, &raftcs_sm_type_t::timer);
-  if (next == nullptr || run == nullptr) return RAFTCS_OK;
+  if (run == nullptr) return RAFTCS_OK;
   for (int i = 0; i < kTimersMax; ++i) {
     int64_t at = INT64_MAX;
-    raftcs_status_t s = guarded([&] {
-      at = next(sm_);
-      return RAFTCS_OK;
-    });
-    if (s != RAFTCS_OK || at > time_ns_) return s;
+    *failed_in = "next_timer_ns";
+    if (const auto s = next_timer(&at); s != RAFTCS_OK || at > time_ns_) return s;
+    *failed_in = "timer";
     raftcs_timer_t timer{sizeof timer, type_->apply_version_max, time_ns_};
-    Call call(this, 0, true);
-    s = guarded([&] { return run(sm_, &timer, &call.sink); });
+    Call call(this, 0);
+    const auto s = guarded([&] { return run(sm_, &timer, &call.sink); });
     if (s != RAFTCS_OK) return s;
   }
+  *failed_in = "timer, again and again,";
   return RAFTCS_ERR_BAD_STATE;
 }
 
-raftcs_status_t Instance::snapshot(std::string* out, uint64_t writes_max) {
+raftcs_status_t Instance::snapshot(std::string* out, uint64_t writes_max,
+                                   const std::function<void()>& meanwhile) {
   Stream stream;
   stream.out = out;
   stream.calls_max = writes_max;
@@ -268,6 +289,7 @@ raftcs_status_t Instance::snapshot(std::string* out, uint64_t writes_max) {
     void* handle = nullptr;
     raftcs_status_t s = type_->snapshot_begin(sm_, &handle);
     if (s != RAFTCS_OK) return s;
+    if (meanwhile) meanwhile();
     s = type_->snapshot_write(sm_, handle, &writer);
     type_->snapshot_end(sm_, handle);
     return s;
@@ -289,14 +311,13 @@ raftcs_status_t Instance::restore(const std::string& bytes, size_t piece, uint64
   return s == RAFTCS_OK && stream.at < bytes.size() ? RAFTCS_ERR_CORRUPT : s;
 }
 
-uint64_t Instance::digest() {
-  uint64_t value = 0;
-  if ((type_->flags & RAFTCS_SM_HAS_DIGEST) == 0) return value;
-  guarded([&] {
-    value = type_->digest(sm_);
-    return RAFTCS_OK;
+raftcs_status_t Instance::digest(uint64_t* value) {
+  *value = 0;
+  if ((type_->flags & RAFTCS_SM_HAS_DIGEST) == 0) return RAFTCS_OK;
+  return guarded([&] {
+    *value = type_->digest(sm_);
+    return value_status();
   });
-  return value;
 }
 
 }  // namespace plugin_check

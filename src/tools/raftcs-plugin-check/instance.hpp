@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -35,12 +36,16 @@ class Instance {
   // The functions of minor 1, where the type has them.
   raftcs_status_t presence(uint64_t session, bool connected);
   void pass(int64_t ns) { time_ns_ += ns; }
-  raftcs_status_t timers();  // until none is due; BAD_STATE when that takes too many calls
-  // Stops the writer after `writes_max` calls.
-  raftcs_status_t snapshot(std::string* out, uint64_t writes_max = UINT64_MAX);
+  raftcs_status_t next_timer(int64_t* at);  // INT64_MAX without timers
+  // Until none is due; BAD_STATE when that takes too many calls. `failed_in`: the function.
+  raftcs_status_t timers(const char** failed_in);
+  // Stops the writer after `writes_max` calls. `meanwhile` runs between snapshot_begin and
+  // snapshot_write, as the host's commands do with RAFTCS_SM_CONCURRENT_SNAPSHOT.
+  raftcs_status_t snapshot(std::string* out, uint64_t writes_max = UINT64_MAX,
+                           const std::function<void()>& meanwhile = nullptr);
   // `fail_at`: the reader fails once so many bytes were read.
   raftcs_status_t restore(const std::string& bytes, size_t piece, uint64_t fail_at = UINT64_MAX);
-  uint64_t digest();  // 0 without RAFTCS_SM_HAS_DIGEST
+  raftcs_status_t digest(uint64_t* value);  // 0 without RAFTCS_SM_HAS_DIGEST
 
   // Everything it replied, and pushed, as text that can be compared.
   const std::string& replies() const { return replies_; }
@@ -63,6 +68,7 @@ class Instance {
   static raftcs_status_t sink_next_session(const raftcs_sink_t*, uint64_t, const char*,
                                            const char*, raftcs_live_session_t*);
   raftcs_session_event_t event_of(uint64_t session, int32_t end_reason) const;
+  raftcs_status_t value_status() const;
   template <class F>
   raftcs_status_t guarded(F&& call);
 

@@ -24,33 +24,54 @@ std::string failures(const raftcs_sm_type_t* type, const Options& options) {
   return all;
 }
 
-// Adds each command to a list; `fault` makes it wrong in one way.
+constexpr size_t kAnswerBytesMax = 16 << 20;
+
+// Adds up the lengths of commands; `fault` makes it wrong in one way.
 template <int fault>
 class Faulty : public raftcs_sm::StateMachine {
  public:
-  static constexpr raftcs_sm::Type kType{.id = "org.test.faulty"};
+  static constexpr raftcs_sm::Type kType{
+      .id = "org.test.faulty",
+      .flags = (fault == 7 ? uint32_t{RAFTCS_SM_CONCURRENT_SNAPSHOT} : 0) |
+               (fault == 12 ? uint32_t{RAFTCS_SM_HAS_DIGEST} : 0),
+      .timers = fault == 8 || fault == 9};
   void apply(const raftcs_sm::Command& c, raftcs_sm::Answer& a) override {
     static uint64_t calls = 0;
     sum_ += c.data.size() + (fault == 1 ? ++calls : 0);
     if (fault == 2 && c.data.size() == 3) throw raftcs_sm::Error(RAFTCS_ERR_NO_MEMORY, "three");
+    last_ = c.data.size();
+    if (due_ns_ == INT64_MAX) due_ns_ = c.time_ns + 5'000'000'000;
+    if (fault == 11 && c.index == 77 && !a.push(2, std::string(kAnswerBytesMax + 1, 'x')))
+      throw raftcs_sm::Error(RAFTCS_ERR_INTERNAL, "it was not pushed");
+    if (fault == 10 && c.index == 77) return a.reply(0, std::string(kAnswerBytesMax + 1, 'x'));
     a.reply(0, std::to_string(sum_));
   }
+  void session_ended(const raftcs_sm::SessionEvent&, raftcs_sm::Answer&) override {
+    if (fault == 13) sum_ += last_;
+  }
+  int64_t next_timer_ns() override {
+    if (fault == 8) throw raftcs_sm::Error(RAFTCS_ERR_INTERNAL, "not known");
+    return due_ns_;
+  }
+  void timer(const raftcs_sm::Timer&, raftcs_sm::Answer&) override { due_ns_ = INT64_MAX; }
+  uint64_t digest() override { throw raftcs_sm::Error(RAFTCS_ERR_INTERNAL, "not known"); }
   void query(const raftcs_sm::Query&, raftcs_sm::Answer& a) override {
     if (fault == 3) ++sum_;
     a.reply(0);
   }
   class Copy : public raftcs_sm::Snapshot {
    public:
-    explicit Copy(uint64_t sum) : sum_(sum) {}
+    explicit Copy(const uint64_t& sum) : live_(sum), sum_(sum) {}
     void write(raftcs_sm::Writer& out) override {
       try {
-        out.u64(sum_);
+        out.u64(fault == 7 ? live_ : sum_);
       } catch (const raftcs_sm::Error&) {
         if (fault != 4) throw;
       }
     }
 
    private:
+    const uint64_t& live_;
     uint64_t sum_;
   };
   std::unique_ptr<raftcs_sm::Snapshot> snapshot() override { return std::make_unique<Copy>(sum_); }
@@ -64,6 +85,9 @@ class Faulty : public raftcs_sm::StateMachine {
 
  private:
   uint64_t sum_ = 0;
+  // Not in the snapshot, which matters to faults 9 and 13 only.
+  int64_t due_ns_ = INT64_MAX;
+  uint64_t last_ = 0;
 };
 
 }  // namespace
@@ -102,12 +126,21 @@ TEST(PluginCheck, EachFaultIsFound) {
     const std::string all = failures(type, options);
     EXPECT_NE(all.find(check), std::string::npos) << check << " in: " << all;
   };
+  const std::string internal = std::to_string(RAFTCS_ERR_INTERNAL);
   finds(raftcs_sm::type_of<Faulty<1>>(), "same commands, other batches");
   finds(raftcs_sm::type_of<Faulty<2>>(), "apply gave status -100");
   finds(raftcs_sm::type_of<Faulty<3>>(), "queries changed the state");
   finds(raftcs_sm::type_of<Faulty<4>>(), "a stopped snapshot stops");
   finds(raftcs_sm::type_of<Faulty<5>>(), "cut snapshots are refused");
   finds(raftcs_sm::type_of<Faulty<6>>(), "snapshot and restore");
+  finds(raftcs_sm::type_of<Faulty<7>>(), "a snapshot holds what was applied after snapshot_begin");
+  finds(raftcs_sm::type_of<Faulty<8>>(), "next_timer_ns gave status " + internal);
+  finds(raftcs_sm::type_of<Faulty<9>>(), "a restored state gives another next_timer_ns");
+  finds(raftcs_sm::type_of<Faulty<10>>(),
+        "apply gave status " + std::to_string(RAFTCS_ERR_TOO_LARGE));
+  finds(raftcs_sm::type_of<Faulty<11>>(), "apply gave status " + internal);
+  finds(raftcs_sm::type_of<Faulty<12>>(), "digest gave status " + internal);
+  finds(raftcs_sm::type_of<Faulty<13>>(), "a restored state gives other replies or pushes later");
 }
 
 }  // namespace plugin_check

@@ -16,6 +16,7 @@ from . import _ffi, errors
 from ._base import ClientInfo
 from ._events import Event, Reply, ServerRequest, StateEvent
 from ._library import api as _api
+from ._library import c_text as _c_text
 from ._library import text as _text
 from .aio import AsyncClient
 from .client import Client, Pending
@@ -48,4 +49,4 @@ def library_version() -> str:
 
 def has(feature: str) -> bool:
     """Does the loaded library have a feature: "client", "server", "plugins"?"""
-    return bool(_api.raftcs_has(feature.encode()))
+    return bool(_api.raftcs_has(_c_text("feature", feature.encode())))

@@ -1,7 +1,9 @@
 """What Client and AsyncClient share: the calls that never wait.
 
-What must hold: a pending operation is in the table before its call, as its event may come out of
-the queue before the call returns; an operation that was not accepted leaves the table again.
+What must hold
+ 1 A pending operation is in the table before its call, as its event may come out of the queue
+   before the call returns; an operation that was not accepted leaves the table again.
+ 2 What would be cut silently on its way to C is refused: text at a NUL, numbers at 64 bits.
 """
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Union
 
 from . import _ffi, errors
 from ._events import Event, Life, Queue, Reply, milliseconds, sweep
-from ._library import api
+from ._library import api, c_text
 from .config import Config, Value, raise_error
 
 Source = Union[Config, Mapping[str, Value]]
@@ -119,15 +121,18 @@ class BaseClient:
 
     def _start_bytes(self, call: Callable[..., int], pending: Dict[int, Any], entry: Any,
                      service: str, payload: Bytes, options: _ffi.CallOptions) -> int:
-        raw = payload if isinstance(payload, bytes) else bytes(payload)
-        return self._start(call, pending, entry, service.encode(), raw, len(raw), byref(options))
+        # Not bytes() alone, which makes zeros of a number.
+        raw = payload if isinstance(payload, bytes) else bytes(memoryview(payload))
+        name = c_text("service", service.encode())
+        return self._start(call, pending, entry, name, raw, len(raw), byref(options))
 
     def _start_admin(self, pending: Dict[int, Any], entry: Any, verb: str,
                      arguments: Optional[Mapping[str, Any]], endpoint: Optional[str],
                      timeout: Optional[float]) -> int:
-        where = None if endpoint is None else endpoint.encode()
-        return self._start(api.raftcs_client_admin, pending, entry, where, verb.encode(),
-                           json_text(arguments), byref(call_options(timeout)))
+        where = None if endpoint is None else c_text("endpoint", endpoint.encode())
+        return self._start(api.raftcs_client_admin, pending, entry, where,
+                           c_text("verb", verb.encode()), json_text(arguments),
+                           byref(call_options(timeout)))
 
     def _cancel(self, op_id: int) -> None:
         if self._life.handle:
@@ -135,6 +140,8 @@ class BaseClient:
 
     def ack(self, request_id: int) -> None:
         """Acknowledges server requests up to this id; for client.push.ack = manual."""
+        if not 0 <= request_id < 1 << 64:  # ctypes would cut it silently
+            raise OverflowError("request_id needs more than 64 bits")
         errors.check(api.raftcs_client_ack(self._handle(), request_id))
 
     def info(self) -> ClientInfo:

@@ -24,6 +24,7 @@ from ._library import api, text
 
 BATCH = 64
 SLICE_MS = 100  # a blocked main thread looks for signals this often
+LONGEST_MS = 1 << 40  # the library's own limit; ctypes would cut more than 64 bits silently
 
 Found = TypeVar("Found")
 
@@ -149,7 +150,7 @@ class Mailbox:
     def wait(self, ready: Callable[[], Found], timeout: Optional[float] = None) -> Found:
         """What ready() gives when that is true, or when `timeout` seconds have passed. What waiters
         share is taken by ready() itself: out here another thread may have been quicker."""
-        end = math.inf if timeout is None else time.monotonic() + timeout
+        end = deadline(timeout)
         with self._changed:
             while True:
                 found = ready()
@@ -159,19 +160,19 @@ class Mailbox:
                 if left <= 0 and not self._poll():
                     return ready()
                 if left > 0:
-                    self._wait_once(min(SLICE_MS, max(1, math.ceil(min(left, 1e6) * 1000))))
+                    self._wait_once(slice_ms(left))
 
     def _poll(self) -> int:
         return 0 if self._taken else self._queue.take(0, self._handler)
 
-    def _wait_once(self, slice_ms: int) -> None:
+    def _wait_once(self, ms: int) -> None:
         if self._taken:
-            self._changed.wait(slice_ms / 1000)
+            self._changed.wait(ms / 1000)
             return
         self._taken = True
         self._changed.release()
         try:
-            self._queue.fetch(slice_ms)
+            self._queue.fetch(ms)
         finally:
             self._changed.acquire()
             self._taken = False
@@ -183,7 +184,25 @@ def milliseconds(timeout: Optional[float]) -> int:
     """Seconds as the C API writes them: None is the setting, infinity is for ever."""
     if timeout is None:
         return 0
-    return -1 if math.isinf(timeout) else max(1, math.ceil(timeout * 1000))
+    if timeout == math.inf:
+        return -1
+    return math.ceil(max(1, min(_number(timeout) * 1000, LONGEST_MS)))
+
+
+def deadline(timeout: Optional[float]) -> float:
+    """When `timeout` seconds are over, by the monotonic clock; None is never."""
+    return math.inf if timeout is None else time.monotonic() + _number(timeout)
+
+
+def slice_ms(left: float) -> int:
+    """How long to wait in C when `left` seconds are left: signals are looked for in between."""
+    return min(SLICE_MS, math.ceil(max(0, min(left, 1)) * 1000))
+
+
+def _number(timeout: float) -> float:
+    if timeout != timeout:  # every comparison is false, so a wait would never end
+        raise ValueError("the timeout is not a number")
+    return timeout
 
 
 class Life:

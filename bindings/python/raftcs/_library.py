@@ -57,6 +57,13 @@ def _load() -> _ffi.Api:
 api = _load()
 
 
+def c_text(name: str, raw: bytes) -> bytes:
+    """What may be passed as a C string, which would end at a NUL; `name` is for the exception."""
+    if b"\0" in raw:
+        raise ValueError(f"{name} has a NUL in it")
+    return raw
+
+
 def text(raw: object) -> str:
     """A borrowed C string as str; None is ''."""
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else ""

@@ -13,7 +13,7 @@ from ctypes import byref, c_char_p, c_void_p, sizeof
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Union
 
 from . import _ffi, errors
-from ._library import api, text
+from ._library import api, c_text, text
 
 Value = Union[str, int, bool, Iterable[str]]
 
@@ -77,24 +77,26 @@ class Config:
 
     def set(self, name: str, value: Value) -> "Config":
         error = c_void_p()
+        key = c_text("name", name.encode())
+        written = c_text(f"value of {name}", _written(value).encode())
         with self._lock:
-            status = api.raftcs_config_set(self._handle, name.encode(), _written(value).encode(),
-                                           byref(error))
+            status = api.raftcs_config_set(self._handle, key, written, byref(error))
         raise_error(status, error)
         return self
 
     def get(self, name: str) -> str:
-        value = c_char_p()
+        key, value = c_text("name", name.encode()), c_char_p()
         with self._lock:
-            errors.check(api.raftcs_config_get(self._handle, name.encode(), byref(value)), name)
+            errors.check(api.raftcs_config_get(self._handle, key, byref(value)), name)
             return text(value.value)
 
     def load(self, path: "Union[str, os.PathLike[str]]") -> "Config":
         """Reads a TOML file; a table [client.request] with key timeout_ms sets
         client.request.timeout_ms."""
         error = c_void_p()
+        raw = c_text("path", os.fsencode(path))
         with self._lock:
-            status = api.raftcs_config_load_file(self._handle, os.fsencode(path), byref(error))
+            status = api.raftcs_config_load_file(self._handle, raw, byref(error))
         raise_error(status, error)
         return self
 

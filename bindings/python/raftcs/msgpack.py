@@ -32,7 +32,8 @@ def _pack(value: Any, out: List[bytes]) -> None:
         raw = value.encode()
         out += [_length(len(raw), 0xA0, 31, (0xD9, 0xDA, 0xDB)), raw]
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        out += [_length(len(value), 0, -1, (0xC4, 0xC5, 0xC6)), bytes(value)]
+        raw = bytes(value)  # first: a view counts items, which need not be bytes
+        out += [_length(len(raw), 0, -1, (0xC4, 0xC5, 0xC6)), raw]
     elif isinstance(value, (list, tuple)):
         out.append(_length(len(value), 0x90, 15, (None, 0xDC, 0xDD)))
         for item in value:

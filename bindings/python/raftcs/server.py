@@ -19,7 +19,7 @@ from typing import Any, Deque, Dict, Iterator, Mapping, NamedTuple, Optional, Ty
 from . import _ffi, errors
 from ._base import Source, document_of, json_text
 from ._events import Event, Life, Mailbox, Queue, sweep
-from ._library import api, text
+from ._library import api, c_text, text
 from .config import Config, raise_error
 
 EVENTS_KEPT = 1024
@@ -90,7 +90,7 @@ class Server:
         tag = next(self._tags)
         self._replies[tag] = None
         try:
-            errors.check(api.raftcs_server_admin(self._handle(), tag, verb.encode(),
+            errors.check(api.raftcs_server_admin(self._handle(), tag, c_text("verb", verb.encode()),
                                                  json_text(arguments)))
             self._mail.wait(lambda: self._replies[tag] is not None)
             reply = self._replies[tag]

@@ -115,6 +115,12 @@ class WithoutServer(unittest.TestCase):
             self.assertEqual(out.get(timeout=10), _ffi.ERR_FORKED)
             child.join(10)
 
+    def test_a_verb_with_a_nul_is_refused_by_a_server(self):
+        server = raftcs.Server({"server.id": 1, "server.data": "/nowhere"})
+        with self.assertRaisesRegex(ValueError, "^verb .*NUL"):
+            server.admin("status\0")
+        server.stop()
+
     def test_a_process_may_end_with_objects_alive(self):
         code = ("import raftcs\n"
                 f"c = raftcs.Client({nowhere()!r})\n"

@@ -2,9 +2,11 @@
 
 RAFTCS_LIBRARY names the stand-in here, so this proves nothing about the library itself.
 """
+import array
 import collections
 import ctypes
 import gc
+import math
 import os
 import signal
 import threading
@@ -14,7 +16,8 @@ import unittest
 import unittest.mock
 
 import raftcs
-from raftcs import _events, errors, kv, msgpack
+from raftcs import _events, _ffi, errors, kv, msgpack
+from raftcs._library import api
 
 CONFIG = {"client.endpoints": ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]}
 
@@ -301,6 +304,59 @@ class Blocking(unittest.TestCase):
             _events.sweep()
 
 
+class Arguments(unittest.TestCase):
+    """What C would cut silently is refused."""
+
+    def test_text_with_a_nul(self):
+        with client() as c:
+            for name, call in (
+                    ("service", lambda: c.submit("s\0", b"echo")),
+                    ("service", lambda: c.query("\0s", b"echo")),
+                    ("verb", lambda: c.admin("sta\0tus")),
+                    ("endpoint", lambda: c.admin("status", endpoint="tcp://x:1\0")),
+                    ("name", lambda: raftcs.Config({"client.flag\0": 1})),
+                    ("value of client.flag", lambda: raftcs.Config({"client.flag": ["a", "b\0"]})),
+                    ("name", lambda: raftcs.Config(CONFIG).get("client.endpoints\0")),
+                    ("path", lambda: raftcs.Config(file="/a\0b")),
+                    ("feature", lambda: raftcs.has("client\0"))):
+                with self.subTest(name), self.assertRaisesRegex(ValueError, f"^{name} .*NUL"):
+                    call()
+            self.assertEqual(c.admin("v", {"a": "\0"})["args"], {"a": "\0"})  # JSON escapes it
+
+    def test_numbers_out_of_range(self):
+        with client() as c:
+            for number in (-1, 1 << 64, (1 << 64) + 5):
+                with self.subTest(number), self.assertRaises(OverflowError):
+                    c.ack(number)
+            self.assertEqual(c.submit("s", b"acked").data, b"0")
+            c.ack((1 << 64) - 1)
+            self.assertEqual(int(c.submit("s", b"acked").data), (1 << 64) - 1)
+
+    def test_timeouts(self):
+        longest = 1 << 40
+        for seconds, wanted in ((None, 0), (math.inf, -1), (0, 1), (-5, 1), (-math.inf, 1),
+                                (1.5, 1500), (1e15, longest), (1e308, longest),
+                                (10**400, longest), (-10**400, 1)):
+            with self.subTest(seconds):
+                self.assertEqual(_events.milliseconds(seconds), wanted)
+        self.assertEqual(_ffi.CallOptions(timeout_ms=longest).timeout_ms, longest)
+
+    def test_a_timeout_that_is_no_number(self):
+        with client() as c:
+            for call in (lambda: c.submit("s", b"echo", timeout=math.nan),
+                         lambda: c.wait_connected(math.nan),
+                         lambda: next(c.server_requests(math.nan), None)):
+                with self.assertRaises(ValueError):
+                    call()
+
+    def test_a_payload_is_bytes(self):
+        with client() as c:
+            for payload in (5, [1, 2], "text", None):
+                with self.subTest(payload), self.assertRaises(TypeError):
+                    c.submit("s", payload)
+            self.assertEqual(c.submit("s", memoryview(b"echo x")).data, b"x")
+
+
 class Msgpack(unittest.TestCase):
     def test_values_come_back(self):
         values = [None, True, False, 0, 127, 128, -32, -33, 255, 256, 65535, 65536, 2**32,
@@ -314,6 +370,10 @@ class Msgpack(unittest.TestCase):
         for value, wanted in ((5, "05"), (-1, "ff"), (200, "ccc8"), (-200, "d1ff38"),
                               ("a", "a161"), (b"a", "c40161"), ([1], "9101"), ({}, "80")):
             self.assertEqual(msgpack.pack(value).hex(), wanted)
+
+    def test_a_view_has_the_length_of_its_bytes(self):
+        numbers = array.array("I", [1, 2])
+        self.assertEqual(msgpack.unpack(msgpack.pack(memoryview(numbers))), numbers.tobytes())
 
     def test_damaged_input_is_a_value_error(self):
         for raw in ("", "c1", "cc", "a5616263", "92c0", "c40561", "0000", "9190" * 0 + "91" * 40,

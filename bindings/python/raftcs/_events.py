@@ -240,18 +240,28 @@ _orphans: List[Life] = []
 
 
 def sweep() -> None:
-    """Destroys what finalisers closed and the library has let go."""
+    """Destroys what finalisers closed and the library has let go. What is a parent's never ends in
+    a forked child, where to destroy it only lets go of it."""
     for _ in range(len(_orphans)):
         try:
             life = _orphans.pop(0)
         except IndexError:  # another thread sweeps as well
             return
-        while not life.closed and life.queue.take(0, life.see):
-            pass
-        if life.closed:
+        if _is_ended(life):
             life.end()
         else:
             _orphans.append(life)
+
+
+def _is_ended(life: Life) -> bool:
+    try:
+        while not life.closed and life.queue.take(0, life.see):
+            pass
+    except errors.RaftcsError as error:
+        if error.status != _ffi.ERR_FORKED:
+            raise
+        return True
+    return life.closed
 
 
 @atexit.register

@@ -1,10 +1,12 @@
 """The Python binding on the real library, without any server."""
 import asyncio
+import gc
 import multiprocessing
 import os
 import subprocess
 import sys
 import time
+import types
 import unittest
 
 import raftcs
@@ -23,6 +25,16 @@ def use_inherited(client, out):
         client.submit("kv", b"x")
     except raftcs.RaftcsError as error:
         out.put(error.status)
+
+
+def replace_inherited(owner):
+    """The inherited client goes to its finaliser and is ended when the new one is."""
+    owner.client = raftcs.Client(nowhere())
+    gc.collect()
+    try:
+        owner.client.submit("kv", b"x", timeout=0.2)
+    except errors.TimedOut:
+        owner.client.close()
 
 
 class Library(unittest.TestCase):
@@ -114,6 +126,15 @@ class WithoutServer(unittest.TestCase):
             child.start()
             self.assertEqual(out.get(timeout=10), _ffi.ERR_FORKED)
             child.join(10)
+
+    def test_a_forked_child_may_replace_its_client(self):
+        owner = types.SimpleNamespace(client=raftcs.Client(nowhere()))
+        child = multiprocessing.get_context("fork").Process(target=replace_inherited, args=(owner,))
+        child.start()
+        child.join(20)
+        self.assertEqual(child.exitcode, 0)
+        with owner.client, self.assertRaises(errors.TimedOut):
+            owner.client.submit("kv", b"x", timeout=0.1)
 
     def test_a_verb_with_a_nul_is_refused_by_a_server(self):
         server = raftcs.Server({"server.id": 1, "server.data": "/nowhere"})

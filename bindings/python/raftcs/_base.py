@@ -25,6 +25,12 @@ OPERATION_KINDS = frozenset(
 STATE_KINDS = frozenset(
     (_ffi.EVENT_CLIENT_STATE, _ffi.EVENT_SESSION_LOST, _ffi.EVENT_TOPOLOGY,
      _ffi.EVENT_REQUESTS_GONE))
+# Why there is no session yet. Every other status ends the attempt, those of OF_ONE_SERVER only when
+# every server says so.
+NOT_YET = frozenset(
+    (_ffi.ERR_TIMED_OUT, _ffi.ERR_NO_LEADER, _ffi.ERR_UNREACHABLE, _ffi.ERR_BUSY,
+     _ffi.ERR_RESOURCE_LIMIT))
+OF_ONE_SERVER = frozenset((_ffi.ERR_WRONG_CLUSTER, _ffi.ERR_VERSION_MISMATCH))
 
 
 class ClientInfo(NamedTuple):
@@ -78,6 +84,8 @@ def json_text(arguments: Optional[Mapping[str, Any]]) -> Optional[bytes]:
 
 class BaseClient:
     """A session with a cluster, without a way to wait."""
+
+    _lost: Optional[errors.RaftcsError] = None  # as events told it, until a new session is begun
 
     def __init__(self, config: Source, session: Optional[bytes], open: bool) -> None:
         sweep()
@@ -157,6 +165,16 @@ class BaseClient:
     def reopen(self) -> None:
         """Opens a new session after the old one was lost; harmless otherwise."""
         errors.check(api.raftcs_client_open(self._handle()))
+
+    def _progress(self, wait_ms: int) -> int:
+        """OK when connected, or one of NOT_YET and the like; raises what ended the attempt."""
+        status = api.raftcs_client_wait_connected(self._handle(), wait_ms)
+        if status == _ffi.OK or status in NOT_YET:
+            return status
+        if status not in OF_ONE_SERVER or self.info().state == _ffi.CLIENT_DISCONNECTED:
+            lost = self._lost
+            errors.check(status, lost.args[0] if lost is not None and lost.status == status else "")
+        return status
 
     def export_session(self) -> bytes:
         """The session as a token for Client(config, session=token). Secret. A process that resumes

@@ -66,7 +66,6 @@ class AsyncClient(BaseClient):
         self._watchers: Set[_Stream] = set()
         self._room: Set["asyncio.Future[None]"] = set()
         self._closed: "asyncio.Future[None]" = self._loop.create_future()
-        self._lost: Optional[errors.RaftcsError] = None
         self._lost_told = False  # to a reader of server_requests
         super().__init__(config, session, open)
         self._fd = self._queue.open_fd()
@@ -149,7 +148,7 @@ class AsyncClient(BaseClient):
         NoLeader, Unreachable, Busy, TimedOut. The attempt goes on."""
         stream = self._subscribe()
         try:
-            if self.info().state != _ffi.CLIENT_CONNECTED:
+            if self._progress(0) != _ffi.OK:
                 await asyncio.wait_for(self._connected(stream), timeout)
         except _Ended:
             raise errors.make(_ffi.ERR_CLOSED, outcome=_ffi.OUTCOME_NONE) from None
@@ -161,12 +160,9 @@ class AsyncClient(BaseClient):
         return self
 
     async def _connected(self, stream: _Stream) -> None:
-        state = 0
-        while state != _ffi.CLIENT_CONNECTED:
-            if self._lost is not None:
-                raise self._lost
-            event = await stream.get()
-            state = event.state if event.kind == _ffi.EVENT_CLIENT_STATE else 0
+        # An event only says when to ask again: it may be of a session before a reopen().
+        while self._progress(0) != _ffi.OK:
+            await stream.get()
 
     async def server_requests(self) -> AsyncIterator[ServerRequest]:
         """What the server asks, in order, each to one reader. Ends at close; raises when the

@@ -8,6 +8,7 @@ one event, at the latest when its deadline passes.
 """
 from __future__ import annotations
 
+import time
 from collections import deque
 from types import TracebackType
 from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Type, Union
@@ -15,7 +16,7 @@ from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Type, Union
 from . import _ffi, errors
 from ._base import (OPERATION_KINDS, STATE_KINDS, BaseClient, Bytes, Source, call_options,
                     document_of, reply_of)
-from ._events import Event, Mailbox, Reply, ServerRequest, StateEvent
+from ._events import Event, Mailbox, Reply, ServerRequest, StateEvent, deadline, slice_ms
 from ._library import api
 
 STATES_KEPT = 256
@@ -59,7 +60,6 @@ class Client(BaseClient):
         self._pending: Dict[int, Pending] = {}
         self._requests: Deque[Union[ServerRequest, errors.RaftcsError]] = deque()
         self._states: Deque[StateEvent] = deque(maxlen=STATES_KEPT)
-        self._lost: Optional[errors.RaftcsError] = None
         self._lost_told = False  # to a reader of server_requests
         super().__init__(config, session, open)
         self._mail = Mailbox(self._queue, self._on_event)
@@ -67,9 +67,15 @@ class Client(BaseClient):
     def wait_connected(self, timeout: float = 10.0) -> "Client":
         """Until the session is open; raises what ended the attempt, or why it takes so long:
         NoLeader, Unreachable, Busy, TimedOut. The attempt goes on."""
-        status = api.raftcs_client_wait_connected(self._handle(), int(timeout * 1000))
-        errors.check(status)
-        return self
+        end = deadline(timeout)
+        while True:
+            left = end - time.monotonic()
+            wait_ms = slice_ms(left)
+            status = self._progress(wait_ms)
+            if status == _ffi.OK:
+                return self
+            if left * 1000 <= wait_ms:
+                raise errors.make(status, outcome=_ffi.OUTCOME_NOT_APPLIED)
 
     def start_submit(self, service: str, command: Bytes, *,
                      timeout: Optional[float] = None) -> Pending:

@@ -1,13 +1,17 @@
 """The Python binding on the real library, without any server."""
 import asyncio
 import gc
+import math
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 import unittest
+import unittest.mock
 
 import raftcs
 from cluster import free_ports
@@ -113,6 +117,34 @@ class WithoutServer(unittest.TestCase):
         with raftcs.Client(nowhere()) as client:
             with self.assertRaises(raftcs.RaftcsError):
                 client.wait_connected(0.2)
+
+    def test_wait_connected_waits_as_long_as_it_is_told(self):
+        with raftcs.Client(nowhere()) as client:
+            for timeout, least in ((0.35, 0.35), (0, 0), (-0.001, 0), (-1, 0), (-math.inf, 0)):
+                begun = time.monotonic()
+                with self.subTest(timeout):
+                    with self.assertRaises((errors.TimedOut, errors.Unreachable)):
+                        client.wait_connected(timeout)
+                    self.assertGreaterEqual(time.monotonic() - begun, least)
+                    self.assertLess(time.monotonic() - begun, least + 1)
+
+    def test_an_interrupt_ends_wait_connected(self):
+        with raftcs.Client(nowhere()) as client:
+            for timeout in (5, math.inf):
+                timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+                timer.start()
+                begun = time.monotonic()
+                with self.subTest(timeout), self.assertRaises(KeyboardInterrupt):
+                    client.wait_connected(timeout)
+                self.assertLess(time.monotonic() - begun, 2)
+                timer.join()
+
+    def test_wait_connected_goes_on_after_what_one_server_says(self):
+        answers = [_ffi.ERR_NO_LEADER, _ffi.ERR_WRONG_CLUSTER, _ffi.OK]
+        with raftcs.Client(nowhere()) as client, unittest.mock.patch.object(
+                api, "raftcs_client_wait_connected", lambda handle, ms: answers.pop(0)):
+            client.wait_connected()
+        self.assertEqual(answers, [])
 
     def test_a_bad_token_is_refused(self):
         with self.assertRaises(errors.Malformed):

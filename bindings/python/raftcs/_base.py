@@ -4,6 +4,7 @@ What must hold
  1 A pending operation is in the table before its call, as its event may come out of the queue
    before the call returns; an operation that was not accepted leaves the table again.
  2 What would be cut silently on its way to C is refused: text at a NUL, numbers at 64 bits.
+ 3 A loss is over with the reopen() that follows, whether its events were taken by then or not.
 """
 from __future__ import annotations
 
@@ -165,6 +166,11 @@ class BaseClient:
     def reopen(self) -> None:
         """Opens a new session after the old one was lost; harmless otherwise."""
         errors.check(api.raftcs_client_open(self._handle()))
+        self._replaced()
+
+    def _replaced(self) -> None:
+        """A new session is on its way: the loss of the old one, if any, is over, and told once."""
+        raise NotImplementedError
 
     def _progress(self, wait_ms: int) -> int:
         """OK when connected, or one of NOT_YET and the like; raises what ended the attempt."""

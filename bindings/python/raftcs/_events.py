@@ -162,6 +162,12 @@ class Mailbox:
                 if left > 0:
                     self._wait_once(slice_ms(left))
 
+    def between_events(self, step: Callable[[], None]) -> None:
+        """Runs what must not wait, while no event is handled."""
+        with self._changed:
+            step()
+            self._changed.notify_all()
+
     def _poll(self) -> int:
         return 0 if self._taken else self._queue.take(0, self._handler)
 

@@ -169,14 +169,17 @@ class AsyncClient(BaseClient):
         session is lost, also where a new one follows by itself: what the server asks in that
         comes after the error."""
         while True:
+            if self._lost is not None:  # what ends the loss may be in the queue, or yet to come
+                self._drain()
+                await asyncio.sleep(0)
             try:
                 request = await self._requests.get()
                 if isinstance(request, errors.RaftcsError):
                     raise request
             except _Ended:
                 return
-            except errors.RaftcsError:
-                self._lost_told = True
+            except errors.RaftcsError as error:
+                self._lost_told = self._lost_told or error is self._lost
                 raise
             yield request
 
@@ -232,11 +235,15 @@ class AsyncClient(BaseClient):
             if self._lost is not None:
                 self._requests.end(self._lost)
         elif event.app_code not in (0, _ffi.CLIENT_DISCONNECTED):
-            if self._lost is not None and not self._lost_told:
-                self._requests.put(self._lost)
-            self._lost = self._requests.ended = None  # a new session is on its way
+            self._replaced()
         for stream in self._watchers:
             stream.put(StateEvent(event.kind, event.app_code, event.status, event.data, event.text))
+
+    def _replaced(self) -> None:
+        if self._lost is not None:
+            if not self._lost_told:
+                self._requests.put(self._lost)
+            self._lost = self._requests.ended = None
 
     def _on_closed(self) -> None:
         for stream in (self._requests, *self._watchers):

@@ -110,6 +110,8 @@ class Client(BaseClient):
         none, or at close; raises when the session is lost, also where a new one follows by
         itself: what the server asks in that comes after the error."""
         while True:
+            if self._lost is not None:  # what ends the loss may be in the queue
+                self._mail.wait(lambda: self._life.closed, 0)
             request = self._mail.wait(self._next_request, timeout)
             if isinstance(request, errors.RaftcsError):
                 raise request.with_traceback(None)
@@ -125,6 +127,16 @@ class Client(BaseClient):
             self._lost_told = True
             return self._lost
         return self._life.closed
+
+    def reopen(self) -> None:
+        """Opens a new session after the old one was lost; harmless otherwise."""
+        # No event between the call and what follows from it: a further loss is not taken for this.
+        self._mail.between_events(super().reopen)
+
+    def _replaced(self) -> None:
+        if self._lost is not None and not self._lost_told:
+            self._requests.append(self._lost)
+        self._lost = None
 
     def states(self) -> "list[StateEvent]":
         """The latest changes of state that were seen, oldest first; they are given once."""
@@ -159,9 +171,7 @@ class Client(BaseClient):
             if event.kind == _ffi.EVENT_SESSION_LOST:
                 self._lost, self._lost_told = event.error(), False
             elif event.app_code not in (0, _ffi.CLIENT_DISCONNECTED):
-                if self._lost is not None and not self._lost_told:
-                    self._requests.append(self._lost)
-                self._lost = None  # a new session is on its way
+                self._replaced()
 
     def __enter__(self) -> "Client":
         return self

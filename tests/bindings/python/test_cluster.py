@@ -174,6 +174,24 @@ class OneNodeAsync(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(seen, [b"x", b"y"])
 
 
+    async def test_a_client_whose_session_was_taken_opens_a_new_one(self):
+        async with raftcs.AsyncClient(config(self.cluster)) as client:
+            await client.wait_connected()
+            for is_told in (True, False):  # the loss, before reopen
+                lost = client.info().sessions_lost
+                with raftcs.Client(config(self.cluster), session=client.export_session()) as thief:
+                    thief.wait_connected()
+                    while client.info().sessions_lost == lost:  # its events stay in the queue
+                        time.sleep(0.01)
+                    if is_told:
+                        with self.assertRaises(errors.SessionTaken):
+                            await asyncio.wait_for(client.server_requests().__anext__(), 10)
+                    client.reopen()
+                    await client.wait_connected()
+                    self.assertEqual(client.info().state, raftcs.CONNECTED)
+                await asyncio.wait_for(client.submit("kv", kv.incr("x").payload), 10)
+
+
 class ThreeNodes(unittest.IsolatedAsyncioTestCase):
     def leader(self, client, cluster):
         for node in cluster.nodes:

@@ -153,6 +153,73 @@ class Blocking(unittest.TestCase):
                 next(c.server_requests(5))
             self.assertEqual([r.id for r in c.server_requests(0.05)], [2, 3])  # it counts on
 
+    def lose(self, c):
+        c.submit("s", b"lose")
+        with self.assertRaises(errors.SessionExpired):
+            next(c.server_requests(5))
+
+    def test_who_only_reads_requests_can_open_again(self):
+        with client() as c:
+            for _ in range(2):
+                self.lose(c)
+                c.reopen()
+                c.wait_connected()
+                self.assertIsNone(next(c.server_requests(0.05), None))
+
+    def test_a_session_that_follows_by_itself_ends_the_loss_that_was_told(self):
+        with client() as c:
+            self.lose(c)
+            api.raftcs_client_open(c._handle())  # what client.expiry = renew does, but later
+            self.assertIsNone(next(c.server_requests(0.05), None))
+
+    def test_a_loss_that_was_not_taken_before_reopen_is_told_once(self):
+        with client() as c:
+            for _ in range(_events.BATCH - 4):  # the loss is the last of its batch
+                c.start_submit("s", b"echo")
+            c.start_submit("s", b"lose")
+            c.reopen()
+            with self.assertRaises(errors.SessionExpired):
+                next(c.server_requests(5))
+            self.assertIsNone(next(c.server_requests(0.05), None))
+
+    def test_a_loss_that_was_taken_before_reopen_and_not_told_is_told_once(self):
+        with client() as c:
+            c.submit("s", b"lose")
+            c.states()
+            c.reopen()
+            with self.assertRaises(errors.SessionExpired):
+                next(c.server_requests(5))
+            self.assertIsNone(next(c.server_requests(0.05), None))
+
+    def test_a_loss_of_the_new_session_is_not_taken_for_the_old_one(self):
+        with client() as c:
+            self.lose(c)
+            opened = api.raftcs_client_open
+
+            def lost_at_once(handle):
+                opened(handle)
+                c.start_submit("s", b"lose")
+                reader.start()
+                reader.join(0.2)  # it takes the events now if it can
+                return _ffi.OK
+
+            def read():
+                with self.assertRaises(errors.SessionExpired):
+                    next(c.server_requests(5))
+
+            reader = threading.Thread(target=read)
+            with unittest.mock.patch.object(api, "raftcs_client_open", lost_at_once):
+                c.reopen()
+            reader.join(5)
+            with self.assertRaises(errors.SessionExpired):
+                next(c.server_requests(0.05))
+
+    def test_a_loss_is_still_told_after_close(self):
+        with client() as c:
+            self.lose(c)
+        with self.assertRaises(errors.SessionExpired):
+            next(c.server_requests(0.05))
+
     def test_settings_live_until_the_client_is_made(self):
         for _ in range(200):
             raftcs.Client(dict(CONFIG)).close()

@@ -1,10 +1,12 @@
 """The asyncio client on answers that a real cluster gives only by luck; see test_standin.py."""
 import asyncio
 import os
+import time
 import unittest
 
 import raftcs
-from raftcs import errors
+from raftcs import _events, errors
+from raftcs._library import api
 from test_standin import CONFIG
 
 
@@ -151,6 +153,78 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             with self.assertRaises(errors.SessionExpired):
                 await requests.__anext__()
             self.assertEqual((await c.server_requests().__anext__()).id, 2)  # it counts on
+
+    async def next_request(self, c, timeout=5):
+        return await asyncio.wait_for(c.server_requests().__anext__(), timeout)
+
+    async def is_lost(self, c):
+        with self.assertRaises(errors.SessionExpired):
+            await self.next_request(c)
+
+    async def waits(self, c):
+        with self.assertRaises(asyncio.TimeoutError):
+            await self.next_request(c, 0.05)
+
+    async def test_who_only_reads_requests_can_open_again(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            for _ in range(2):
+                await c.submit("s", b"lose")
+                await self.is_lost(c)
+                c.reopen()
+                await c.wait_connected()
+                await self.waits(c)
+
+    async def test_a_session_that_follows_by_itself_ends_the_loss_that_was_told(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.submit("s", b"lose")
+            await self.is_lost(c)
+            api.raftcs_client_open(c._handle())  # what client.expiry = renew does, but later
+            await self.waits(c)
+
+    async def test_who_reads_on_after_a_loss_lets_the_loop_run(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.submit("s", b"lose")
+            ticks = []
+            asyncio.get_running_loop().call_later(0.05, ticks.append, 1)
+            end = time.monotonic() + 2
+            while not ticks and time.monotonic() < end:
+                await self.told(c)
+            self.assertEqual(ticks, [1])
+
+    async def told(self, c):
+        try:
+            await c.server_requests().__anext__()
+        except errors.SessionExpired:
+            pass
+
+    async def test_a_loss_that_was_not_taken_before_reopen_is_told_once(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            for _ in range(_events.BATCH - 4):  # the loss is the last of its batch
+                c.start_submit("s", b"echo")
+            c.start_submit("s", b"lose")
+            c.reopen()
+            await self.is_lost(c)
+            await self.waits(c)
+
+    async def test_a_loss_that_was_taken_before_reopen_and_not_told_is_told_once(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            await c.submit("s", b"lose")
+            c._drain()
+            c.reopen()
+            await self.is_lost(c)
+            await self.waits(c)
+
+    async def test_each_loss_is_told(self):
+        async with raftcs.AsyncClient(CONFIG) as c:
+            for _ in range(2):
+                await c.submit("s", b"lose")
+                c._drain()
+                if c._requests.items:
+                    await self.is_lost(c)  # the first, while the second is not followed yet
+                c.reopen()
+                c._drain()
+            await self.is_lost(c)
+            await self.waits(c)
 
     async def test_close_twice_and_with_operations_under_way(self):
         c = raftcs.AsyncClient(CONFIG)

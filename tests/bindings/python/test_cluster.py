@@ -3,6 +3,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -190,6 +191,25 @@ class OneNodeAsync(unittest.IsolatedAsyncioTestCase):
                     await client.wait_connected()
                     self.assertEqual(client.info().state, raftcs.CONNECTED)
                 await asyncio.wait_for(client.submit("kv", kv.incr("x").payload), 10)
+
+    async def test_wait_connected_does_not_believe_an_event_of_the_session_before(self):
+        async with raftcs.AsyncClient(config(self.cluster)) as client:
+            calls = [client.start_submit("kv", kv.incr("y").payload) for _ in range(100)]
+            while client.info().completed < len(calls):  # nobody takes events meanwhile, so the
+                time.sleep(0.01)  # loss comes with a later batch than CONNECTED
+            with raftcs.Client(config(self.cluster), session=client.export_session()) as thief:
+                thief.wait_connected()
+                while client.info().sessions_lost == 0:
+                    time.sleep(0.01)
+                os.kill(self.cluster.pids[1], signal.SIGSTOP)
+                try:
+                    client.reopen()
+                    with self.assertRaises(raftcs.RaftcsError):
+                        await client.wait_connected(0.3)
+                finally:
+                    os.kill(self.cluster.pids[1], signal.SIGCONT)
+                await client.wait_connected()
+            await asyncio.gather(*calls)
 
 
 class ThreeNodes(unittest.IsolatedAsyncioTestCase):

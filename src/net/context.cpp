@@ -20,6 +20,7 @@ constexpr size_t kCopyBytesMax = 1024;
 constexpr int kHeartbeatIntervalMs = 1000;
 constexpr int kHeartbeatTimeoutMs = 4000;
 constexpr int kQueueFramesMax = 20'000;
+constexpr int kInterruptionsMax = 1000;
 
 struct OwnedMessage {
   zmq_msg_t msg;
@@ -30,6 +31,15 @@ struct OwnedMessage {
 };
 
 void release_shared(void*, void* hint) { delete static_cast<Bytes*>(hint); }
+
+// A signal may interrupt any call before it does anything, also one that does not wait. In a
+// forked child libzmq reports interruptions for ever, hence the bound.
+template <class Call>
+int uninterrupted(Call call) {
+  int result = call();
+  for (int n = 0; n < kInterruptionsMax && result < 0 && zmq_errno() == EINTR; ++n) result = call();
+  return result;
+}
 
 }  // namespace
 
@@ -64,7 +74,15 @@ Result<std::shared_ptr<Context>> Context::get() {
   return context;
 }
 
-Context::~Context() { zmq_ctx_term(handle_); }
+Context::Context(void* handle) : handle_(handle), owner_(getpid()) {}
+
+// Waits for what lingers. An interrupted wait has ended nothing: left at that, the threads and
+// their descriptors would stay for good. In a forked child they are the parent's.
+Context::~Context() {
+  if (owner_ != getpid()) return;
+  while (zmq_ctx_term(handle_) != 0 && zmq_errno() == EINTR) {
+  }
+}
 
 Result<Socket> Socket::open(int type) {
   auto context = Context::get();
@@ -92,14 +110,15 @@ Status Socket::set64(int option, int64_t value) {
 }
 
 Status Socket::bind(const std::string& address) {
-  if (zmq_bind(handle_, address.c_str()) == 0) return Status::ok();
+  if (uninterrupted([&] { return zmq_bind(handle_, address.c_str()); }) == 0) return Status::ok();
   return {RAFTCS_ERR_IO,
           "cannot listen on '" + address + "': " + zmq_error_text() +
               " (expected tcp://HOST:PORT with an address of this machine and a free port)"};
 }
 
 Status Socket::connect(const std::string& address) {
-  if (zmq_connect(handle_, address.c_str()) == 0) return Status::ok();
+  if (uninterrupted([&] { return zmq_connect(handle_, address.c_str()); }) == 0)
+    return Status::ok();
   return {RAFTCS_ERR_IO, "cannot connect to '" + address + "': " + zmq_error_text()};
 }
 
@@ -112,7 +131,8 @@ std::string Socket::last_endpoint() const {
 
 Received receive_part(void* socket, Bytes* out, bool* more) {
   auto owned = std::make_shared<OwnedMessage>();
-  int size = zmq_msg_recv(&owned->msg, socket, ZMQ_DONTWAIT);
+  // "Nothing" ends the draining of a socket and cuts a message between its parts: not for a signal.
+  int size = uninterrupted([&] { return zmq_msg_recv(&owned->msg, socket, ZMQ_DONTWAIT); });
   if (size < 0)
     return zmq_errno() == EAGAIN || zmq_errno() == EINTR ? Received::nothing : Received::failed;
   *more = zmq_msg_more(&owned->msg) != 0;
@@ -134,7 +154,8 @@ Sent send_part(void* socket, const Bytes& data, bool more) {
       return Sent::failed;
     }
   }
-  if (zmq_msg_send(&msg, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0) return Sent::ok;
+  const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
+  if (uninterrupted([&] { return zmq_msg_send(&msg, socket, flags); }) >= 0) return Sent::ok;
   int error = zmq_errno();
   zmq_msg_close(&msg);
   return error == EAGAIN ? Sent::full : error == EHOSTUNREACH ? Sent::unreachable : Sent::failed;

@@ -26,8 +26,9 @@ class Context {
   void* handle() const { return handle_; }
 
  private:
-  explicit Context(void* handle) : handle_(handle) {}
+  explicit Context(void* handle);
   void* handle_;
+  const int owner_;  // the process
 };
 
 class Socket {

@@ -31,6 +31,8 @@ class ZmqClientLinks final : public ClientLinks {
   explicit ZmqClientLinks(std::shared_ptr<Context> context, uint64_t frame_bytes_max)
       : context_(std::move(context)), frame_bytes_max_(frame_bytes_max) {}
 
+  Status status() const { return waker_.status(); }
+
   Status open(uint32_t id, const std::string& endpoint) override {
     RCS_ASSIGN(socket, Socket::open(ZMQ_DEALER));
     RCS_TRY(set_common_options(socket, frame_bytes_max_, kLingerMs));
@@ -139,7 +141,9 @@ class ZmqClientLinks final : public ClientLinks {
 
 Result<std::unique_ptr<ClientLinks>> ClientLinks::create(uint64_t frame_bytes_max) {
   RCS_ASSIGN(context, Context::get());
-  return std::unique_ptr<ClientLinks>(new ZmqClientLinks(std::move(context), frame_bytes_max));
+  auto links = std::make_unique<ZmqClientLinks>(std::move(context), frame_bytes_max);
+  RCS_TRY(links->status());
+  return std::unique_ptr<ClientLinks>(std::move(links));
 }
 
 }  // namespace raftcs::net

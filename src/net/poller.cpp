@@ -5,15 +5,25 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
 
 #include "sys/clock.hpp"
 
 namespace raftcs::net {
 
-Waker::Waker() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+Waker::Waker() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), error_(fd_ < 0 ? errno : 0) {}
 
 Waker::~Waker() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+Status Waker::status() const {
+  if (fd_ >= 0) return Status::ok();
+  const bool many = error_ == EMFILE || error_ == ENFILE;
+  return {RAFTCS_ERR_RESOURCE_LIMIT,
+          "cannot make an eventfd: " + std::generic_category().message(error_) +
+              (many ? " (close some or raise the limit, ulimit -n)" : "")};
 }
 
 void Waker::wake() {

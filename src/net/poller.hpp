@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "base/result.hpp"
 #include "base/time.hpp"
 
 namespace raftcs::net {
@@ -18,13 +19,14 @@ class Waker {
  public:
   Waker();
   ~Waker();
-  bool valid() const { return fd_ >= 0; }
+  Status status() const;  // no descriptor: it wakes nobody and must not be used
   int fd() const { return fd_; }
   void wake();
   void drain();  // by whoever was woken, before it looks at what for; cheap when there was no wake
 
  private:
   int fd_;
+  const int error_;
   std::atomic<bool> pending_{false};  // written and not drained yet
 };
 

@@ -51,8 +51,7 @@ class ZmqServerSockets final : public ServerSockets {
     peers_in_ = std::move(peers);
     clients_fd_ = clients_.event_fd();
     peers_fd_ = peers_in_.event_fd();
-    return waker_.valid() ? Status::ok()
-                          : Status(RAFTCS_ERR_RESOURCE_LIMIT, "cannot make an eventfd");
+    return waker_.status();
   }
 
   std::string client_address() const override { return plain(clients_.last_endpoint()); }

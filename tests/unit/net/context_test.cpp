@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "net/client_links.hpp"
+#include "tests/support/descriptors.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -66,6 +67,17 @@ class Signals {
  private:
   struct sigaction before_{};
 };
+
+TEST(ClientLinks, WithoutADescriptorForTheWakerThereAreNone) {
+  auto first = ClientLinks::create(1 << 20);  // the context is there
+  ASSERT_TRUE(first);
+  const test::Descriptors none(0);
+  const auto second = ClientLinks::create(1 << 20);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.status().code(), RAFTCS_ERR_RESOURCE_LIMIT);
+  EXPECT_NE(second.status().text().find("open files"), std::string::npos)
+      << second.status().text();
+}
 
 TEST(Context, EndsAlsoWhileSignalsCome) {
   Mute server;

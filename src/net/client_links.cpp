@@ -44,7 +44,7 @@ class ZmqClientLinks final : public ClientLinks {
     int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     if (zmq_socket_monitor(socket.handle(), monitor_address.c_str(), events) != 0)
-      return {RAFTCS_ERR_INTERNAL, "cannot watch a connection: " + zmq_error_text()};
+      return {RAFTCS_ERR_RESOURCE_LIMIT, "cannot watch a connection: " + zmq_error_text()};
     RCS_ASSIGN(monitor, Socket::open(ZMQ_PAIR));
     RCS_TRY(monitor.set(ZMQ_LINGER, 0));
     RCS_TRY(monitor.connect(monitor_address));

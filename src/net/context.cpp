@@ -6,9 +6,12 @@
 #include <zmq.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
+
+#include "net/poller.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -21,6 +24,7 @@ constexpr int kHeartbeatIntervalMs = 1000;
 constexpr int kHeartbeatTimeoutMs = 4000;
 constexpr int kQueueFramesMax = 20'000;
 constexpr int kInterruptionsMax = 1000;
+constexpr size_t kDescriptorsForContext = 16;  // libzmq takes six, other threads may take some
 
 struct OwnedMessage {
   zmq_msg_t msg;
@@ -53,6 +57,12 @@ Result<std::shared_ptr<Context>> Context::get() {
   if (owner != getpid()) shared.reset();  // a forked child makes its own
   if (auto existing = shared.lock()) return existing;
 
+  // A libzmq whose threads find no descriptor ends the process.
+  {
+    const std::array<Waker, kDescriptorsForContext> probe;
+    for (const Waker& each : probe) RCS_TRY(each.status());
+  }
+
   // The I/O thread inherits the signal mask of its creator.
   sigset_t all, before;
   sigfillset(&all);
@@ -63,7 +73,14 @@ Result<std::shared_ptr<Context>> Context::get() {
     zmq_ctx_set(handle, ZMQ_MAX_SOCKETS, 4096);
     zmq_ctx_set(handle, ZMQ_THREAD_NAME_PREFIX, 0);
     void* probe = zmq_socket(handle, ZMQ_PAIR);  // starts the threads now, under this mask
-    if (probe != nullptr) zmq_close(probe);
+    if (probe != nullptr) {
+      zmq_close(probe);
+    } else {
+      const int error = zmq_errno();
+      zmq_ctx_term(handle);
+      handle = nullptr;
+      errno = error;
+    }
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (handle == nullptr)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,6 +68,31 @@ class Signals {
  private:
   struct sigaction before_{};
 };
+
+// What a process of its own says that has `free` descriptors left: its exit code, or minus the
+// signal that ended it.
+int outcome_with(size_t free) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const test::Descriptors few(free);
+    auto links = ClientLinks::create(1 << 20);
+    const Status done = links ? (*links)->open(1, "tcp://127.0.0.1:9") : links.status();
+    ::_exit(done.is_ok() ? 0 : done.code() == RAFTCS_ERR_RESOURCE_LIMIT ? 1 : 2);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// libzmq ends the process when it has no descriptors for its threads.
+TEST(Context, FewDescriptorsAreAnErrorAndNoAbort) {
+  EXPECT_EQ(outcome_with(0), 1);
+  for (size_t free = 1; free <= 24; ++free) {
+    const int outcome = outcome_with(free);
+    EXPECT_TRUE(outcome == 0 || outcome == 1) << free << ": " << outcome;
+  }
+  EXPECT_EQ(outcome_with(40), 0);
+}
 
 TEST(ClientLinks, WithoutADescriptorForTheWakerThereAreNone) {
   auto first = ClientLinks::create(1 << 20);  // the context is there

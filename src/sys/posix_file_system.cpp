@@ -162,9 +162,15 @@ class PosixFile final : public File {
 class DirectoryLock final : public FileSystem::Lock {
  public:
   explicit DirectoryLock(int fd) : fd_(fd) {}
+  // The lock belongs to the open file, which a forked child holds as well: closing would leave it
+  // locked for as long as the child lives, and unlocking in the child would end the parent's.
+  ~DirectoryLock() override {
+    if (owner_ == ::getpid()) (void)::flock(fd_.get(), LOCK_UN);
+  }
 
  private:
-  Descriptor fd_;  // flock goes with the last descriptor of this open
+  const pid_t owner_ = ::getpid();
+  Descriptor fd_;
 };
 
 class PosixFileSystem final : public FileSystem {

@@ -1,6 +1,7 @@
 // posix_test.cpp: the real file system, random source and clocks.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,6 +91,29 @@ TEST_F(PosixFileSystemTest, LockIsExclusiveAndGoesWithItsHolder) {
   EXPECT_NE(second.status().text().find(path_), std::string::npos);
   lock->reset();
   EXPECT_TRUE(fs_->lock(path_).is_ok());
+}
+
+// A child has the parent's descriptors, and what is locked by one of them stays so in both.
+TEST_F(PosixFileSystemTest, AForkedChildKeepsNoLockAndEndsNone) {
+  auto lock = fs_->lock(path_);
+  ASSERT_TRUE(lock.is_ok());
+  const pid_t ends = ::fork();
+  if (ends == 0) {
+    lock->reset();
+    ::_exit(0);
+  }
+  ::waitpid(ends, nullptr, 0);
+  EXPECT_FALSE(fs_->lock(path_).is_ok());
+  const pid_t stays = ::fork();
+  if (stays == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  lock->reset();
+  const auto again = fs_->lock(path_);
+  EXPECT_TRUE(again.is_ok()) << again.status().text();
+  ::kill(stays, SIGKILL);
+  ::waitpid(stays, nullptr, 0);
 }
 
 TEST(OsRandom, ValuesDifferAlsoAfterFork) {

@@ -7,6 +7,7 @@
 
 #include "net/context.hpp"
 #include "net/poller.hpp"
+#include "sys/clock.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -15,6 +16,7 @@ constexpr int kClientLingerMs = 300;  // lets a goodbye leave
 constexpr int kReconnectMs = 20;
 constexpr int kReconnectMaxMs = 200;
 constexpr int kPeerConnectTimeoutMs = 1000;
+constexpr DurationNs kPeerSocketRetryNs = 200 * kNsPerMs;
 constexpr size_t kDrainFramesMax = 4096;    // per socket and poll
 constexpr size_t kDrainBytesMax = 4 << 20;  // likewise: a turn of the core loop must be short
 constexpr size_t kIdentityBytes = 5;      // what a ROUTER makes: a zero and a 32-bit number
@@ -33,6 +35,8 @@ std::string plain(const std::string& endpoint) {
 struct Peer {
   std::string address;
   Socket socket;
+  Status status;  // not OK: there is no socket
+  Mono tried;
 };
 
 class ZmqServerSockets final : public ServerSockets {
@@ -63,14 +67,23 @@ class ZmqServerSockets final : public ServerSockets {
       if (it->second.address == address) return;
       peers_.erase(it);
     }
-    if (address.empty()) return;
-    if (auto socket = connect_peer(address)) peers_[peer] = Peer{address, std::move(*socket)};
+    if (!address.empty()) connect_peer(peers_[peer] = Peer{address, {}, {}, {}});
+    find_peer_trouble();
   }
 
   bool send_peer(NodeId peer, const Bytes& frame) override {
     auto it = peers_.find(peer);
-    return it != peers_.end() && send_part(it->second.socket.handle(), frame, false) == Sent::ok;
+    if (it == peers_.end()) return false;
+    Peer& to = it->second;
+    if (!to.status.is_ok()) {
+      if (sys::mono_now() - to.tried < kPeerSocketRetryNs) return false;
+      connect_peer(to);
+      find_peer_trouble();
+    }
+    return to.status.is_ok() && send_part(to.socket.handle(), frame, false) == Sent::ok;
   }
+
+  const std::string& peer_trouble() const override { return peer_trouble_; }
 
   bool send_client(ConnId conn, const Bytes& frame) override {
     clients_dirty_ = true;
@@ -109,7 +122,22 @@ class ZmqServerSockets final : public ServerSockets {
   uint64_t foreign_frames() const override { return foreign_frames_; }
 
  private:
-  Result<Socket> connect_peer(const std::string& address) {
+  void connect_peer(Peer& peer) {
+    peer.tried = sys::mono_now();
+    auto socket = peer_socket(peer.address);
+    peer.status = socket.status();
+    if (socket) peer.socket = std::move(*socket);
+  }
+
+  void find_peer_trouble() {
+    peer_trouble_.clear();
+    for (const auto& [id, peer] : peers_)
+      if (peer_trouble_.empty() && !peer.status.is_ok())
+        peer_trouble_ = "node " + to_string(id) + " at '" + peer.address +
+                        "' cannot be connected: " + peer.status.text();
+  }
+
+  Result<Socket> peer_socket(const std::string& address) {
     RCS_ASSIGN(socket, Socket::open(ZMQ_DEALER));
     RCS_TRY(set_common_options(socket, frame_bytes_max_, 0));
     RCS_TRY(socket.set(ZMQ_IMMEDIATE, 1));
@@ -159,6 +187,7 @@ class ZmqServerSockets final : public ServerSockets {
   Socket clients_;
   Socket peers_in_;
   std::map<NodeId, Peer> peers_;
+  std::string peer_trouble_;
   int clients_fd_ = -1;
   int peers_fd_ = -1;
   bool clients_dirty_ = true;

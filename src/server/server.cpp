@@ -100,6 +100,7 @@ class RealServer final : public Server {
   Status find_cluster();
   void start_lanes();
   void run_core();
+  void tell_peer_trouble();
   void take_outbox(Mono now);
   void carry_out(NodeEffects&& effects);
   void end_core();
@@ -138,6 +139,7 @@ class RealServer final : public Server {
   std::mutex plugin_list_mutex_;
   std::vector<PluginFile> plugin_list_;
   uint64_t foreign_frames_ = 0;  // told of in the log
+  std::string peer_trouble_;     // likewise
 
   mutable std::mutex info_mutex_;
   Info info_;
@@ -307,6 +309,7 @@ void RealServer::run_core() {
       log(RAFTCS_LOG_WARNING,
           "a connection with an identity of its own or with messages of several parts was ignored");
     foreign_frames_ = sockets_->foreign_frames();
+    tell_peer_trouble();
     for (net::ServerInput& input : inputs) {
       if (input.from_peer)
         node_->peer_frame(input.frame, now);
@@ -317,6 +320,12 @@ void RealServer::run_core() {
     carry_out(node_->take_effects(now));
   }
   end_core();
+}
+
+void RealServer::tell_peer_trouble() {
+  if (sockets_->peer_trouble() == peer_trouble_) return;
+  peer_trouble_ = sockets_->peer_trouble();
+  if (!peer_trouble_.empty()) log(RAFTCS_LOG_WARNING, peer_trouble_ + "; it is tried again");
 }
 
 void RealServer::take_outbox(Mono now) {

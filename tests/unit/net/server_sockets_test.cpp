@@ -3,6 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
+#include "sys/clock.hpp"
+#include "tests/support/descriptors.hpp"
+
 namespace raftcs::net {
 namespace {
 
@@ -41,6 +47,31 @@ TEST(ServerSockets, ATakenPortIsRefusedWithAReason) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.status().code(), RAFTCS_ERR_IO);
   EXPECT_NE(second.status().text().find(options.client_listen), std::string::npos);
+}
+
+TEST(ServerSockets, APeerWithoutASocketIsConnectedLater) {
+  auto from = bound("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
+  auto to = bound("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
+  ASSERT_TRUE(from && to);
+  const Bytes frame = Bytes::copy("frame");
+  {
+    const test::Descriptors none(0);
+    from->set_peer(NodeId(2), to->peer_address());
+    EXPECT_FALSE(from->send_peer(NodeId(2), frame));
+    EXPECT_NE(from->peer_trouble().find("open files"), std::string::npos) << from->peer_trouble();
+  }
+  const Mono end = sys::mono_now() + 2 * kNsPerSecond;
+  bool sent = false;
+  while (!sent && sys::mono_now() < end) {
+    sent = from->send_peer(NodeId(2), frame);
+    if (!sent) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(sent);
+  EXPECT_EQ(from->peer_trouble(), "");
+  std::vector<ServerInput> inputs;
+  while (inputs.empty() && sys::mono_now() < end)
+    to->poll(sys::mono_now() + kNsPerSecond / 10, &inputs);
+  EXPECT_EQ(inputs.size(), 1u);
 }
 
 }  // namespace

@@ -20,8 +20,15 @@ namespace {
 // share and a free callback on the I/O thread.
 constexpr size_t kCopyBytesMax = 1024;
 
+// libzmq waits with these for a whole message: a frame that takes longer on its line ends the line,
+// each time that it is sent again. A mebibyte in a minute is a slow line; libzmq keeps no more than
+// 65 s. What is noticed as late as that is a line whose other end is up and forwards nothing.
 constexpr int kHeartbeatIntervalMs = 1000;
-constexpr int kHeartbeatTimeoutMs = 4000;
+constexpr int kHeartbeatTimeoutMs = 60'000;
+// TCP gives a line up on which nothing was acknowledged for so long, in the kernel of the other
+// side; with the heartbeats there always is something to acknowledge. So lines to machines that are
+// gone, or cut, end soon, and the next connection does not wait for the repetitions of the last.
+constexpr int kDeadLineMs = 4000;
 constexpr int kQueueFramesMax = 20'000;
 constexpr int kInterruptionsMax = 1000;
 constexpr size_t kDescriptorsForContext = 16;  // libzmq takes six, other threads may take some
@@ -186,6 +193,7 @@ Status set_common_options(Socket& socket, uint64_t frame_bytes_max, int linger_m
   RCS_TRY(socket.set(ZMQ_HEARTBEAT_IVL, kHeartbeatIntervalMs));
   RCS_TRY(socket.set(ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs));
   RCS_TRY(socket.set(ZMQ_HEARTBEAT_TTL, kHeartbeatTimeoutMs));
+  RCS_TRY(socket.set(ZMQ_TCP_MAXRT, kDeadLineMs));
   return socket.set(ZMQ_IPV6, 1);
 }
 

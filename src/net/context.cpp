@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include "net/poller.hpp"
+#include "sys/descriptors.hpp"
 
 namespace raftcs::net {
 namespace {
@@ -54,7 +55,10 @@ int uninterrupted(Call call) {
 
 }  // namespace
 
-std::string zmq_error_text() { return zmq_strerror(zmq_errno()); }
+std::string zmq_error_text() {
+  const int error = zmq_errno();
+  return zmq_strerror(error) + sys::open_files_hint(error);
+}
 
 Result<std::shared_ptr<Context>> Context::get() {
   static std::mutex mutex;

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "sys/clock.hpp"
+#include "sys/descriptors.hpp"
 
 namespace raftcs::net {
 
@@ -20,10 +21,9 @@ Waker::~Waker() {
 
 Status Waker::status() const {
   if (fd_ >= 0) return Status::ok();
-  const bool many = error_ == EMFILE || error_ == ENFILE;
   return {RAFTCS_ERR_RESOURCE_LIMIT,
           "cannot make an eventfd: " + std::generic_category().message(error_) +
-              (many ? " (close some or raise the limit, ulimit -n)" : "")};
+              sys::open_files_hint(error_)};
 }
 
 void Waker::wake() {

@@ -44,7 +44,7 @@ class ServerSockets {
 
   // Connects (anew when the address changed); an empty address disconnects.
   virtual void set_peer(NodeId peer, const std::string& address) = 0;
-  virtual bool send_peer(NodeId peer, const Bytes& frame) = 0;    // false: away or its pipe is full
+  virtual bool send_peer(NodeId peer, const Bytes& frame) = 0;  // false: away or its pipe is full
   // Why a peer has no socket; empty while all have one. send_peer tries to make it again.
   virtual const std::string& peer_trouble() const = 0;
   virtual bool send_client(ConnId conn, const Bytes& frame) = 0;  // false: gone or not reading

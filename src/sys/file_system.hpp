@@ -4,7 +4,8 @@
 // of tests/sim, which loses, tears and refuses. All calls are synchronous and block;
 // they are made from the log thread and the snapshot worker, never from the core loop.
 // A call that fails reports the errno text and the path. Nothing is retried here: a
-// failed sync is final for the file (PS-02); the caller poisons itself.
+// failed sync is final for the file (PS-02); the caller poisons itself. RAFTCS_ERR_NO_SPACE:
+// nothing was done, for want of space, or of descriptors or memory to open a file.
 #pragma once
 
 #include <cstdint>

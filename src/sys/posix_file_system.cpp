@@ -5,7 +5,10 @@
 // for all (PS-02). Descriptors are O_CLOEXEC, so that a program started by a plugin does
 // not keep the directory locked. An error names the call, the path and the errno text;
 // "no space" and "quota exceeded" become RAFTCS_ERR_NO_SPACE, an unreadable sector
-// RAFTCS_ERR_CORRUPT, all else RAFTCS_ERR_IO.
+// RAFTCS_ERR_CORRUPT, all else RAFTCS_ERR_IO. Opening for want of descriptors or memory does
+// nothing and may succeed the next time, as with a full disk: NO_SPACE too, with the cause in the
+// text. Only where something is opened for writing that was there, a step came before that is not
+// done twice (LogFiles::retire): that stays RAFTCS_ERR_IO, and has the kept descriptors against it.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +23,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sys/descriptors.hpp"
 #include "sys/file_system.hpp"
 
 namespace raftcs::sys {
@@ -36,33 +40,17 @@ Status failure(int error, const char* call, const std::string& path) {
   return {full ? RAFTCS_ERR_NO_SPACE : RAFTCS_ERR_IO, std::string(call) + " " + path + ": " + what};
 }
 
+Status failed_open(int error, const char* call, const std::string& path) {
+  const Status status = failure(error, call, path);
+  const bool wanting = error == EMFILE || error == ENFILE || error == ENOMEM;
+  return wanting ? Status(RAFTCS_ERR_NO_SPACE, status.text() + open_files_hint(error)) : status;
+}
+
 // What ext4, xfs and btrfs say of a sector or a checksum that is bad.
 Status failed_read(int error, const std::string& path) {
   const Status status = failure(error, "reading", path);
   const bool lost = error == EIO || error == EBADMSG || error == EUCLEAN;
   return lost ? Status(RAFTCS_ERR_CORRUPT, status.text()) : status;
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-int open_retry(const std::string& path, int flags) {
-  for (;;) {
-    const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0640);
-    if (fd >= 0 || errno != EINTR) return fd;
-  }
 }
 
 class PosixFile final : public File {
@@ -161,16 +149,20 @@ class PosixFile final : public File {
 
 class DirectoryLock final : public FileSystem::Lock {
  public:
-  explicit DirectoryLock(int fd) : fd_(fd) {}
+  DirectoryLock(int fd, std::shared_ptr<KeptDescriptors> kept) : fd_(fd), kept_(std::move(kept)) {
+    kept_->begin();
+  }
   // The lock belongs to the open file, which a forked child holds as well: closing would leave it
   // locked for as long as the child lives, and unlocking in the child would end the parent's.
   ~DirectoryLock() override {
     if (owner_ == ::getpid()) (void)::flock(fd_.get(), LOCK_UN);
+    kept_->end();
   }
 
  private:
   const pid_t owner_ = ::getpid();
   Descriptor fd_;
+  const std::shared_ptr<KeptDescriptors> kept_;
 };
 
 class PosixFileSystem final : public FileSystem {
@@ -179,8 +171,13 @@ class PosixFileSystem final : public FileSystem {
     const int flags = mode == OpenMode::read         ? O_RDONLY
                       : mode == OpenMode::read_write ? O_RDWR
                                                      : O_RDWR | O_CREAT | O_EXCL;
-    const int fd = open_retry(path, flags);
-    if (fd < 0) return failure(errno, mode == OpenMode::create ? "creating" : "opening", path);
+    kept_->fill();
+    const bool create = mode == OpenMode::create;
+    const int fd = create ? open_retry(path, flags) : kept_->open_existing(path, flags);
+    if (fd < 0) {
+      const Status status = failed_open(errno, create ? "creating" : "opening", path);
+      return mode == OpenMode::read_write ? Status(RAFTCS_ERR_IO, status.text()) : status;
+    }
     return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
   }
 
@@ -209,7 +206,7 @@ class PosixFileSystem final : public FileSystem {
 
   Result<std::vector<std::string>> list(const std::string& directory) override {
     DIR* stream = ::opendir(directory.c_str());
-    if (stream == nullptr) return failure(errno, "listing", directory);
+    if (stream == nullptr) return failed_open(errno, "listing", directory);
     std::vector<std::string> names;
     errno = 0;
     while (const dirent* entry = ::readdir(stream)) {
@@ -236,10 +233,11 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Status sync_directory(const std::string& path) override {
-    Descriptor fd(open_retry(path, O_RDONLY | O_DIRECTORY));
-    if (fd.get() < 0) return failure(errno, "opening directory", path);
+    kept_->fill();
+    const auto fd = kept_->directory(path);
+    if (!fd) return failed_open(errno, "opening directory", path);
     for (;;) {
-      if (::fsync(fd.get()) == 0) return Status::ok();
+      if (::fsync(fd->get()) == 0) return Status::ok();
       if (errno != EINTR) return failure(errno, "syncing directory", path);
     }
   }
@@ -256,17 +254,19 @@ class PosixFileSystem final : public FileSystem {
   // On the directory itself: there is no lock file that could be copied or left behind.
   Result<std::unique_ptr<Lock>> lock(const std::string& directory) override {
     Descriptor fd(open_retry(directory, O_RDONLY | O_DIRECTORY));
-    if (fd.get() < 0) return failure(errno, "opening directory", directory);
+    if (fd.get() < 0) return failed_open(errno, "opening directory", directory);
     for (;;) {
       if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) break;
       if (errno == EWOULDBLOCK)
         return {RAFTCS_ERR_BAD_STATE, "the directory " + directory + " is in use by another node"};
       if (errno != EINTR) return failure(errno, "locking", directory);
     }
-    return std::unique_ptr<Lock>(std::make_unique<DirectoryLock>(fd.release()));
+    return std::unique_ptr<Lock>(std::make_unique<DirectoryLock>(fd.release(), kept_));
   }
 
  private:
+  const std::shared_ptr<KeptDescriptors> kept_ = std::make_shared<KeptDescriptors>();
+
   static std::string parent_of(const std::string& path) {
     const size_t slash = path.find_last_of('/');
     if (slash == std::string::npos) return ".";

@@ -53,7 +53,7 @@ class Mute {
 class Signals {
  public:
   Signals() {
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_handler = [](int) {};
     ::sigaction(SIGALRM, &action, &before_);
     const itimerval often{{0, 10'000}, {0, 10'000}};
@@ -66,7 +66,7 @@ class Signals {
   }
 
  private:
-  struct sigaction before_{};
+  struct sigaction before_ {};
 };
 
 // What a process of its own says that has `free` descriptors left: its exit code, or minus the
@@ -101,8 +101,7 @@ TEST(ClientLinks, WithoutADescriptorForTheWakerThereAreNone) {
   const auto second = ClientLinks::create(1 << 20);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.status().code(), RAFTCS_ERR_RESOURCE_LIMIT);
-  EXPECT_NE(second.status().text().find("open files"), std::string::npos)
-      << second.status().text();
+  EXPECT_NE(second.status().text().find("open files"), std::string::npos) << second.status().text();
 }
 
 TEST(Context, EndsAlsoWhileSignalsCome) {

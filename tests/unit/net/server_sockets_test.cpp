@@ -65,7 +65,10 @@ class RawPeer {
     EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
     std::string greeting("\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL", 16);
     greeting.resize(64);
-    const std::string ready("\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06" "DEALER", 30);
+    const std::string ready(
+        "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06"
+        "DEALER",
+        30);
     EXPECT_TRUE(say(greeting + ready));
   }
   ~RawPeer() { ::close(fd_); }

@@ -7,6 +7,7 @@
 
 #include "base/crc32c.hpp"
 #include "storage_fixture.hpp"
+#include "tests/support/descriptors.hpp"
 
 namespace raftcs::storage {
 namespace {
@@ -105,6 +106,36 @@ TEST_F(DataDirTest, CompactionRecyclesSegments) {
     ASSERT_TRUE(image_.snapshot);
   }
   EXPECT_LE(most, 4 * options_.segment_bytes);
+}
+
+// A moment without file descriptors is as a full disk: refused, and over when it is over.
+TEST_F(DataDirTest, WithoutDescriptorsWritesWaitAndWhatIsThereIsKept) {
+  uint64_t next = 1;
+  for (; next <= 50; ++next) ASSERT_OK(dir_->write(append_batch(next, 1, 1, 3000)));
+  auto writer = dir_->begin_snapshot(make_meta(45, 1));
+  ASSERT_OK(writer);
+  ASSERT_OK((*writer)->write("state", 5));
+  {
+    const test::Descriptors none(0);
+    Status status;
+    while (status.is_ok()) status = dir_->write(append_batch(next++, 1, 1, 3000));
+    --next;
+    EXPECT_EQ(status.code(), RAFTCS_ERR_NO_SPACE) << status.text();
+    EXPECT_NE(status.text().find("open files"), std::string::npos) << status.text();
+    EXPECT_FALSE(dir_->prepare_ahead());
+    EXPECT_EQ(dir_->begin_snapshot(make_meta(46, 1)).status().code(), RAFTCS_ERR_NO_SPACE);
+    ASSERT_OK((*writer)->publish());
+    writer->reset();
+    const test::Descriptors none_again(0);
+    EXPECT_FALSE(dir_->scrub(dir_->segments().front(), 1 << 20).found);
+    ASSERT_OK(dir_->compact(Index(45)));
+    ASSERT_OK(dir_->write(append_batch(next++, 1, 1, 3000)));  // into a recycled segment
+  }
+  for (; next <= 120; ++next) ASSERT_OK(dir_->write(append_batch(next, 1, 1, 3000)));
+  ASSERT_OK(dir_->stopped());
+  reopen();
+  ASSERT_TRUE(image_.snapshot);
+  EXPECT_EQ(image_.entries.back().index, Index(120));
 }
 
 TEST_F(DataDirTest, IndexAndTimeBeyond32Bits) {

@@ -12,6 +12,7 @@
 #include "sys/clock.hpp"
 #include "sys/file_system.hpp"
 #include "sys/random.hpp"
+#include "tests/support/descriptors.hpp"
 
 namespace raftcs::sys {
 namespace {
@@ -91,6 +92,60 @@ TEST_F(PosixFileSystemTest, LockIsExclusiveAndGoesWithItsHolder) {
   EXPECT_NE(second.status().text().find(path_), std::string::npos);
   lock->reset();
   EXPECT_TRUE(fs_->lock(path_).is_ok());
+}
+
+TEST_F(PosixFileSystemTest, WithoutDescriptorsNothingIsDoneAndTheCauseIsNamed) {
+  {
+    const test::Descriptors none(0);
+    const auto file = fs_->open(path_ + "/f", OpenMode::create);
+    EXPECT_EQ(file.status().code(), RAFTCS_ERR_NO_SPACE);
+    EXPECT_NE(file.status().text().find("open files"), std::string::npos) << file.status().text();
+    EXPECT_FALSE(fs_->exists(path_ + "/f").value());
+    EXPECT_EQ(fs_->list(path_).status().code(), RAFTCS_ERR_NO_SPACE);
+    EXPECT_EQ(fs_->lock(path_).status().code(), RAFTCS_ERR_NO_SPACE);
+    EXPECT_EQ(fs_->sync_directory(path_).code(), RAFTCS_ERR_NO_SPACE);
+  }
+  EXPECT_TRUE(fs_->open(path_ + "/f", OpenMode::create).is_ok());
+  EXPECT_TRUE(fs_->sync_directory(path_).is_ok());
+}
+
+TEST_F(PosixFileSystemTest, ADirectoryThatReplacedAnotherIsTheOneThatIsSynced) {
+  const std::string directory = path_ + "/a";
+  const auto lock = fs_->lock(path_);
+  for (int n = 0; n < 2; ++n) {
+    ASSERT_TRUE(fs_->make_directories(directory).is_ok());
+    ASSERT_TRUE(fs_->sync_directory(directory).is_ok());
+    std::filesystem::remove_all(directory);
+    EXPECT_FALSE(fs_->sync_directory(directory).is_ok());
+  }
+}
+
+// Opening what is there is a step of something begun: some descriptors are kept for it.
+TEST_F(PosixFileSystemTest, ANodeCanOpenItsFilesWithoutDescriptors) {
+  ASSERT_TRUE(fs_->open(path_ + "/f", OpenMode::create).is_ok());
+  auto lock = fs_->lock(path_);
+  ASSERT_TRUE(lock.is_ok());
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(fs_->sync_directory(path_).is_ok());
+    const test::Descriptors none(0);
+    std::vector<std::unique_ptr<File>> files;
+    for (int n = 0; n < 8; ++n) {
+      auto file = fs_->open(path_ + "/f", n % 2 == 0 ? OpenMode::read : OpenMode::read_write);
+      ASSERT_TRUE(file.is_ok()) << n << ": " << file.status().text();
+      files.push_back(std::move(*file));
+    }
+    EXPECT_EQ(fs_->open(path_ + "/f", OpenMode::read).status().code(), RAFTCS_ERR_NO_SPACE);
+    EXPECT_EQ(fs_->open(path_ + "/f", OpenMode::read_write).status().code(), RAFTCS_ERR_IO);
+    EXPECT_TRUE(fs_->sync_directory(path_).is_ok());
+    // What is given back is kept for the next ones, whoever else waits for one.
+    files.clear();
+    EXPECT_EQ(fs_->open(path_ + "/g", OpenMode::create).status().code(), RAFTCS_ERR_NO_SPACE);
+    EXPECT_TRUE(fs_->open(path_ + "/f", OpenMode::read).is_ok());
+  }
+  lock->reset();  // and with it all that was kept
+  const test::Descriptors none(0);
+  EXPECT_EQ(fs_->open(path_ + "/f", OpenMode::read).status().code(), RAFTCS_ERR_NO_SPACE);
+  EXPECT_EQ(fs_->sync_directory(path_).code(), RAFTCS_ERR_NO_SPACE);
 }
 
 // A child has the parent's descriptors, and what is locked by one of them stays so in both.

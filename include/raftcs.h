@@ -413,8 +413,10 @@ typedef struct raftcs_server_info_s {
 
 RAFTCS_API raftcs_status_t raftcs_server_info(raftcs_server_t *server,
                                               raftcs_server_info_t *out_info);
-/* Stops if stop was not called, and waits for the threads. In a wakeup callback it does not wait: a
- * thread of the library does the rest; CLOSED comes, and soon after it the directory is free. */
+/* Stops if stop was not called, and waits for the threads; also for a start that another thread
+ * is in (up to 20 s with server.join), which then gives CLOSED if it does not fail. In a wakeup
+ * callback it does not wait: a thread of the library does the rest; CLOSED comes, and soon after
+ * it the directory is free. */
 RAFTCS_API void raftcs_server_destroy(raftcs_server_t *server);
 
 /* ---- plugins, for tools ----------------------------------------------------------- */

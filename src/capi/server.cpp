@@ -4,7 +4,11 @@
 // them, once for each start that succeeded (or once for a server stopped before any start).
 // Lines for people are bounded: when many are untaken, further ones are counted and left out,
 // because nobody waits for one as for the answer of an operation.
+//
+// The handle may be destroyed while start waits for the members of its cluster: start holds the
+// core, and destroy waits until there is something to stop or nothing.
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -65,12 +69,14 @@ class ServerCore final : public server::Observer {
     }
     auto started = server::Server::start(options_, types_, this);
     std::lock_guard hold(lock_);
+    start_ended_.notify_all();
     if (!started) {
       state_ = State::idle;
       return started.status();
     }
     server_ = std::move(started).value();
     state_ = State::running;
+    if (ending_) return {RAFTCS_ERR_CLOSED, "the server was destroyed while it started"};
     server::Info info = server_->info();
     client_address_ = info.client_address;
     peer_address_ = info.peer_address;
@@ -123,8 +129,14 @@ class ServerCore final : public server::Observer {
     return out;
   }
 
-  // Stops, waits for the threads and lets go of the node.
+  // Stops, waits for the threads and lets go of the node. A start that is under way comes first to
+  // its end.
   void end() {
+    {
+      std::unique_lock hold(lock_);
+      ending_ = true;
+      start_ended_.wait(hold, [&] { return state_ != State::starting; });
+    }
     stop();
     std::unique_ptr<server::Server> server;
     {
@@ -206,6 +218,8 @@ class ServerCore final : public server::Observer {
   std::atomic<bool> closed_{false};
   std::mutex lock_;
   State state_ = State::idle;
+  bool ending_ = false;  // destroyed: what start makes now is stopped at once
+  std::condition_variable start_ended_;
   std::vector<const raftcs_sm_type_t*> types_;
   std::unique_ptr<server::Server> server_;
   uint64_t admin_calls_ = 0;
@@ -257,7 +271,8 @@ raftcs_status_t raftcs_server_start(raftcs_server_t* server, raftcs_error_t** ou
   return guard([&]() -> raftcs_status_t {
     if (auto bad = check_handle(server)) return bad;
     if (raftcs::capi::in_callback) return RAFTCS_ERR_WRONG_THREAD;
-    return fail(server->core->start(), out_error);
+    auto core = server->core;  // another thread may destroy the handle while this one waits
+    return fail(core->start(), out_error);
   });
 }
 

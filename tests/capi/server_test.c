@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "raftcs_plugin.h"
@@ -90,7 +91,7 @@ static const raftcs_sm_type_t sum_type = {
 
 static char data_dir[256];
 
-static raftcs_server_t *start_server(raftcs_queue_t *queue) {
+static raftcs_server_t *new_server(raftcs_queue_t *queue, const char *plugins) {
     raftcs_config_t *config = NULL;
     raftcs_server_t *server = NULL;
     raftcs_error_t *error = NULL;
@@ -101,9 +102,16 @@ static raftcs_server_t *start_server(raftcs_queue_t *queue) {
     OK(raftcs_config_set(config, "server.peer_listen", "tcp://127.0.0.1:0", NULL));
     OK(raftcs_config_set(config, "log.segment_bytes", "1MiB", NULL));
     OK(raftcs_config_set(config, "log.disk_reserve_bytes", "0", NULL));
+    if (plugins) OK(raftcs_config_set(config, "server.plugins", plugins, NULL));
     OK(raftcs_server_create(config, queue, 50, &server, &error));
     raftcs_config_destroy(config);
     OK(raftcs_server_register_sm(server, &sum_type, &error));
+    return server;
+}
+
+static raftcs_server_t *start_server(raftcs_queue_t *queue) {
+    raftcs_server_t *server = new_server(queue, NULL);
+    raftcs_error_t *error = NULL;
     assert_int_equal(raftcs_server_register_sm(server, &sum_type, NULL), RAFTCS_ERR_ALREADY_EXISTS);
     raftcs_status_t status = raftcs_server_start(server, &error);
     if (status != RAFTCS_OK) fail_msg("start: %s", raftcs_error_text(error));
@@ -428,6 +436,74 @@ static void stop_before_start(void **state) {
     raftcs_queue_destroy(queue);
 }
 
+/* A plugin file that is refused is told of in the middle of start, on its thread: there it waits
+ * until it is let go on. */
+typedef struct held_start {
+    raftcs_server_t *server;
+    raftcs_status_t started;
+    int in_start;
+    int go_on;
+    int destroyed;
+} held_start_t;
+
+static void hold_start(uint64_t user_data) {
+    held_start_t *h = (held_start_t *)(uintptr_t)user_data;
+    if (__atomic_exchange_n(&h->in_start, 1, __ATOMIC_ACQ_REL)) return;
+    while (!__atomic_load_n(&h->go_on, __ATOMIC_ACQUIRE)) poll(NULL, 0, 1);
+}
+
+static void *start_held(void *arg) {
+    held_start_t *h = arg;
+    h->started = raftcs_server_start(h->server, NULL);
+    return NULL;
+}
+
+static void *destroy_held(void *arg) {
+    held_start_t *h = arg;
+    raftcs_server_destroy(h->server);
+    __atomic_store_n(&h->destroyed, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void destroyed_while_it_starts(void **state) {
+    (void)state;
+    char plugins[300], file[320];
+    snprintf(plugins, sizeof plugins, "%s-plugins", data_dir);
+    snprintf(file, sizeof file, "%s/none.so", plugins);
+    assert_int_equal(mkdir(plugins, 0700), 0);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    assert_int_equal(fputs("no plugin", f) < 0, 0);
+    assert_int_equal(fclose(f), 0);
+
+    raftcs_queue_t *queue = new_queue();
+    held_start_t h = {.server = new_server(queue, plugins), .started = RAFTCS_ERR_INTERNAL};
+    OK(raftcs_queue_set_wakeup(queue, hold_start, (uint64_t)(uintptr_t)&h));
+    pthread_t starter, destroyer;
+    assert_int_equal(pthread_create(&starter, NULL, start_held, &h), 0);
+    for (int i = 0; i < 20000 && !__atomic_load_n(&h.in_start, __ATOMIC_ACQUIRE); ++i)
+        poll(NULL, 0, 1);
+    assert_int_equal(__atomic_load_n(&h.in_start, __ATOMIC_ACQUIRE), 1);
+    assert_int_equal(raftcs_server_stop(h.server), RAFTCS_ERR_BAD_STATE);
+    assert_int_equal(pthread_create(&destroyer, NULL, destroy_held, &h), 0);
+    poll(NULL, 0, 200);
+    assert_int_equal(__atomic_load_n(&h.destroyed, __ATOMIC_ACQUIRE), 0); /* it waits */
+    __atomic_store_n(&h.go_on, 1, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_join(starter, NULL), 0);
+    assert_int_equal(pthread_join(destroyer, NULL), 0);
+    assert_int_equal(h.started, RAFTCS_ERR_CLOSED);
+    int closed = 0;
+    raftcs_event_t *event = NULL;
+    while (raftcs_queue_next(queue, 0, &event) == RAFTCS_OK && event) {
+        closed += raftcs_event_kind(event) == RAFTCS_EVENT_CLOSED;
+        raftcs_event_destroy(event);
+    }
+    assert_int_equal(closed, 1);
+    OK(raftcs_queue_set_wakeup(queue, NULL, 0));
+    raftcs_server_destroy(start_server(queue)); /* the directory is free */
+    raftcs_queue_destroy(queue);
+}
+
 static int make_dir(void **state) {
     (void)state;
     const char *base = getenv("TMPDIR");
@@ -456,6 +532,7 @@ int main(void) {
         cmocka_unit_test(a_session_changes_hands),
         cmocka_unit_test(stop_before_start),
         cmocka_unit_test(destroyed_in_a_callback),
+        cmocka_unit_test(destroyed_while_it_starts),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 
 #include "capi/config.hpp"
@@ -61,26 +63,52 @@ class ServerCore final : public server::Observer {
     return {};
   }
 
+  // Whatever is thrown, it is idle again and nothing half made is left.
   Status start() {
     {
       std::lock_guard hold(lock_);
       if (state_ != State::idle) return {RAFTCS_ERR_BAD_STATE, "the server has been started"};
       state_ = State::starting;
     }
-    auto started = server::Server::start(options_, types_, this);
-    std::lock_guard hold(lock_);
-    start_ended_.notify_all();
-    if (!started) {
-      state_ = State::idle;
-      return started.status();
+    std::unique_ptr<server::Server> server;
+    server::Info info;
+    Status status;
+    raftcs_status_t lacks = RAFTCS_OK;
+    try {
+      status = make(&server, &info);
+    } catch (const std::bad_alloc&) {
+      lacks = RAFTCS_ERR_NO_MEMORY;
+    } catch (const std::system_error&) {
+      lacks = RAFTCS_ERR_RESOURCE_LIMIT;
+    } catch (...) {
+      lacks = RAFTCS_ERR_INTERNAL;
     }
-    server_ = std::move(started).value();
-    state_ = State::running;
-    if (ending_) return {RAFTCS_ERR_CLOSED, "the server was destroyed while it started"};
-    server::Info info = server_->info();
-    client_address_ = info.client_address;
-    peer_address_ = info.peer_address;
-    return {};
+    const bool failed = lacks != RAFTCS_OK || !status.is_ok();
+    if (failed && server) {  // a start that failed has no CLOSED
+      closed_ = true;
+      server.reset();
+      closed_ = false;
+    }
+    {
+      std::lock_guard hold(lock_);
+      state_ = failed ? State::idle : State::running;
+      server_ = std::move(server);
+      client_address_.swap(info.client_address);
+      peer_address_.swap(info.peer_address);
+      start_ended_.notify_all();
+      if (!failed && ending_)
+        return {RAFTCS_ERR_CLOSED, "the server was destroyed while it started"};
+    }
+    switch (lacks) {
+      case RAFTCS_OK:
+        return status;
+      case RAFTCS_ERR_NO_MEMORY:
+        return {lacks, "there is no memory to start the server"};
+      case RAFTCS_ERR_RESOURCE_LIMIT:
+        return {lacks, "the threads of the server cannot be started"};
+      default:
+        return {lacks, "starting the server failed"};
+    }
   }
 
   raftcs_status_t stop() {
@@ -177,6 +205,13 @@ class ServerCore final : public server::Observer {
 
  private:
   enum class State : uint8_t { idle, starting, running, stopping };
+
+  Status make(std::unique_ptr<server::Server>* server, server::Info* info) {
+    RCS_ASSIGN(started, server::Server::start(options_, types_, this));
+    *server = std::move(started);
+    *info = (*server)->info();
+    return {};
+  }
 
   // Ends an admin call with one event, whatever happens to the function that carries it.
   struct Answer {

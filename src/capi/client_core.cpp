@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
+#include <utility>
 
 #include "capi/guard.hpp"
 #include "sys/clock.hpp"
@@ -156,13 +158,14 @@ raftcs_status_t ClientCore::post_and_wait(client::Runtime& runtime, Operation&& 
   {
     std::lock_guard hold(gate_);
     if (raftcs_status_t bad = admit(&op)) return bad;
-    {
-      std::lock_guard hold_state(lock_);
-      waiters_[op.call.op_id] = &waiter;
-    }
     uint64_t op_id = op.call.op_id;
-    drives = runtime.begin_drive();
+    drives = false;
     try {
+      {
+        std::lock_guard hold_state(lock_);
+        waiters_[op_id] = &waiter;
+      }
+      drives = runtime.begin_drive();
       post_admitted(runtime, std::move(op));
     } catch (...) {  // out of memory: nothing was posted
       if (drives) runtime.drive_until([] { return true; });
@@ -246,9 +249,9 @@ client::SessionInfo ClientCore::info(client::Runtime& runtime) { return runtime.
 
 // ---- events --------------------------------------------------------------------------
 
-std::unique_ptr<raftcs_event> ClientCore::receive(client::Event&& event) {
+std::unique_ptr<raftcs_event> ClientCore::receive(std::unique_ptr<raftcs_event> e,
+                                                  client::Event&& event) {
   note(event);
-  auto e = std::make_unique<raftcs_event>();
   e->kind = public_kind(event.kind);
   e->status = event.status;
   e->outcome = event.outcome;
@@ -296,40 +299,45 @@ bool ClientCore::give_to_waiter(std::unique_ptr<raftcs_event>& event) {
   return true;
 }
 
-// One lock and one wake for each queue, however many clients and events there are.
+// One lock and one wake for each queue, however many clients and events there are. The only thing
+// that may fail is to make an event; then it and those behind it stay.
 void ClientCore::deliver(std::vector<client::Delivery>& deliveries) {
-  struct Batch {
-    std::shared_ptr<Queue> queue;
-    std::vector<std::unique_ptr<raftcs_event>> events;
-  };
-  std::vector<Batch> batches;
-  std::unordered_map<Queue*, size_t> where;
-  std::vector<std::shared_ptr<ClientCore>> closed;
-  size_t current = 0;
-  for (client::Delivery& d : deliveries) {
-    auto* core = static_cast<ClientCore*>(d.receiver.get());
-    bool last = d.event.kind == client::EventKind::closed;
-    std::unique_ptr<raftcs_event> event = core->receive(std::move(d.event));
-    if (last) closed.push_back(core->shared_from_this());
+  Queue* first = nullptr;
+  Queue** end = &first;
+  auto d = deliveries.begin();
+  for (; d != deliveries.end(); ++d) {
+    std::unique_ptr<raftcs_event> event(new (std::nothrow) raftcs_event);
+    if (!event) break;
+    auto* core = static_cast<ClientCore*>(d->receiver.get());
+    event = core->receive(std::move(event), std::move(d->event));
     if (!event) continue;
-    if (batches.empty() || batches[current].queue != core->queue()) {
-      auto [it, fresh] = where.try_emplace(core->queue().get(), batches.size());
-      if (fresh) batches.push_back({core->queue(), {}});
-      current = it->second;
+    Queue* queue = core->queue().get();
+    if (queue->gathered.empty()) {
+      *end = queue;
+      end = &queue->gathered_next;
     }
-    batches[current].events.push_back(std::move(event));
+    queue->gathered.add(std::move(event));
   }
-  for (Batch& b : batches) b.queue->push(b.events);
-  for (auto& core : closed) {  // only now: whoever waits for it finds the events in the queue
-    std::shared_ptr<client::Runtime> runtime;
-    {
-      std::lock_guard hold(core->lock_);
-      core->closed_ = true;
-      core->changed_.notify_all();
-      runtime = core->kept_runtime_;  // its last holder may be the core, which ends later
-    }
-    if (runtime) runtime->forget(core->session_);
+  while (first) {
+    Queue* queue = std::exchange(first, std::exchange(first->gathered_next, nullptr));
+    queue->push(&queue->gathered);
   }
+  // Only now: whoever waits for CLOSED finds the events in the queue.
+  for (auto c = deliveries.begin(); c != d; ++c)
+    if (c->event.kind == client::EventKind::closed)
+      static_cast<ClientCore*>(c->receiver.get())->closed();
+  deliveries.erase(deliveries.begin(), d);
+}
+
+void ClientCore::closed() {
+  std::shared_ptr<client::Runtime> runtime;
+  {
+    std::lock_guard hold(lock_);
+    closed_ = true;
+    changed_.notify_all();
+    runtime = kept_runtime_;  // its last holder may be the core, which ends later
+  }
+  if (runtime) runtime->forget(session_);
 }
 
 }  // namespace raftcs::capi

@@ -62,7 +62,7 @@ struct Operation {
   client::Engine::Call call;
 };
 
-class ClientCore final : public client::Receiver, public std::enable_shared_from_this<ClientCore> {
+class ClientCore final : public client::Receiver {
  public:
   ClientCore(std::shared_ptr<Queue> queue, uint64_t tag, const ClientLimits& limits,
              bool acks_when_taken);
@@ -85,8 +85,8 @@ class ClientCore final : public client::Receiver, public std::enable_shared_from
   client::SessionInfo info(client::Runtime& runtime);
   client::SessionHandle session() const { return session_; }
 
-  // [rcs-client] Gives the event for the queue; null when it went elsewhere.
-  std::unique_ptr<raftcs_event> receive(client::Event&& event);
+  // [rcs-client] Fills the event and gives it back for the queue; null when it went elsewhere.
+  std::unique_ptr<raftcs_event> receive(std::unique_ptr<raftcs_event> e, client::Event&& event);
   const std::shared_ptr<Queue>& queue() const { return queue_; }
 
   static void deliver(std::vector<client::Delivery>& deliveries);
@@ -100,6 +100,7 @@ class ClientCore final : public client::Receiver, public std::enable_shared_from
   raftcs_status_t admit(Operation* op);
   void post_admitted(client::Runtime& runtime, Operation&& op);
   void note(const client::Event& event);
+  void closed();
   bool give_to_waiter(std::unique_ptr<raftcs_event>& event);
 
   const std::shared_ptr<Queue> queue_;  // null: waiting calls only

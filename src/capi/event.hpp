@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/bytes.hpp"
 #include "capi/handle.hpp"
@@ -37,4 +38,46 @@ struct raftcs_event : raftcs::capi::Handle<0x746e657665736372> {  // "rcsevent"
   raftcs::Bytes data;
   std::string text;
   std::shared_ptr<raftcs::capi::Origin> origin;
+  raftcs_event* next = nullptr;  // of its list
 };
+
+namespace raftcs::capi {
+
+// Owns its events and needs no memory for itself, so that an event that is made is never lost.
+class EventList {
+ public:
+  EventList() = default;
+  EventList(const EventList&) = delete;
+  EventList& operator=(const EventList&) = delete;
+  ~EventList() {
+    while (!empty()) take_first();
+  }
+  bool empty() const { return first_ == nullptr; }
+  size_t size() const { return size_; }
+  void add(std::unique_ptr<raftcs_event> event) {
+    *end_ = event.release();
+    end_ = &(*end_)->next;
+    ++size_;
+  }
+  void add_all(EventList* other) {
+    if (other->empty()) return;
+    *end_ = std::exchange(other->first_, nullptr);
+    end_ = std::exchange(other->end_, &other->first_);
+    size_ += std::exchange(other->size_, 0);
+  }
+  // Requires: not empty.
+  std::unique_ptr<raftcs_event> take_first() {
+    std::unique_ptr<raftcs_event> event(first_);
+    first_ = std::exchange(event->next, nullptr);
+    if (first_ == nullptr) end_ = &first_;
+    --size_;
+    return event;
+  }
+
+ private:
+  raftcs_event* first_ = nullptr;
+  raftcs_event** end_ = &first_;  // where the next one is hung up
+  size_t size_ = 0;
+};
+
+}  // namespace raftcs::capi

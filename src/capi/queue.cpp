@@ -35,19 +35,19 @@ Queue::~Queue() {
   }
 }
 
-void Queue::push(std::vector<std::unique_ptr<raftcs_event>>& events) {
-  if (events.empty()) return;
+void Queue::push(EventList* events) {
+  if (events->empty()) return;
   std::unique_lock hold(lock_);
   bool was_empty = events_.empty();
-  for (auto& e : events) events_.push_back(std::move(e));
-  pushed(hold, was_empty, events.size());
-  events.clear();
+  size_t count = events->size();
+  events_.add_all(events);
+  pushed(hold, was_empty, count);
 }
 
 void Queue::push(std::unique_ptr<raftcs_event> event) {
   std::unique_lock hold(lock_);
   bool was_empty = events_.empty();
-  events_.push_back(std::move(event));
+  events_.add(std::move(event));
   pushed(hold, was_empty, 1);
 }
 
@@ -72,10 +72,7 @@ size_t Queue::take(int64_t timeout_ms, raftcs_event** out, size_t cap) {
   std::unique_lock hold(lock_);
   if (timeout_ms != 0 && !wait(hold, timeout_ms)) return 0;
   size_t count = std::min(cap, events_.size());
-  for (size_t i = 0; i < count; ++i) {
-    out[i] = events_.front().release();
-    events_.pop_front();
-  }
+  for (size_t i = 0; i < count; ++i) out[i] = events_.take_first().release();
   if (count > 0) {
     if (events_.empty()) {
       reset_readable();

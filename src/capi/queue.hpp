@@ -6,17 +6,16 @@
 // are made when first asked for; callers get duplicates, which stay theirs when the queue is
 // gone.
 //
-// The library never blocks here and never drops an event. The list is bounded by what puts
-// events in: operations count as outstanding until their event is taken (client.cpp).
+// The library never blocks here, never drops an event and needs no memory to put one in. The list is
+// bounded by what puts events in: operations count as outstanding until their event is taken
+// (client.cpp).
 //
 // Threads: [any]. The wakeup function is called outside of the lock.
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 #include "base/result.hpp"
 #include "base/time.hpp"
@@ -31,8 +30,8 @@ class Queue {
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
 
-  // Takes the events over, in order, and empties the vector.
-  void push(std::vector<std::unique_ptr<raftcs_event>>& events);
+  // Takes the events over, in order, and empties the list.
+  void push(EventList* events);
   void push(std::unique_ptr<raftcs_event> event);
 
   // Takes up to `cap` events, waiting for the first: timeout_ms 0 not at all, negative for ever.
@@ -42,6 +41,10 @@ class Queue {
   void set_wakeup(raftcs_wakeup_fn wakeup, uint64_t user_data);
   size_t length();
 
+  // What the thread that delivers for all clients gathers for this queue; nobody else's.
+  EventList gathered;
+  Queue* gathered_next = nullptr;
+
  private:
   void pushed(std::unique_lock<std::mutex>& hold, bool was_empty, size_t count);
   bool wait(std::unique_lock<std::mutex>& hold, int64_t timeout_ms);
@@ -50,7 +53,7 @@ class Queue {
 
   std::mutex lock_;
   std::condition_variable changed_;
-  std::deque<std::unique_ptr<raftcs_event>> events_;
+  EventList events_;
   size_t waiting_ = 0;
   size_t interrupts_ = 0;  // not yet seen by a waiter
   int event_fd_ = -1;

@@ -10,17 +10,24 @@
 //
 // Locks, in this order where two are held: drive, engine, inbox. `engine_lock_` guards the engine
 // and the table of receivers, `inbox_lock_` the calls waiting for it and who sleeps where.
+//
+// Memory may run out in the middle of a turn. Then whatever was under way to or from the servers is
+// lost, as with its connection; calls and events are not: each leaves its list only when there is
+// nothing more about it that could fail, and the turn is taken again. (Not so inside the engine: an
+// operation that it is about to end has no event when there is no memory for that.)
 #include "client/runtime.hpp"
 
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <unordered_map>
 
@@ -34,11 +41,22 @@ namespace {
 
 constexpr uint64_t kFrameBytesMax = uint64_t{1} << 30;  // servers say less in their welcome
 constexpr DurationNs kStandByNs = kNsPerMs;
+constexpr DurationNs kMemoryWaitNs = kNsPerMs;  // before memory is asked for again
+
+constexpr int32_t kNotApplied = 2;  // raftcs_outcome
 
 bool ends_operation(EventKind kind) {
   return kind == EventKind::reply || kind == EventKind::query_reply ||
          kind == EventKind::admin_reply;
 }
+
+// An operation that there was no memory for; `alone`: the engine has no event for it either.
+struct Failed {
+  SessionHandle session = 0;
+  EventKind kind = EventKind::reply;
+  uint64_t op_id = 0, tag = 0;
+  bool alone = false;
+};
 
 struct QueuedCall {
   enum class Kind : uint8_t { open, submit, query, admin, ack, close };
@@ -48,6 +66,15 @@ struct QueuedCall {
   std::string endpoint;
   uint32_t life = 0;  // ack: these two
   PushId up_to;
+
+  bool is_operation() const {
+    return kind == Kind::submit || kind == Kind::query || kind == Kind::admin;
+  }
+  EventKind end_kind() const {
+    return kind == Kind::submit  ? EventKind::reply
+           : kind == Kind::query ? EventKind::query_reply
+                                 : EventKind::admin_reply;
+  }
 };
 
 // The thread's part. The thread holds a share, so that it may outlive the last Runtime when
@@ -89,9 +116,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   void post(QueuedCall&& call) {
     std::lock_guard hold(inbox_lock_);
-    const bool is_operation = call.kind == QueuedCall::Kind::submit ||
-                              call.kind == QueuedCall::Kind::query ||
-                              call.kind == QueuedCall::Kind::admin;
+    const bool is_operation = call.is_operation();
     inbox_.push_back(std::move(call));
     if (is_operation) ++open_ops_;
     wake_locked();
@@ -108,13 +133,31 @@ class Loop : public std::enable_shared_from_this<Loop> {
   template <class F>
   auto with_engine(F&& f) {
     std::lock_guard hold(engine_lock_);
+    struct AskForTurn {
+      Loop& loop;
+      ~AskForTurn() { loop.ask_for_turn(); }
+    } ask_for_turn{*this};
     Mono now = sys::mono_now();
     drain_inbox(now);
-    auto result = f(engine_, now);
-    std::lock_guard hold_inbox(inbox_lock_);
-    has_effects_ = true;
-    wake_locked();
-    return result;
+    return f(engine_, now);
+  }
+
+  // Without memory for the inbox it runs at once, after all that was posted before.
+  void post_or_run(QueuedCall&& call) {
+    try {
+      post(std::move(call));
+    } catch (const std::bad_alloc&) {
+      with_engine([&](Engine&, Mono now) {
+        run_call(call, now);
+        return 0;
+      });
+    }
+  }
+
+  // No call of a closed session is waiting that would do anything; so this needs no memory.
+  void forget(SessionHandle session) {
+    std::lock_guard hold(engine_lock_);
+    engine_.forget(session);
   }
 
   // The calling thread turns the wheel if nobody does: from begin_drive, over the posting of its
@@ -159,6 +202,12 @@ class Loop : public std::enable_shared_from_this<Loop> {
     if (more) left_at_ = Mono{};
     if (more || !standing_by_ || thread_waits_long) wake_locked();
     drive_lock_.unlock();
+  }
+
+  void ask_for_turn() {
+    std::lock_guard hold(inbox_lock_);
+    has_effects_ = true;
+    wake_locked();
   }
 
   // Requires: inbox_lock_.
@@ -214,24 +263,32 @@ class Loop : public std::enable_shared_from_this<Loop> {
   // and comes again like that: all connections are taken for lost.
   void spin() {
     try {
+      if (links_lost_) {
+        inputs_.clear();
+        links_->abandon(&inputs_);
+        links_lost_ = false;
+      }
       one_turn();
     } catch (const std::bad_alloc&) {
-      inputs_.clear();
-      links_->abandon(&inputs_);
+      links_lost_ = true;
+      wait_for_memory();
     }
+  }
+
+  void wait_for_memory() {
+    ask_for_turn();
+    std::this_thread::sleep_for(std::chrono::nanoseconds(kMemoryWaitNs));
   }
 
   // What came in, what goes out, events.
   void one_turn() {
     links_->collect(&inputs_);
-    deadline_ = turn(inputs_, &deliveries_);
+    deadline_ = turn(inputs_);
     for (const net::LinkInput& in : inputs_)
       if (in.down) links_->close(in.link);  // the engine has let go of it: so do its sockets
     inputs_.clear();
-    if (!deliveries_.empty()) {
-      deliver_(deliveries_);
-      deliveries_.clear();  // receivers may end here
-    }
+    if (!deliveries_.empty()) deliver_(deliveries_);
+    if (!deliveries_.empty()) wait_for_memory();
     inputs_.insert(inputs_.end(), down_.begin(), down_.end());
     down_.clear();
   }
@@ -241,19 +298,26 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   // False: there is something to do already. Requires: drive_lock_.
   bool falling_asleep(net::Poller* poller) {
-    if (!links_->drained()) links_->collect(&inputs_);
-    if (!inputs_.empty() || !links_->drained()) return false;
-    links_->watch(poller);
+    try {
+      if (!links_->drained()) links_->collect(&inputs_);
+      if (!inputs_.empty() || !links_->drained()) return false;
+      links_->watch(poller);
+    } catch (const std::bad_alloc&) {
+      links_lost_ = true;
+      wait_for_memory();
+      return false;
+    }
     std::lock_guard hold(inbox_lock_);
     if (has_work()) return false;
     sleeping_ = true;
     return true;
   }
 
-  Mono turn(const std::vector<net::LinkInput>& inputs, std::vector<Delivery>* deliveries) {
+  Mono turn(const std::vector<net::LinkInput>& inputs) {
     Effects effects;
     {
       std::lock_guard hold(engine_lock_);
+      address_events();  // left by a turn that memory ran out in
       Mono now = sys::mono_now();
       drain_inbox(now);
       for (const net::LinkInput& in : inputs) {
@@ -265,18 +329,62 @@ class Loop : public std::enable_shared_from_this<Loop> {
       }
       if (engine_.next_deadline() <= now) engine_.tick(now);
       effects = engine_.take_effects(now);
-      for (Event& event : effects.events) {
-        if (ends_operation(event.kind)) --open_ops_;
-        auto it = receivers_.find(event.session);
-        if (it == receivers_.end()) continue;
-        bool last = event.kind == EventKind::closed;
-        deliveries->push_back({it->second, std::move(event)});
-        if (last) receivers_.erase(it);
-      }
+      events_.swap(effects.events);
+      settle_failed();
+      address_events();
     }
     carry_out(effects);
     std::lock_guard hold(engine_lock_);
     return engine_.next_deadline();
+  }
+
+  // An operation that failed in the engine may have got as far as having an event.
+  void settle_failed() {
+    const auto settled = [this](const Failed& op) {
+      if (op.alone) return false;
+      const auto event = std::find_if(events_.begin(), events_.end(), [&](const Event& e) {
+        return e.session == op.session && e.op_id == op.op_id && ends_operation(e.kind);
+      });
+      if (event == events_.end()) return false;
+      if (event->status == RAFTCS_ERR_CANCELLED) {  // by run_operation
+        event->status = RAFTCS_ERR_NO_MEMORY;
+        event->text.clear();
+      }
+      return true;
+    };
+    failed_.erase(std::remove_if(failed_.begin(), failed_.end(), settled), failed_.end());
+    for (Failed& op : failed_) op.alone = true;
+  }
+
+  // All or none.
+  void address_events() {
+    deliveries_.reserve(deliveries_.size() + failed_.size() + events_.size());
+    for (const Failed& op : failed_) {
+      if (!op.alone) continue;
+      Event event;
+      event.session = op.session;
+      event.kind = op.kind;
+      event.status = RAFTCS_ERR_NO_MEMORY;
+      event.outcome = kNotApplied;
+      event.tag = op.tag;
+      event.op_id = op.op_id;
+      address(std::move(event));
+    }
+    failed_.erase(std::remove_if(failed_.begin(), failed_.end(),
+                                 [](const Failed& op) { return op.alone; }),
+                  failed_.end());
+    for (Event& event : events_) address(std::move(event));
+    events_.clear();
+  }
+
+  // Requires: room in deliveries_.
+  void address(Event&& event) {
+    if (ends_operation(event.kind)) --open_ops_;
+    auto it = receivers_.find(event.session);
+    if (it == receivers_.end()) return;
+    const bool last = event.kind == EventKind::closed;
+    deliveries_.push_back({it->second, std::move(event)});
+    if (last) receivers_.erase(it);
   }
 
   void carry_out(const Effects& effects) {
@@ -292,41 +400,78 @@ class Loop : public std::enable_shared_from_this<Loop> {
   // The engine hears of it at the next turn, as of any other lost link.
   void mark_down(LinkId link) { down_.push_back({link, true, {}}); }
 
-  // Requires: engine_lock_ is held.
+  // Requires: engine_lock_ is held. What is left when this throws comes first the next time.
   void drain_inbox(Mono now) {
+    run_drained(now);
     {
       std::lock_guard hold(inbox_lock_);
       draining_.swap(inbox_);
       has_effects_ = false;
     }
-    for (QueuedCall& c : draining_) {
-      switch (c.kind) {
-        case QueuedCall::Kind::open:
-          engine_.open(c.call.session, now);
-          break;
-        case QueuedCall::Kind::submit:
-          engine_.submit(std::move(c.call), now);
-          break;
-        case QueuedCall::Kind::query:
-          engine_.query(std::move(c.call), now);
-          break;
-        case QueuedCall::Kind::admin:
-          engine_.admin(std::move(c.call), c.endpoint, now);
-          break;
-        case QueuedCall::Kind::ack:
-          engine_.ack(c.call.session, c.life, c.up_to, now);
-          break;
-        case QueuedCall::Kind::close:
-          engine_.close(c.call.session, c.keep, now);
-          break;
+    run_drained(now);
+  }
+
+  void run_drained(Mono now) {
+    while (next_call_ < draining_.size()) {
+      QueuedCall& call = draining_[next_call_];
+      if (call.is_operation()) {
+        make_room_to_fail();
+        ++next_call_;
+        run_operation(call, now);
+      } else {
+        run_call(call, now);  // once more does no harm
+        ++next_call_;
       }
     }
     draining_.clear();
+    next_call_ = 0;
+  }
+
+  void make_room_to_fail() {
+    if (failed_.size() == failed_.capacity()) failed_.reserve(2 * failed_.size() + 8);
+  }
+
+  // Requires: room in failed_.
+  void run_operation(QueuedCall& c, Mono now) {
+    Failed op{c.call.session, c.end_kind(), c.call.op_id, c.call.tag};
+    try {
+      run_call(c, now);
+    } catch (const std::bad_alloc&) {
+      failed_.push_back(op);
+      try {  // it may be under way all the same
+        engine_.cancel(op.session, op.op_id, now);
+      } catch (const std::bad_alloc&) {  // it was, and is no more
+      }
+    }
+  }
+
+  void run_call(QueuedCall& c, Mono now) {
+    switch (c.kind) {
+      case QueuedCall::Kind::open:
+        engine_.open(c.call.session, now);
+        break;
+      case QueuedCall::Kind::submit:
+        engine_.submit(std::move(c.call), now);
+        break;
+      case QueuedCall::Kind::query:
+        engine_.query(std::move(c.call), now);
+        break;
+      case QueuedCall::Kind::admin:
+        engine_.admin(std::move(c.call), c.endpoint, now);
+        break;
+      case QueuedCall::Kind::ack:
+        engine_.ack(c.call.session, c.life, c.up_to, now);
+        break;
+      case QueuedCall::Kind::close:
+        engine_.close(c.call.session, c.keep, now);
+        break;
+    }
   }
 
   std::mutex drive_lock_;                    // for these:
   std::unique_ptr<net::ClientLinks> links_;  // (but wake())
   std::vector<net::LinkInput> inputs_, down_;
+  bool links_lost_ = false;  // all of them are to be given up
   std::vector<Delivery> deliveries_;
   Mono deadline_;
   net::Poller caller_poller_;
@@ -336,7 +481,10 @@ class Loop : public std::enable_shared_from_this<Loop> {
   std::mutex engine_lock_;
   Engine engine_;
   std::unordered_map<SessionHandle, std::shared_ptr<Receiver>> receivers_;
-  std::vector<QueuedCall> draining_;  // capacity kept; with the engine
+  std::vector<QueuedCall> draining_;  // capacity kept; with the engine, as these
+  size_t next_call_ = 0;              // of draining_; those before have run
+  std::vector<Failed> failed_;
+  std::vector<Event> events_;  // taken from the engine
   std::mutex inbox_lock_;
   std::vector<QueuedCall> inbox_;
   bool sleeping_ = false;  // whoever should hear of a post does
@@ -407,14 +555,14 @@ class Holder final : public Runtime {
     c.call.session = session;
     c.life = life;
     c.up_to = up_to;
-    loop_->post(std::move(c));
+    loop_->post_or_run(std::move(c));
   }
   void close(SessionHandle session, bool keep) override {
     QueuedCall c;
     c.kind = QueuedCall::Kind::close;
     c.call.session = session;
     c.keep = keep;
-    loop_->post(std::move(c));
+    loop_->post_or_run(std::move(c));
   }
 
   bool begin_drive() override { return loop_->begin_drive(); }
@@ -432,12 +580,7 @@ class Holder final : public Runtime {
   Result<Bytes> export_session(SessionHandle session) override {
     return loop_->with_engine([&](Engine& e, Mono) { return e.export_session(session); });
   }
-  void forget(SessionHandle session) override {
-    loop_->with_engine([&](Engine& e, Mono) {
-      e.forget(session);
-      return 0;
-    });
-  }
+  void forget(SessionHandle session) override { loop_->forget(session); }
 
  private:
   void post(QueuedCall::Kind kind, SessionHandle session) {

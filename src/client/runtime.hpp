@@ -13,6 +13,8 @@
 //  - Events are delivered by one thread at a time, in the engine's order, and outside of the
 //    locks that calls take.
 //  - A sleeping thread is woken once, however many calls arrive meanwhile.
+//  - Each call runs once and each event is delivered once, also when memory runs out in between:
+//    an operation that there is no memory for ends with NO_MEMORY.
 //
 // Threads: all functions [any]; deliver is called on the runtime's thread (rcs-client, all
 // signals blocked) or on a thread that drives, and must not block.
@@ -39,7 +41,8 @@ struct Delivery {
   Event event;
 };
 
-// All events of one turn, in order.
+// The events of a turn, in order. Takes out, from the front, what it delivers; what there is no
+// memory for stays for the next time. Throws nothing.
 using Deliver = void (*)(std::vector<Delivery>& deliveries);
 
 class Runtime {
@@ -51,7 +54,7 @@ class Runtime {
   // The receiver is held until its `closed` event has been delivered.
   virtual SessionHandle add(const SessionOptions& options, std::shared_ptr<Receiver> receiver) = 0;
 
-  // Queued; the engine sees them in order.
+  // Queued; the engine sees them in order. Without memory to queue them ack and close run at once.
   virtual void open(SessionHandle session) = 0;
   virtual void submit(Engine::Call call) = 0;
   virtual void query(Engine::Call call) = 0;

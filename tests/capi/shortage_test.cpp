@@ -2,22 +2,28 @@
 // has its one event, and what failed can be done again once there is room.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <map>
 #include <new>
+#include <set>
 #include <string>
 
 #include "raftcs.h"
 
 namespace {
 
-// Fails the n-th of what the calling thread asks for from now on; 0: nothing fails.
+// Fails the n-th of what the calling thread asks for from now on; 0: nothing fails. Of pieces only
+// until `armed_until`, if that is set, and only such as take `piece_size`.
 thread_local int fails_at = 0;
+thread_local std::chrono::steady_clock::time_point armed_until;
+thread_local size_t piece_size = 0;
 thread_local int threads_fail_at = 0;
 // On any thread: the n-th large piece.
 constexpr size_t kLarge = 256 << 10;
@@ -29,21 +35,31 @@ bool asked_by_zmq(void* caller) {
   return dladdr(caller, &where) != 0 && std::strstr(where.dli_fname, "libzmq") != nullptr;
 }
 
-bool fails(size_t size, void* caller) {
+bool fails(void* piece, size_t size, void* caller) {
   if (size >= kLarge && large_fails_at > 0 && --large_fails_at == 0) return true;
   if (fails_at == 0 || asked_by_zmq(caller)) return false;
+  if (piece_size != 0 && piece_size != malloc_usable_size(piece)) return false;
+  if (armed_until != std::chrono::steady_clock::time_point() &&
+      std::chrono::steady_clock::now() > armed_until)
+    return false;
   return --fails_at == 0;
+}
+
+void* piece_of(size_t size, void* caller) {
+  void* piece = std::malloc(size ? size : 1);
+  if (piece == nullptr || !fails(piece, size, caller)) return piece;
+  std::free(piece);
+  return nullptr;
 }
 
 }  // namespace
 
 [[gnu::noinline]] void* operator new(size_t size) {
-  void* piece = fails(size, __builtin_return_address(0)) ? nullptr : std::malloc(size ? size : 1);
-  if (piece != nullptr) return piece;
+  if (void* piece = piece_of(size, __builtin_return_address(0))) return piece;
   throw std::bad_alloc();
 }
 [[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  return std::malloc(size ? size : 1);
+  return piece_of(size, __builtin_return_address(0));
 }
 [[gnu::noinline]] void operator delete(void* piece) noexcept { std::free(piece); }
 [[gnu::noinline]] void operator delete(void* piece, size_t) noexcept { std::free(piece); }
@@ -88,6 +104,9 @@ class Shortage : public ::testing::Test {
     ASSERT_EQ(raftcs_client_open(other), RAFTCS_OK);
   }
   void TearDown() override {
+    fails_at = 0;
+    piece_size = 0;
+    armed_until = {};
     raftcs_client_destroy(other);
     raftcs_queue_destroy(queue);
     std::filesystem::remove_all(folder);
@@ -176,6 +195,132 @@ TEST_F(Shortage, AServerThatGetsNoMemoryCanBeStartedAgain) {
   EXPECT_GE(failures, 50);
   raftcs_server_destroy(server);
   EXPECT_EQ(take_all(RAFTCS_EVENT_CLOSED), 1);
+}
+
+// Until CLOSED, which is the last: how often each operation has ended.
+struct Ends {
+  std::map<uint64_t, int> count;
+  int without_memory = 0;
+  std::set<std::string> texts;
+};
+
+Ends take_until_closed(raftcs_queue_t* queue) {
+  Ends ends;
+  for (int32_t kind = 0; kind != RAFTCS_EVENT_CLOSED;) {
+    raftcs_event_t* event = nullptr;
+    EXPECT_EQ(raftcs_queue_next(queue, 20'000, &event), RAFTCS_OK);
+    if (event == nullptr) {
+      ADD_FAILURE() << "no CLOSED came";
+      return ends;
+    }
+    kind = raftcs_event_kind(event);
+    if (kind == RAFTCS_EVENT_REPLY || kind == RAFTCS_EVENT_QUERY_REPLY) {
+      ++ends.count[raftcs_event_op_id(event)];
+      ends.texts.insert(raftcs_event_text(event));
+      if (raftcs_event_status(event) == RAFTCS_ERR_NO_MEMORY) {
+        ++ends.without_memory;
+        EXPECT_EQ(raftcs_event_outcome(event), RAFTCS_OUTCOME_NOT_APPLIED);
+        EXPECT_STRNE(raftcs_event_text(event), "");
+      }
+    }
+    raftcs_event_destroy(event);
+  }
+  return ends;
+}
+
+void info_of(raftcs_client_t* client) {  // runs what was posted, on this thread
+  raftcs_client_info_t info{};
+  info.struct_size = sizeof info;
+  raftcs_client_info(client, &info);
+}
+
+TEST_F(Shortage, EachOfManyCallsEndsOnceWhenThereIsNoRoomForOne) {
+  raftcs_client_t* client = client_on(queue);
+  ASSERT_EQ(raftcs_client_open(client), RAFTCS_OK);
+  large_fails_at = 1;
+  uint64_t op_id = 0;
+  for (int i = 1; i <= 5'000; ++i) {
+    ASSERT_EQ(raftcs_client_submit(client, "s", 0, "command", 7, nullptr, &op_id), RAFTCS_OK);
+    if (i % 100 == 0) info_of(client);
+  }
+  EXPECT_EQ(large_fails_at, 0);
+  large_fails_at = 0;
+  EXPECT_EQ(raftcs_client_close(client, 1), RAFTCS_OK);
+  const Ends ends = take_until_closed(queue);
+  EXPECT_EQ(ends.count.size(), 5'000u);
+  for (const auto& [op, count] : ends.count) EXPECT_EQ(count, 1) << "operation " << op;
+  EXPECT_EQ(ends.without_memory, 1);
+  raftcs_client_destroy(client);
+}
+
+// What a thread posts is run on this very thread while it waits. Not in the test: memory that runs
+// out while the engine ends operations.
+TEST_F(Shortage, AWaitingCallReturnsWhateverAllocationFails) {
+  const raftcs_call_options_t options = {sizeof options, 0, 100, 0, 0};
+  for (int at = 1, enough = 0; enough < 2; ++at) {
+    raftcs_client_t* client = client_on(nullptr, {{"client.request.outstanding_max", "1"}});
+    raftcs_event_t* event = nullptr;
+    armed_until = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+    fails_at = at;
+    raftcs_status_t status = RAFTCS_OK;
+    if (at % 2 != 0)
+      status = raftcs_client_submit_wait(client, "s", "command", 7, &options, &event);
+    else
+      status = raftcs_client_query_wait(client, "s", "query", 5, &options, &event);
+    enough = fails_at != 0 ? enough + 1 : 0;
+    fails_at = 0;
+    if (status == RAFTCS_OK) {
+      EXPECT_EQ(raftcs_event_outcome(event), RAFTCS_OUTCOME_NOT_APPLIED);
+      raftcs_event_destroy(event);
+    } else {
+      EXPECT_EQ(status, RAFTCS_ERR_NO_MEMORY);
+    }
+    event = nullptr;
+    ASSERT_EQ(raftcs_client_submit_wait(client, "s", "command", 7, &options, &event), RAFTCS_OK)
+        << "allocation " << at;
+    raftcs_event_destroy(event);
+    raftcs_client_destroy(client);
+  }
+}
+
+size_t size_of_event(raftcs_client_t* client) {
+  raftcs_event_t* event = nullptr;
+  const raftcs_call_options_t options = {sizeof options, 0, 1, 0, 0};
+  EXPECT_EQ(raftcs_client_query_wait(client, "s", "", 0, &options, &event), RAFTCS_OK);
+  const size_t size = malloc_usable_size(event);
+  raftcs_event_destroy(event);
+  return size;
+}
+
+// One thread delivers for all clients: here the one that waits, for a client with a queue.
+TEST_F(Shortage, EachEventIsDeliveredOnceWhicheverThereIsNoRoomFor) {
+  const raftcs_call_options_t soon = {sizeof soon, 0, 1, 0, 0}, later = {sizeof later, 0, 4, 0, 0};
+  piece_size = size_of_event(other);
+  std::set<std::string> texts;
+  int at = 0;  // first without a failure
+  for (int enough = 0; enough < 3; ++at) {
+    raftcs_client_t* client = client_on(queue);
+    raftcs_event_t* event = nullptr;
+    for (int i = 0; i < 20; ++i) {
+      const auto call = i % 2 != 0 ? raftcs_client_submit : raftcs_client_query;
+      ASSERT_EQ(call(client, "s", 0, "x", 1, &soon, nullptr), RAFTCS_OK);
+    }
+    fails_at = at;
+    const raftcs_status_t status =
+        raftcs_client_submit_wait(other, "s", "command", 7, &later, &event);
+    enough = at > 0 && fails_at != 0 ? enough + 1 : 0;
+    fails_at = 0;
+    if (status == RAFTCS_OK) raftcs_event_destroy(event);
+    EXPECT_EQ(raftcs_client_close(client, 1), RAFTCS_OK);
+    const Ends ends = take_until_closed(queue);
+    ASSERT_EQ(ends.count.size(), 20u) << "event " << at;
+    for (const auto& [op, count] : ends.count)
+      ASSERT_EQ(count, 1) << "event " << at << ", operation " << op;
+    if (at == 0) texts = ends.texts;
+    ASSERT_EQ(ends.texts, texts) << "event " << at;
+    raftcs_client_destroy(client);
+  }
+  EXPECT_GT(at, 10);
 }
 
 }  // namespace

@@ -1,4 +1,8 @@
 // client.cpp: the exported functions of clients: arguments checked, then the core.
+#include <chrono>
+#include <new>
+#include <thread>
+
 #include "capi/client_core.hpp"
 #include "capi/config.hpp"
 #include "capi/error.hpp"
@@ -292,7 +296,15 @@ void raftcs_client_destroy(raftcs_client_t* client) {
       client->magic = raftcs::capi::kDeadMagic;
       return;
     }
-    client->core->close(*client->runtime, true);
+    while (true) {
+      try {
+        client->core->close(*client->runtime, true);
+        break;
+      } catch (const std::bad_alloc&) {  // who may wait does so for memory
+        if (in_callback) throw;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
     if (in_callback) {
       client->core->forget_when_closed(client->runtime);
     } else {

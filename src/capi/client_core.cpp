@@ -94,13 +94,20 @@ void ClientCore::bind(const std::shared_ptr<client::Runtime>& runtime,
 raftcs_status_t ClientCore::open(client::Runtime& runtime) {
   std::lock_guard hold(gate_);
   if (closing_) return RAFTCS_ERR_CLOSED;
+  raftcs_status_t lost = RAFTCS_OK;
   {
     std::lock_guard hold_state(lock_);
     if (opened_ && lost_ == RAFTCS_OK) return RAFTCS_OK;
-    lost_ = RAFTCS_OK;  // a lost session is replaced by a new one (CLI-08)
+    lost = std::exchange(lost_, RAFTCS_OK);  // a lost session is replaced by a new one (CLI-08)
+  }
+  try {
+    runtime.open(session_);
+  } catch (...) {  // out of memory: nothing was posted
+    std::lock_guard hold_state(lock_);
+    lost_ = lost;
+    throw;
   }
   opened_ = true;
-  runtime.open(session_);
   return RAFTCS_OK;
 }
 
@@ -225,8 +232,8 @@ raftcs_status_t ClientCore::wait_connected(client::Runtime& runtime, int64_t tim
 void ClientCore::close(client::Runtime& runtime, bool keep) {
   std::lock_guard hold(gate_);
   if (closing_) return;
-  closing_ = true;
   runtime.close(session_, keep);
+  closing_ = true;  // if nothing was thrown
 }
 
 void ClientCore::wait_closed() {

@@ -6,8 +6,8 @@
 // are made when first asked for; callers get duplicates, which stay theirs when the queue is
 // gone.
 //
-// The library never blocks here, never drops an event and needs no memory to put one in. The list is
-// bounded by what puts events in: operations count as outstanding until their event is taken
+// The library never blocks here, never drops an event and needs no memory to put one in. The list
+// is bounded by what puts events in: operations count as outstanding until their event is taken
 // (client.cpp).
 //
 // Threads: [any]. The wakeup function is called outside of the lock.

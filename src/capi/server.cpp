@@ -48,7 +48,10 @@ class LineCount final : public Origin {
 class ServerCore final : public server::Observer {
  public:
   ServerCore(server::Options options, std::shared_ptr<Queue> queue, uint64_t tag)
-      : options_(std::move(options)), queue_(std::move(queue)), tag_(tag) {}
+      : options_(std::move(options)),
+        queue_(std::move(queue)),
+        tag_(tag),
+        closed_event_(make_event(RAFTCS_EVENT_CLOSED)) {}
 
   Status add_type(const raftcs_sm_type_t* type) {
     std::lock_guard hold(lock_);
@@ -96,8 +99,11 @@ class ServerCore final : public server::Observer {
       client_address_.swap(info.client_address);
       peer_address_.swap(info.peer_address);
       start_ended_.notify_all();
-      if (!failed && ending_)
+      if (!failed && ending_) {
+        state_ = State::stopping;
+        server_->begin_stop();
         return {RAFTCS_ERR_CLOSED, "the server was destroyed while it started"};
+      }
     }
     switch (lacks) {
       case RAFTCS_OK:
@@ -134,8 +140,13 @@ class ServerCore final : public server::Observer {
     if (state_ != State::running) return RAFTCS_ERR_BAD_STATE;
     // The answer belongs to whoever destroys the last copy of the function, if nobody calls it.
     auto answer = std::make_shared<Answer>(self->queue_, tag, ++admin_calls_);
-    server_->admin(verb, args_json ? args_json : "{}",
-                   [answer](server::AdminResult result) { answer->give(std::move(result)); });
+    try {
+      server_->admin(verb, args_json ? args_json : "{}",
+                     [answer](server::AdminResult result) { answer->give(std::move(result)); });
+    } catch (...) {  // out of memory: nothing was asked
+      answer->given = true;
+      throw;
+    }
     return RAFTCS_OK;
   }
 
@@ -174,6 +185,15 @@ class ServerCore final : public server::Observer {
     if (server) server->join();
   }
 
+  // What end() does but the waiting.
+  void end_without_waiting() {
+    {
+      std::lock_guard hold(lock_);
+      ending_ = true;
+    }
+    stop();
+  }
+
   static void end_elsewhere(std::shared_ptr<ServerCore> core) {
     std::thread([core = std::move(core)] {
       server::prepare_thread("rcs-end");
@@ -200,7 +220,7 @@ class ServerCore final : public server::Observer {
 
   void stopped() override {
     if (closed_.exchange(true)) return;
-    push(make_event(RAFTCS_EVENT_CLOSED));
+    push(std::move(closed_event_));
   }
 
  private:
@@ -216,23 +236,30 @@ class ServerCore final : public server::Observer {
   // Ends an admin call with one event, whatever happens to the function that carries it.
   struct Answer {
     Answer(std::shared_ptr<Queue> q, uint64_t t, uint64_t n)
-        : queue(std::move(q)), tag(t), number(n) {}
-    ~Answer() { give({Status(RAFTCS_ERR_CLOSED, "the server stopped first"), ""}); }
+        : queue(std::move(q)), event(std::make_unique<raftcs_event>()) {
+      event->kind = RAFTCS_EVENT_ADMIN_REPLY;
+      event->tag = t;
+      event->op_id = n;
+    }
+    ~Answer() { end(RAFTCS_ERR_CLOSED, "the server stopped first", {}); }
     void give(server::AdminResult result) {
+      end(result.status.code(), result.status.text().c_str(), std::move(result.json));
+    }
+    void end(raftcs_status_t status, const char* text, std::string json) {
       if (given.exchange(true)) return;
-      auto e = std::make_unique<raftcs_event>();
-      e->kind = RAFTCS_EVENT_ADMIN_REPLY;
-      e->status = result.status.code();
-      e->outcome = raftcs_status_outcome(e->status);
-      e->text = result.status.text();
-      e->data = Bytes::adopt(std::move(result.json));
-      e->tag = tag;
-      e->op_id = number;
-      queue->push(std::move(e));
+      event->status = status;
+      event->outcome = raftcs_status_outcome(event->status);
+      try {
+        event->text = text;
+        event->data = Bytes::adopt(std::move(json));
+      } catch (const std::bad_alloc&) {  // done or not as the outcome says, but not told
+        event->text.clear();
+        event->status = RAFTCS_ERR_NO_MEMORY;
+      }
+      queue->push(std::move(event));
     }
     std::shared_ptr<Queue> queue;
-    uint64_t tag;
-    uint64_t number;
+    std::unique_ptr<raftcs_event> event;
     std::atomic<bool> given{false};
   };
 
@@ -251,6 +278,7 @@ class ServerCore final : public server::Observer {
   const uint64_t tag_;
   const std::shared_ptr<LineCount> lines_ = std::make_shared<LineCount>();
   std::atomic<bool> closed_{false};
+  std::unique_ptr<raftcs_event> closed_event_;  // made in time, as the server's end may not fail
   std::mutex lock_;
   State state_ = State::idle;
   bool ending_ = false;  // destroyed: what start makes now is stopped at once
@@ -343,7 +371,13 @@ void raftcs_server_destroy(raftcs_server_t* server) {
       return;
     }
     if (raftcs::capi::in_callback) {  // perhaps on a thread that end() would wait for
-      raftcs::capi::ServerCore::end_elsewhere(server->core);
+      try {
+        raftcs::capi::ServerCore::end_elsewhere(server->core);
+      } catch (...) {  // no thread: then nobody waits, and what is left of the node stays
+        server->core->end_without_waiting();
+        server->magic = raftcs::capi::kDeadMagic;
+        return;
+      }
     } else {
       server->core->end();
     }

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -297,8 +298,8 @@ TEST_F(Shortage, EachEventIsDeliveredOnceWhicheverThereIsNoRoomFor) {
   const raftcs_call_options_t soon = {sizeof soon, 0, 1, 0, 0}, later = {sizeof later, 0, 4, 0, 0};
   piece_size = size_of_event(other);
   std::set<std::string> texts;
-  int at = 0;  // first without a failure
-  for (int enough = 0; enough < 3; ++at) {
+  int failures = 0;  // the other thread may have been faster
+  for (int at = 0; at < 25; ++at) {  // the first time without a failure
     raftcs_client_t* client = client_on(queue);
     raftcs_event_t* event = nullptr;
     for (int i = 0; i < 20; ++i) {
@@ -308,7 +309,7 @@ TEST_F(Shortage, EachEventIsDeliveredOnceWhicheverThereIsNoRoomFor) {
     fails_at = at;
     const raftcs_status_t status =
         raftcs_client_submit_wait(other, "s", "command", 7, &later, &event);
-    enough = at > 0 && fails_at != 0 ? enough + 1 : 0;
+    failures += at > 0 && fails_at == 0 ? 1 : 0;
     fails_at = 0;
     if (status == RAFTCS_OK) raftcs_event_destroy(event);
     EXPECT_EQ(raftcs_client_close(client, 1), RAFTCS_OK);
@@ -320,7 +321,115 @@ TEST_F(Shortage, EachEventIsDeliveredOnceWhicheverThereIsNoRoomFor) {
     ASSERT_EQ(ends.texts, texts) << "event " << at;
     raftcs_client_destroy(client);
   }
-  EXPECT_GT(at, 10);
+  EXPECT_GT(failures, 0);
+}
+
+// Others fill the inbox that all clients share, so that there is no room in it now and then.
+TEST_F(Shortage, OpenAndCloseCanBeRepeated) {
+  const raftcs_call_options_t soon = {sizeof soon, 0, 1, 0, 0};
+  int failures = 0;
+  for (int n = 1; n <= 40; ++n) {
+    raftcs_client_t* filler = client_on(queue);
+    raftcs_client_t* client = client_on(nullptr);
+    const auto fill = [&] {
+      for (int i = 0; i < n; ++i)
+        ASSERT_EQ(raftcs_client_submit(filler, "s", 0, "x", 1, &soon, nullptr), RAFTCS_OK);
+    };
+    fill();
+    fails_at = 1;
+    raftcs_status_t status = raftcs_client_open(client);
+    fails_at = 0;
+    if (status != RAFTCS_OK) {
+      ++failures;
+      EXPECT_EQ(status, RAFTCS_ERR_NO_MEMORY);
+      EXPECT_EQ(raftcs_client_wait_connected(client, 0), RAFTCS_ERR_BAD_STATE);
+      ASSERT_EQ(raftcs_client_open(client), RAFTCS_OK);
+    }
+    raftcs_client_info_t info{};
+    info.struct_size = sizeof info;
+    ASSERT_EQ(raftcs_client_info(client, &info), RAFTCS_OK);
+    ASSERT_NE(info.state, RAFTCS_CLIENT_DISCONNECTED) << "not opened";
+    fill();
+    fails_at = 1;
+    status = raftcs_client_close(client, 1);
+    fails_at = 0;
+    if (status != RAFTCS_OK) status = raftcs_client_close(client, 1);
+    EXPECT_EQ(status, RAFTCS_OK);
+    raftcs_client_destroy(client);
+    raftcs_client_destroy(filler);
+  }
+  EXPECT_GT(failures, 0);
+}
+
+TEST_F(Shortage, StopCanBeRepeated) {
+  for (int at = 1, enough = 0; enough == 0; ++at) {
+    raftcs_server_t* server = new_server();
+    fails_at = at;
+    raftcs_status_t status = raftcs_server_stop(server);
+    enough = fails_at;
+    fails_at = 0;
+    if (status != RAFTCS_OK) status = raftcs_server_stop(server);
+    EXPECT_EQ(status, RAFTCS_OK);
+    EXPECT_EQ(take_all(RAFTCS_EVENT_CLOSED), 1) << "allocation " << at;
+    raftcs_server_destroy(server);
+    EXPECT_EQ(take_all(RAFTCS_EVENT_CLOSED), 0) << "allocation " << at;
+  }
+}
+
+TEST_F(Shortage, AnAdminCallThatFailsHasNoAnswer) {
+  raftcs_server_t* server = new_server();
+  ASSERT_EQ(raftcs_server_start(server, nullptr), RAFTCS_OK);
+  for (int at = 1, enough = 0; enough == 0; ++at) {
+    fails_at = at;
+    const raftcs_status_t status = raftcs_server_admin(server, 1, "status", nullptr);
+    enough = fails_at;
+    fails_at = 0;
+    int answers = 0;
+    for (int i = 0; i < 2'000 && (i < 20 || (status == RAFTCS_OK && answers == 0)); ++i) {
+      answers += take_all(RAFTCS_EVENT_ADMIN_REPLY);
+      poll(nullptr, 0, 1);
+    }
+    EXPECT_EQ(answers, status == RAFTCS_OK ? 1 : 0) << "allocation " << at;
+  }
+  raftcs_server_destroy(server);
+}
+
+// In a callback destroy leaves the waiting to a thread; without one it stops the server all the
+// same.
+struct Destroyer {
+  raftcs_queue_t* queue;
+  raftcs_server_t* server;
+  std::atomic<bool> returned{false}, destroyed{false};
+};
+
+void destroy_without_thread(uint64_t user_data) {
+  auto* d = reinterpret_cast<Destroyer*>(static_cast<uintptr_t>(user_data));
+  if (d->destroyed) return;
+  while (!d->returned) poll(nullptr, 0, 1);
+  threads_fail_at = 1;
+  raftcs_server_destroy(d->server);
+  threads_fail_at = 0;
+  d->destroyed = true;
+}
+
+TEST_F(Shortage, AServerIsStoppedByACallbackThatGetsNoThread) {
+  Destroyer d{queue, new_server()};
+  ASSERT_EQ(raftcs_server_start(d.server, nullptr), RAFTCS_OK);
+  take_all(0);
+  ASSERT_EQ(raftcs_queue_set_wakeup(queue, destroy_without_thread,
+                                    static_cast<uint64_t>(reinterpret_cast<uintptr_t>(&d))),
+            RAFTCS_OK);
+  take_all(0);
+  raftcs_server_admin(d.server, 1, "status", nullptr);
+  d.returned = true;
+  int closed = 0;
+  for (int i = 0; i < 5'000 && closed == 0; ++i) {
+    closed += take_all(RAFTCS_EVENT_CLOSED);
+    poll(nullptr, 0, 1);
+  }
+  EXPECT_TRUE(d.destroyed);
+  EXPECT_EQ(closed, 1);
+  raftcs_queue_set_wakeup(queue, nullptr, 0);
 }
 
 }  // namespace

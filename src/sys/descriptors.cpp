@@ -10,8 +10,11 @@
 
 namespace raftcs::sys {
 
-Descriptor::~Descriptor() {
+Descriptor::~Descriptor() { reset(-1); }
+
+void Descriptor::reset(int fd) {
   if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
 }
 
 std::string open_files_hint(int error) {

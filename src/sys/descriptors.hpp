@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -26,7 +25,7 @@ class Descriptor {
   Descriptor& operator=(const Descriptor&) = delete;
   ~Descriptor();
   int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
+  void reset(int fd);
 
  private:
   int fd_;

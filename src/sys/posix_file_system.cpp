@@ -149,19 +149,20 @@ class PosixFile final : public File {
 
 class DirectoryLock final : public FileSystem::Lock {
  public:
-  DirectoryLock(int fd, std::shared_ptr<KeptDescriptors> kept) : fd_(fd), kept_(std::move(kept)) {
+  explicit DirectoryLock(std::shared_ptr<KeptDescriptors> kept) : kept_(std::move(kept)) {
     kept_->begin();
   }
   // The lock belongs to the open file, which a forked child holds as well: closing would leave it
   // locked for as long as the child lives, and unlocking in the child would end the parent's.
   ~DirectoryLock() override {
-    if (owner_ == ::getpid()) (void)::flock(fd_.get(), LOCK_UN);
+    if (fd_.get() >= 0 && owner_ == ::getpid()) (void)::flock(fd_.get(), LOCK_UN);
     kept_->end();
   }
+  Descriptor& descriptor() { return fd_; }
 
  private:
   const pid_t owner_ = ::getpid();
-  Descriptor fd_;
+  Descriptor fd_{-1};
   const std::shared_ptr<KeptDescriptors> kept_;
 };
 
@@ -253,15 +254,17 @@ class PosixFileSystem final : public FileSystem {
 
   // On the directory itself: there is no lock file that could be copied or left behind.
   Result<std::unique_ptr<Lock>> lock(const std::string& directory) override {
-    Descriptor fd(open_retry(directory, O_RDONLY | O_DIRECTORY));
+    // Made first: what has no memory for it locks nothing.
+    auto lock = std::make_unique<DirectoryLock>(kept_);
+    Descriptor& fd = lock->descriptor();
+    fd.reset(open_retry(directory, O_RDONLY | O_DIRECTORY));
     if (fd.get() < 0) return failed_open(errno, "opening directory", directory);
     for (;;) {
-      if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) break;
+      if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return std::unique_ptr<Lock>(std::move(lock));
       if (errno == EWOULDBLOCK)
         return {RAFTCS_ERR_BAD_STATE, "the directory " + directory + " is in use by another node"};
       if (errno != EINTR) return failure(errno, "locking", directory);
     }
-    return std::unique_ptr<Lock>(std::make_unique<DirectoryLock>(fd.release(), kept_));
   }
 
  private:

@@ -133,8 +133,8 @@ class Workers(unittest.TestCase):
         self.assertEqual((line['result'], line['exit_code']), ('failed', 128 + signal.SIGPIPE))
 
     def test_jobs_that_wait_behind_a_long_one_are_kept(self):
-        self.queue('create', 'behind', '--visibility', 1500, '--attempts', 2)
-        jobs = [self.queue('put', 'behind', f'{seconds}')['job'] for seconds in (4, 0, 0)]
+        self.queue('create', 'behind', '--visibility', 2500, '--attempts', 2)
+        jobs = [self.queue('put', 'behind', f'{seconds}')['job'] for seconds in (6, 0, 0)]
         lines = self.work('behind', '--exec', 'sleep $(cat)', '--capacity', 3, '--idle', 3)
         self.assertEqual([(x['job'], x['attempt'], x['result']) for x in lines],
                          [(job, 1, 'done') for job in jobs])

@@ -112,7 +112,7 @@ class Workers(unittest.TestCase):
             name = f"slow{capacity}"
             worker = queue.worker(config(self.cluster), name, capacity)
             with worker.client:
-                worker.create(name, visibility_ms=1000, attempts_max=2)
+                worker.create(name, visibility_ms=2500, attempts_max=2)
                 for payload in ("slow", "quick"):
                     worker.put(name, payload)
                 run = []
@@ -122,9 +122,9 @@ class Workers(unittest.TestCase):
                             if row["job"] == job.id]
                     run.append((job.payload, job.attempt, held))
                     if job.payload == b"slow":
-                        time.sleep(2.5)
+                        time.sleep(5.5)
 
-                self.assertEqual(worker.work(handle, idle=1), 2)
+                self.assertEqual(worker.work(handle, idle=3), 2)
                 self.assertEqual(run, [(b"slow", 1, [1]), (b"quick", 1, [1])])
                 stats = worker.stats(name)
                 self.assertEqual((stats["done"], stats["timed_out"], stats["dead"]), (2, 0, 0))
@@ -142,7 +142,7 @@ class Workers(unittest.TestCase):
                 if job.payload == b"first":  # an operator ends the one that waits here
                     client.submit("queue", msgpack.pack(["done", jobs[1], None]))
 
-            self.assertEqual(worker.work(handle, idle=1), 2)
+            self.assertEqual(worker.work(handle, idle=3), 2)
             self.assertEqual(run, [b"first", b"third"])
 
 

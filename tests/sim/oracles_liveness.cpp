@@ -1,5 +1,6 @@
 // oracles_liveness.cpp: that it ends after healing, and is quiet then (L1..L9).
 #include <algorithm>
+#include <limits>
 #include <sstream>
 
 #include "raft/membership.hpp"
@@ -16,6 +17,7 @@ constexpr DurationNs kClaimNs = 30 * kNsPerSecond;
 // A founder waits for those who do not answer, two seconds on the slowest of clocks (decision
 // 0047).
 constexpr DurationNs kFounderNs = 2'300 * kNsPerMs;
+constexpr uint64_t kSmallAppendBytes = 1024;
 
 }  // namespace
 
@@ -31,6 +33,7 @@ void Cluster::expect_an_end() {
   });
   if (founds && anybody_frozen())  // seed 1210761
     awake_at_ = std::max(awake_at_, now_ + kFounderNs);
+  catching_up_ns_ = catching_up();
   leader_at_ = Mono::never();
   settled_term_ = Term();
 }
@@ -44,6 +47,20 @@ DurationNs Cluster::leader_bound() const {
   return 6 * election_max() + 60 * (p_.delay_mean_ns + p_.disk_mean_ns);
 }
 
+// How long it takes to send who is behind what it lacks where an append is small: then each takes
+// one entry, with a part of a second on its way (seed 1704136).
+DurationNs Cluster::catching_up() const {
+  if (p_.append_bytes > kSmallAppendBytes) return 0;
+  uint64_t newest = 0, oldest = std::numeric_limits<uint64_t>::max();
+  for (const auto& n : nodes_) {
+    const uint64_t last = n->up ? n->node->raft_status().last.value : 0;
+    newest = std::max(newest, last);
+    oldest = std::min(oldest, last);
+  }
+  const auto rounds = static_cast<DurationNs>((newest - oldest) / p_.appends_max);
+  return rounds * (2 * p_.delay_mean_ns + p_.disk_mean_ns);
+}
+
 DurationNs Cluster::end_bound() const {
   const DurationNs claims = p_.client_deaths ? kClaimNs : 0;
   // Who leads on a slow disk may have to send a snapshot, chunk by chunk (seed 1004724).
@@ -51,7 +68,7 @@ DurationNs Cluster::end_bound() const {
                                 [](const auto& n) { return n->frozen == Frozen::slow_disk; });
   const auto chunks = static_cast<DurationNs>(20 + p_.ballast_bytes / p_.chunk_bytes);
   const DurationNs sending = slow ? 3 * chunks * 120 * p_.disk_mean_ns : 0;
-  return 15 * kNsPerSecond + 15 * election_max() + claims + sending +
+  return 15 * kNsPerSecond + 15 * election_max() + claims + sending + catching_up_ns_ +
          300 * (p_.delay_mean_ns + p_.disk_mean_ns);
 }
 

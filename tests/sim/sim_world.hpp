@@ -382,6 +382,7 @@ class Cluster {
   void expect_an_end();
   DurationNs election_max() const;
   DurationNs leader_bound() const;
+  DurationNs catching_up() const;
   DurationNs end_bound() const;
   void look_for_leader();
   std::string whom_they_follow();
@@ -418,6 +419,7 @@ class Cluster {
   Mono heal_at_;   // when healing began, or a minority has thawed
   Mono awake_at_;  // since then nobody who counts pauses or stalls
   Mono leader_at_ = Mono::never();  // since then all have known one
+  DurationNs catching_up_ns_ = 0;   // of those who were behind when it was healed
   Term settled_term_;               // and this was its term
   std::map<uint64_t, Asked> asked_;  // token -> what has no answer yet
   uint64_t next_token_ = 1000;

@@ -31,6 +31,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "client/core.hpp"
 #include "net/client_links.hpp"
 #include "net/poller.hpp"
 #include "sys/clock.hpp"
@@ -42,8 +43,6 @@ namespace {
 constexpr uint64_t kFrameBytesMax = uint64_t{1} << 30;  // servers say less in their welcome
 constexpr DurationNs kStandByNs = kNsPerMs;
 constexpr DurationNs kMemoryWaitNs = kNsPerMs;  // before memory is asked for again
-
-constexpr int32_t kNotApplied = 2;  // raftcs_outcome
 
 bool ends_operation(EventKind kind) {
   return kind == EventKind::reply || kind == EventKind::query_reply ||

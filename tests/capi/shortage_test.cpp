@@ -114,7 +114,7 @@ class Shortage : public ::testing::Test {
   }
   raftcs_server_t* new_server() {
     raftcs_config_t* config = config_of({{"server.id", "1"},
-                                         {"server.data", (folder / node).string()},
+                                         {"server.data", (folder / "node").string()},
                                          {"server.client_listen", "tcp://127.0.0.1:0"},
                                          {"server.peer_listen", "tcp://127.0.0.1:0"},
                                          {"log.segment_bytes", "1MiB"},
@@ -136,7 +136,6 @@ class Shortage : public ::testing::Test {
   }
 
   std::filesystem::path folder;
-  std::string node = "node";
   raftcs_queue_t* queue = nullptr;
   raftcs_client_t* other = nullptr;
 };

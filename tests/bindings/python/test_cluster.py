@@ -29,7 +29,9 @@ def config(cluster):
     return {"client.endpoints": cluster.endpoints}
 
 
-class OneNode(unittest.TestCase):
+class OneCluster:
+    """One node for all tests of a class."""
+
     @classmethod
     def setUpClass(cls):
         cls.cluster = Cluster(1).__enter__()
@@ -38,6 +40,8 @@ class OneNode(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.__exit__()
 
+
+class OneNode(OneCluster, unittest.TestCase):
     def test_commands_and_queries(self):
         with raftcs.Client(config(self.cluster)) as client:
             service = kv.Kv(client.wait_connected())
@@ -98,15 +102,7 @@ class OneNode(unittest.TestCase):
         self.assertEqual(json.loads(run.stdout), [2, 3, 4])
 
 
-class Workers(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster(1).__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.__exit__()
-
+class Workers(OneCluster, unittest.TestCase):
     def test_a_slow_job_costs_its_neighbours_no_attempt(self):
         for capacity in (1, 2):
             name = f"slow{capacity}"
@@ -146,15 +142,7 @@ class Workers(unittest.TestCase):
             self.assertEqual(run, [b"first", b"third"])
 
 
-class OneNodeAsync(unittest.IsolatedAsyncioTestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster(1).__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.__exit__()
-
+class OneNodeAsync(OneCluster, unittest.IsolatedAsyncioTestCase):
     async def test_thousand_commands_at_once(self):
         async with raftcs.AsyncClient(config(self.cluster)) as client:
             await client.wait_connected()

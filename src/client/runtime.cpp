@@ -9,19 +9,17 @@
 // same kind is likely to come at once; calls of other threads wake it earlier.
 //
 // Locks, in this order where two are held: drive, engine, inbox. `engine_lock_` guards the engine
-// and the table of receivers, `inbox_lock_` the calls waiting for it and who sleeps where.
+// and its calls and receivers, `inbox_lock_` the calls waiting for it and who sleeps where.
 //
 // Memory may run out in the middle of a turn. Then whatever was under way to or from the servers is
-// lost, as with its connection; calls and events are not: each leaves its list only when there is
-// nothing more about it that could fail, and the turn is taken again. (Not so inside the engine: an
-// operation that it is about to end has no event when there is no memory for that.)
+// lost, as with its connection; calls and events are not (call_runner.hpp), and the turn is taken
+// again.
 #include "client/runtime.hpp"
 
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -29,9 +27,8 @@
 #include <mutex>
 #include <new>
 #include <thread>
-#include <unordered_map>
 
-#include "client/core.hpp"
+#include "client/call_runner.hpp"
 #include "net/client_links.hpp"
 #include "net/poller.hpp"
 #include "sys/clock.hpp"
@@ -44,45 +41,13 @@ constexpr uint64_t kFrameBytesMax = uint64_t{1} << 30;  // servers say less in t
 constexpr DurationNs kStandByNs = kNsPerMs;
 constexpr DurationNs kMemoryWaitNs = kNsPerMs;  // before memory is asked for again
 
-bool ends_operation(EventKind kind) {
-  return kind == EventKind::reply || kind == EventKind::query_reply ||
-         kind == EventKind::admin_reply;
-}
-
-// An operation that there was no memory for; `alone`: the engine has no event for it either.
-struct Failed {
-  SessionHandle session = 0;
-  EventKind kind = EventKind::reply;
-  uint64_t op_id = 0, tag = 0;
-  bool alone = false;
-};
-
-struct QueuedCall {
-  enum class Kind : uint8_t { open, submit, query, admin, ack, close };
-  Kind kind = Kind::open;
-  bool keep = false;
-  Engine::Call call;  // `session` is used by all kinds
-  std::string endpoint;
-  uint32_t life = 0;  // ack: these two
-  PushId up_to;
-
-  bool is_operation() const {
-    return kind == Kind::submit || kind == Kind::query || kind == Kind::admin;
-  }
-  EventKind end_kind() const {
-    return kind == Kind::submit  ? EventKind::reply
-           : kind == Kind::query ? EventKind::query_reply
-                                 : EventKind::admin_reply;
-  }
-};
-
 // The thread's part. The thread holds a share, so that it may outlive the last Runtime when
 // that one is let go on the thread itself.
 class Loop : public std::enable_shared_from_this<Loop> {
  public:
   Loop(std::unique_ptr<net::ClientLinks> links, const std::array<uint64_t, 4>& seed,
        Deliver deliver)
-      : links_(std::move(links)), engine_(seed), deliver_(deliver) {}
+      : links_(std::move(links)), calls_(seed), deliver_(deliver) {}
 
   Status start() {
     sigset_t all, before;
@@ -117,15 +82,13 @@ class Loop : public std::enable_shared_from_this<Loop> {
     std::lock_guard hold(inbox_lock_);
     const bool is_operation = call.is_operation();
     inbox_.push_back(std::move(call));
-    if (is_operation) ++open_ops_;
+    if (is_operation) calls_.posted();
     wake_locked();
   }
 
   SessionHandle add(const SessionOptions& options, std::shared_ptr<Receiver> receiver) {
     std::lock_guard hold(engine_lock_);
-    SessionHandle session = engine_.add(options);
-    receivers_[session] = std::move(receiver);
-    return session;
+    return calls_.add(options, std::move(receiver));
   }
 
   // Runs `f(engine, now)` after all calls posted before.
@@ -138,7 +101,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
     } ask_for_turn{*this};
     Mono now = sys::mono_now();
     drain_inbox(now);
-    return f(engine_, now);
+    return f(calls_.engine(), now);
   }
 
   // Without memory for the inbox it runs at once, after all that was posted before.
@@ -147,7 +110,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
       post(std::move(call));
     } catch (const std::bad_alloc&) {
       with_engine([&](Engine&, Mono now) {
-        run_call(call, now);
+        calls_.run_one(call, now);
         return 0;
       });
     }
@@ -156,7 +119,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   // No call of a closed session is waiting that would do anything; so this needs no memory.
   void forget(SessionHandle session) {
     std::lock_guard hold(engine_lock_);
-    engine_.forget(session);
+    calls_.engine().forget(session);
   }
 
   // The calling thread turns the wheel if nobody does: from begin_drive, over the posting of its
@@ -196,7 +159,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
     caller_drives_ = false;
     left_at_ = sys::mono_now();
     sleeping_ = true;  // the thread does, on its sockets or standing by
-    bool more = open_ops_ > 0 || !inputs_.empty() || !links_->drained() || has_work();
+    bool more = calls_.under_way() || !inputs_.empty() || !links_->drained() || has_work();
     bool thread_waits_long = left_at_ - began_at_ > kStandByNs;
     if (more) left_at_ = Mono{};
     if (more || !standing_by_ || thread_waits_long) wake_locked();
@@ -316,74 +279,24 @@ class Loop : public std::enable_shared_from_this<Loop> {
     Effects effects;
     {
       std::lock_guard hold(engine_lock_);
-      address_events();  // left by a turn that memory ran out in
+      calls_.address(&deliveries_);  // left by a turn that memory ran out in
       Mono now = sys::mono_now();
       drain_inbox(now);
       for (const net::LinkInput& in : inputs) {
         if (in.down) {
-          engine_.link_down(in.link, now);
+          calls_.engine().link_down(in.link, now);
         } else {
-          engine_.receive(in.link, in.frame, now);
+          calls_.engine().receive(in.link, in.frame, now);
         }
       }
-      if (engine_.next_deadline() <= now) engine_.tick(now);
-      effects = engine_.take_effects(now);
-      events_.swap(effects.events);
-      settle_failed();
-      address_events();
+      if (calls_.engine().next_deadline() <= now) calls_.engine().tick(now);
+      effects = calls_.engine().take_effects(now);
+      calls_.collect(&effects.events);
+      calls_.address(&deliveries_);
     }
     carry_out(effects);
     std::lock_guard hold(engine_lock_);
-    return engine_.next_deadline();
-  }
-
-  // An operation that failed in the engine may have got as far as having an event.
-  void settle_failed() {
-    const auto settled = [this](const Failed& op) {
-      if (op.alone) return false;
-      const auto event = std::find_if(events_.begin(), events_.end(), [&](const Event& e) {
-        return e.session == op.session && e.op_id == op.op_id && ends_operation(e.kind);
-      });
-      if (event == events_.end()) return false;
-      if (event->status == RAFTCS_ERR_CANCELLED) {  // by run_operation
-        event->status = RAFTCS_ERR_NO_MEMORY;
-        event->text.clear();
-      }
-      return true;
-    };
-    failed_.erase(std::remove_if(failed_.begin(), failed_.end(), settled), failed_.end());
-    for (Failed& op : failed_) op.alone = true;
-  }
-
-  // All or none.
-  void address_events() {
-    deliveries_.reserve(deliveries_.size() + failed_.size() + events_.size());
-    for (const Failed& op : failed_) {
-      if (!op.alone) continue;
-      Event event;
-      event.session = op.session;
-      event.kind = op.kind;
-      event.status = RAFTCS_ERR_NO_MEMORY;
-      event.outcome = kNotApplied;
-      event.tag = op.tag;
-      event.op_id = op.op_id;
-      address(std::move(event));
-    }
-    failed_.erase(std::remove_if(failed_.begin(), failed_.end(),
-                                 [](const Failed& op) { return op.alone; }),
-                  failed_.end());
-    for (Event& event : events_) address(std::move(event));
-    events_.clear();
-  }
-
-  // Requires: room in deliveries_.
-  void address(Event&& event) {
-    if (ends_operation(event.kind)) --open_ops_;
-    auto it = receivers_.find(event.session);
-    if (it == receivers_.end()) return;
-    const bool last = event.kind == EventKind::closed;
-    deliveries_.push_back({it->second, std::move(event)});
-    if (last) receivers_.erase(it);
+    return calls_.engine().next_deadline();
   }
 
   void carry_out(const Effects& effects) {
@@ -401,70 +314,13 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   // Requires: engine_lock_ is held. What is left when this throws comes first the next time.
   void drain_inbox(Mono now) {
-    run_drained(now);
+    calls_.run(now);
     {
       std::lock_guard hold(inbox_lock_);
-      draining_.swap(inbox_);
+      calls_.take(&inbox_);
       has_effects_ = false;
     }
-    run_drained(now);
-  }
-
-  void run_drained(Mono now) {
-    while (next_call_ < draining_.size()) {
-      QueuedCall& call = draining_[next_call_];
-      if (call.is_operation()) {
-        make_room_to_fail();
-        ++next_call_;
-        run_operation(call, now);
-      } else {
-        run_call(call, now);  // once more does no harm
-        ++next_call_;
-      }
-    }
-    draining_.clear();
-    next_call_ = 0;
-  }
-
-  void make_room_to_fail() {
-    if (failed_.size() == failed_.capacity()) failed_.reserve(2 * failed_.size() + 8);
-  }
-
-  // Requires: room in failed_.
-  void run_operation(QueuedCall& c, Mono now) {
-    Failed op{c.call.session, c.end_kind(), c.call.op_id, c.call.tag};
-    try {
-      run_call(c, now);
-    } catch (const std::bad_alloc&) {
-      failed_.push_back(op);
-      try {  // it may be under way all the same
-        engine_.cancel(op.session, op.op_id, now);
-      } catch (const std::bad_alloc&) {  // it was, and is no more
-      }
-    }
-  }
-
-  void run_call(QueuedCall& c, Mono now) {
-    switch (c.kind) {
-      case QueuedCall::Kind::open:
-        engine_.open(c.call.session, now);
-        break;
-      case QueuedCall::Kind::submit:
-        engine_.submit(std::move(c.call), now);
-        break;
-      case QueuedCall::Kind::query:
-        engine_.query(std::move(c.call), now);
-        break;
-      case QueuedCall::Kind::admin:
-        engine_.admin(std::move(c.call), c.endpoint, now);
-        break;
-      case QueuedCall::Kind::ack:
-        engine_.ack(c.call.session, c.life, c.up_to, now);
-        break;
-      case QueuedCall::Kind::close:
-        engine_.close(c.call.session, c.keep, now);
-        break;
-    }
+    calls_.run(now);
   }
 
   std::mutex drive_lock_;                    // for these:
@@ -476,14 +332,8 @@ class Loop : public std::enable_shared_from_this<Loop> {
   net::Poller caller_poller_;
   net::Poller poller_;  // these two are the thread's
   Mono sleep_until_;
-  std::atomic<int64_t> open_ops_{0};  // posted and without their event
   std::mutex engine_lock_;
-  Engine engine_;
-  std::unordered_map<SessionHandle, std::shared_ptr<Receiver>> receivers_;
-  std::vector<QueuedCall> draining_;  // capacity kept; with the engine, as these
-  size_t next_call_ = 0;              // of draining_; those before have run
-  std::vector<Failed> failed_;
-  std::vector<Event> events_;  // taken from the engine
+  CallRunner calls_;
   std::mutex inbox_lock_;
   std::vector<QueuedCall> inbox_;
   bool sleeping_ = false;  // whoever should hear of a post does
